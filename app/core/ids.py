@@ -1,0 +1,85 @@
+"""TypeIDs at the edge, UUIDv7 inside (https://github.com/jetify-com/typeid, spec v0.3)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import lru_cache
+from uuid import UUID
+
+import uuid_utils.compat
+
+
+class IdKind(StrEnum):
+    """Prefix of each public id."""
+
+    ORGANIZATION = "org"
+    USER = "usr"
+    MEMBERSHIP = "mem"
+    VENUE = "ven"
+    PROVIDER = "prv"
+    SERVICE = "svc"
+    SCHEDULE = "sch"
+    HOLD = "hld"
+    BOOKING = "bkg"
+    CUSTOMER = "cus"
+    PAYMENT = "pay"
+    EVENT = "evt"
+
+
+class WrongId(ValueError):
+    """Not an id of the expected kind. The text says which prefix was expected."""
+
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_VALUE = {c: i for i, c in enumerate(_ALPHABET)}
+
+
+def new_id() -> UUID:
+    """A fresh UUIDv7: ids made later sort later, so that inserts stay at the end of their index."""
+    return uuid_utils.compat.uuid7()
+
+
+@lru_cache(maxsize=65_536)
+def encode_id(kind: IdKind, value: UUID) -> str:
+    """`(IdKind.BOOKING, uuid)` → `bkg_01h2xcejqtf2nbrexx3vqjhp41`."""
+    return f"{kind.value}_{encode_suffix(value)}"
+
+
+def encode_suffix(value: UUID) -> str:
+    """26 characters of base32, most significant first."""
+    number = value.int
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def decode_suffix(text: str) -> UUID:
+    """The UUID of 26 base32 characters. Raises WrongId for any other text, upper case included."""
+    if len(text) != 26 or text[0] > "7":
+        raise WrongId("not an id")
+    number = 0
+    for char in text:
+        digit = _VALUE.get(char)
+        if digit is None:
+            raise WrongId("not an id")
+        number = number << 5 | digit
+    return UUID(int=number)
+
+
+def decode_id(kind: IdKind, text: str) -> UUID:
+    """The UUID of a TypeID of this kind. Raises WrongId, naming the expected prefix."""
+    prefix, _, suffix = text.rpartition("_")
+    if prefix != kind.value:
+        raise WrongId(f"expected an id that begins with {kind.value}_")
+    try:
+        return decode_suffix(suffix)
+    except WrongId:
+        raise WrongId(f"expected {kind.value}_ followed by 26 characters of lower-case base32") from None
+
+
+def decode_any(text: str) -> tuple[IdKind, UUID]:
+    """Kind and UUID of any TypeID. Raises WrongId for an unknown prefix."""
+    prefix, _, _ = text.rpartition("_")
+    try:
+        kind = IdKind(prefix)
+    except ValueError:
+        raise WrongId("expected a prefix such as " + ", ".join(f"{k.value}_" for k in IdKind)) from None
+    return kind, decode_id(kind, text)

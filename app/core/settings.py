@@ -1,0 +1,114 @@
+"""Settings of every process, read from the environment by the composition roots alone.
+
+`docs/settings.md` is made from this file (`turnero settings-doc`), so each field says what it does,
+in which unit, and what happens at the edges.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All that an operator can set. Each name is `TURNERO_` followed by the field in upper case."""
+
+    model_config = SettingsConfigDict(env_prefix="TURNERO_", env_file=".env", extra="ignore", populate_by_name=True)
+
+    environment: Literal["development", "production"] = Field(
+        "development",
+        description="`production` hides field suggestions, closes introspection and GraphiQL unless set, "
+        "and refuses to start without a secret key.",
+    )
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="TCP port the API listens on.")
+    public_url: str | None = Field(
+        None, description="Address clients reach the API at, used in links (.ics). None: `http://HOST:PORT`."
+    )
+    api_processes: int = Field(1, ge=1, le=64, description="API processes that share the port.")
+    data_dir: Path = Field(
+        Path(".turnero"), description="Folder of the embedded servers, their logs and the generated secret key."
+    )
+
+    database_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("TURNERO_DATABASE_URL", "DATABASE_URL", "database_url"),
+        description="PostgreSQL 18 or later; also read from `DATABASE_URL`. None: an embedded server.",
+    )
+    migration_database_url: str | None = Field(
+        None,
+        description="Login that owns the tables and migrates. None: the same as the database URL. "
+        "Set it in production, so that the API's own login owns nothing.",
+    )
+    redis_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("TURNERO_REDIS_URL", "REDIS_URL", "redis_url"),
+        description="Valkey, or Redis 7 and later; also read from `REDIS_URL`. None: an embedded server.",
+    )
+    database_pool_size: int = Field(10, ge=1, le=200, description="Database connections of each process.")
+    database_statement_timeout_ms: int = Field(10_000, ge=100, description="A statement that runs longer is cancelled.")
+    database_transaction_timeout_ms: int = Field(
+        15_000, ge=100, description="A transaction that stays open longer is ended: it would hold back all events."
+    )
+
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Key of access tokens, hold tokens and guest links; at least 32 characters. "
+        "None: made once and kept in the data folder (development only).",
+    )
+    access_token_ttl_s: int = Field(3600, ge=60, le=86_400, description="Life of a signed-in person's access token.")
+
+    hold_ttl_s: int = Field(600, ge=1, le=86_400, description="How long a held slot is kept for its holder.")
+    hold_limit_per_user: int = Field(3, ge=0, description="Active holds of one signed-in guest. 0: no limit.")
+    hold_limit_per_address: int = Field(30, ge=0, description="Active holds of one network address. 0: no limit.")
+    sign_in_limit: int = Field(10, ge=0, description="Failed sign-ins of one e-mail in 15 minutes. 0: no limit.")
+    sign_up_limit: int = Field(20, ge=0, description="Accounts made from one address in an hour. 0: no limit.")
+    trusted_proxies: list[str] = Field(
+        default_factory=list,
+        description="Addresses or networks whose `X-Forwarded-For` is believed, as a JSON list.",
+    )
+    allowed_origins: list[str] = Field(
+        default_factory=lambda: ["*"],
+        description="Web origins that may call the API from a browser, as a JSON list. No cookies are used.",
+    )
+
+    graphiql: bool | None = Field(None, description="Serve GraphiQL at /graphql. None: only in development.")
+    introspection: bool | None = Field(None, description="Answer introspection. None: only in development.")
+    graphql_max_depth: int = Field(10, ge=1, description="Deepest nesting of fields in a document.")
+    graphql_max_aliases: int = Field(15, ge=0, description="Most aliases in a document.")
+    graphql_max_directives: int = Field(50, ge=0, description="Most directives in a document.")
+    graphql_max_tokens: int = Field(1_000, ge=1, description="Most lexical tokens in a document.")
+    graphql_max_cost: int = Field(1_000, ge=1, description="Highest cost of a document: objects, times `first`.")
+    graphql_max_body_bytes: int = Field(262_144, ge=1_024, description="Largest request body or socket message.")
+
+    event_retention_h: int = Field(72, ge=1, description="How long a subscriber may be away and still resume.")
+    idempotency_retention_h: int = Field(48, ge=1, description="How long an idempotency key is remembered.")
+    job_lease_s: int = Field(60, ge=1, description="A job whose worker is silent for longer is taken over.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
+    log_format: Literal["console", "json"] = Field("console", description="`json` for machines, `console` for people.")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters; make one with: openssl rand -hex 32")
+        return value
+
+    @property
+    def graphiql_enabled(self) -> bool:
+        return self.environment == "development" if self.graphiql is None else self.graphiql
+
+    @property
+    def introspection_enabled(self) -> bool:
+        return self.environment == "development" if self.introspection is None else self.introspection
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

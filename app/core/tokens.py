@@ -1,0 +1,93 @@
+"""Secrets that can be given again without being stored, and signed-in sessions.
+
+A hold's or booking's secret is a keyed hash of its id and of the version of the secret: a replayed request or a mail
+shows the same one, raising the version revokes it, and a leaked database holds none of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import jwt
+
+from app.core.ids import IdKind, WrongId, decode_id, decode_suffix, encode_id, encode_suffix
+from app.domain.errors import Unauthenticated
+
+_ALGORITHM = "HS256"
+_LEEWAY = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """Who a valid access token speaks for, and until when."""
+
+    user_id: UUID
+    expires_at: datetime
+
+
+class TokenSigner:
+    """Makes and checks every secret of this installation. `key` has at least 32 characters."""
+
+    def __init__(self, key: str, access_ttl: timedelta) -> None:
+        self._access_ttl = access_ttl
+        self._key = key.encode()
+        self._jwt_key = self._derive("access-token")
+
+    def _derive(self, purpose: str) -> bytes:
+        return hmac.digest(self._key, f"turnero/{purpose}".encode(), hashlib.sha256)
+
+    def _mac(self, purpose: str, subject: UUID, version: int) -> str:
+        message = subject.bytes + version.to_bytes(4, "big")
+        digest = hmac.digest(self._derive(purpose), message, hashlib.sha256)
+        return base64.urlsafe_b64encode(digest[:24]).decode()
+
+    def hold_token(self, hold_id: UUID, version: int) -> str:
+        """The holder's secret."""
+        return self._mac("hold", hold_id, version)
+
+    def is_hold_token(self, token: str, hold_id: UUID, version: int) -> bool:
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self.hold_token(hold_id, version).encode())
+
+    def guest_token(self, booking_id: UUID, version: int) -> str:
+        """The guest's secret link: it names its booking, so that it can be presented alone."""
+        return f"{encode_suffix(booking_id)}.{self._mac('booking', booking_id, version)}"
+
+    @staticmethod
+    def booking_of(token: str) -> UUID | None:
+        """Which booking a guest token claims to open. None: not a guest token."""
+        suffix, separator, _ = token.partition(".")
+        try:
+            return decode_suffix(suffix) if separator else None
+        except WrongId:
+            return None
+
+    def is_guest_token(self, token: str, booking_id: UUID, version: int) -> bool:
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self.guest_token(booking_id, version).encode())
+
+    def access_token(self, user_id: UUID, now: datetime) -> tuple[str, datetime]:
+        """A JWT for one person, and when it ends."""
+        expires_at = (now + self._access_ttl).replace(microsecond=0)
+        claims = {"sub": encode_id(IdKind.USER, user_id), "iat": int(now.timestamp()), "exp": int(expires_at.timestamp())}
+        return jwt.encode(claims, self._jwt_key, algorithm=_ALGORITHM), expires_at
+
+    def read_access_token(self, token: str, now: datetime) -> AccessClaims:
+        """Raises Unauthenticated for a token that is not ours, was altered or has ended."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._jwt_key,
+                algorithms=[_ALGORITHM],
+                options={"require": ["sub", "exp", "iat"], "verify_exp": False, "verify_iat": False},
+            )
+            user_id = decode_id(IdKind.USER, claims["sub"])
+            expires_at = datetime.fromtimestamp(int(claims["exp"]), tz=now.tzinfo)
+        except (jwt.PyJWTError, WrongId, ValueError, OverflowError, UnicodeError, TypeError):
+            raise Unauthenticated("The access token is not valid. Sign in again.") from None
+        if expires_at + _LEEWAY <= now:
+            raise Unauthenticated("The access token has expired. Sign in again.")
+        return AccessClaims(user_id, expires_at)

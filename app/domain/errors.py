@@ -1,0 +1,168 @@
+"""What can go wrong in the business, as facts. Commands raise these; `app.schema.errors` maps each to its GraphQL type.
+
+Each carries plain values only. Raising one inside a transaction rolls it back, so a refusal changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from app.domain.booking import BookingStatus
+    from app.domain.slots import Slot, UnavailableReason
+
+
+class DomainError(Exception):
+    """A refusal that the caller can act on. `message` is for a person."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing wrong with an input. `path` is dotted, from the argument down: `input.customer.email`."""
+
+    path: str
+    message: str
+
+
+class InvalidInput(DomainError):
+    """The input cannot be: each violation names the place and says what would be accepted."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__("; ".join(f"{v.path}: {v.message}" for v in violations))
+        self.violations = tuple(violations)
+
+    @classmethod
+    def at(cls, path: str, message: str) -> InvalidInput:
+        return cls([Violation(path, message)])
+
+
+class BadInput(InvalidInput):
+    """Not even well formed (an id of the wrong kind, an instant without offset): refused before any rule is asked."""
+
+
+class NotFound(DomainError):
+    """Missing, or hidden from the one who asks: the two look the same, so the text never varies."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing that you can see has this id.")
+
+
+class Unauthenticated(DomainError):
+    """No valid sign-in where one is needed."""
+
+    def __init__(self, message: str = "Sign in first: send a valid access token as `Authorization: Bearer …`.") -> None:
+        super().__init__(message)
+
+
+class NotAllowed(DomainError):
+    """Forbidden to the one who asks, now. `rule` names the rule: `cancellation_notice`."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSearch:
+    """What was wanted, so that the nearest alternatives can be found once the refused transaction is over."""
+
+    organization_id: UUID
+    service_id: UUID
+    provider_ids: tuple[UUID, ...] | None
+    around: datetime
+    duration_minutes: int | None
+    party_size: int = 1
+    ignore_booking_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """Free slots near the one that was refused, nearest first, at most six."""
+
+    slots: tuple[Slot, ...]
+    currency: str
+
+
+class SlotUnavailable(DomainError):
+    """The slot cannot be had. `alternatives` is filled, nearest first, after the transaction rolled back."""
+
+    def __init__(self, reason: UnavailableReason, message: str, search: SlotSearch | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.search = search
+        self.alternatives: Alternatives | None = None
+
+
+class HoldExpired(DomainError):
+    """The hold ran out or was released. `alternatives` as for SlotUnavailable."""
+
+    def __init__(self, message: str, search: SlotSearch | None = None) -> None:
+        super().__init__(message)
+        self.search = search
+        self.alternatives: Alternatives | None = None
+
+
+class StaleVersion(DomainError):
+    """The caller saw an older version than the current one."""
+
+    def __init__(self, current_version: int) -> None:
+        super().__init__(f"This changed meanwhile: the current version is {current_version}. Read it again.")
+        self.current_version = current_version
+
+
+class IllegalTransition(DomainError):
+    """The state machine has no such step, or none for the one who asks now (`allowed` lists those)."""
+
+    def __init__(self, current: BookingStatus, wanted: BookingStatus, allowed: Sequence[BookingStatus]) -> None:
+        steps = ", ".join(sorted(s.name for s in allowed)) or "none"
+        super().__init__(f"A booking that is {current.name} cannot become {wanted.name}. Possible now: {steps}.")
+        self.current = current
+        self.wanted = wanted
+        self.allowed = tuple(allowed)
+
+
+class RateLimited(DomainError):
+    """Too many of these in a short time."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = max(1, retry_after_seconds)
+
+
+class IdempotencyConflict(DomainError):
+    """The key was used before with another input."""
+
+    def __init__(self) -> None:
+        super().__init__("This idempotency key was already used with another input. Use a new key for a new request.")
+
+
+class Unavailable(DomainError):
+    """Something that we need is down or busy; the same request may succeed in a moment."""
+
+    def __init__(self, message: str = "Temporarily unavailable. Try again in a moment.") -> None:
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldErrors:
+    """Collects violations so that a person sees all of them at once.
+
+    >>> errors = FieldErrors(); errors.add("input.name", "is empty"); errors.raise_any()
+    """
+
+    found: list[Violation] = field(default_factory=list)
+
+    def add(self, path: str, message: str) -> None:
+        self.found.append(Violation(path, message))
+
+    def raise_any(self) -> None:
+        if self.found:
+            raise InvalidInput(self.found)

@@ -1,0 +1,103 @@
+"""A customer's commitment, its items and every step of its life."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import NOW, Base, Identified, OfOrganization, Timestamped
+
+
+class Booking(Identified, OfOrganization, Timestamped, Base):
+    """Price, notices and zone are frozen when it is made. A trigger increments `version` at every change."""
+
+    __tablename__ = "booking"
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ('pending', 'payment_failed', 'awaiting_provider', 'confirmed', 'checked_in', 'in_progress',"
+            " 'completed', 'cancelled', 'no_show', 'refunded', 'expired')",
+            name="status",
+        ),
+        CheckConstraint("starts_at < ends_at", name="times"),
+        CheckConstraint("party_size >= 1", name="party_size"),
+        CheckConstraint("price_minor >= 0", name="price"),
+        CheckConstraint("payment_method IN ('pay_now', 'pay_on_arrival')", name="payment_method"),
+        CheckConstraint(
+            "payment_status IN ('unpaid', 'authorized', 'processing', 'partially_paid', 'paid',"
+            " 'partially_refunded', 'refunded', 'failed', 'disputed')",
+            name="payment_status",
+        ),
+        UniqueConstraint("number"),
+        UniqueConstraint("organization_id", "confirmation_code", name="booking_confirmation_code_key"),
+        UniqueConstraint("hold_id"),
+        Index("booking_organization_id_idx", "organization_id", "id"),
+        Index("booking_organization_starts_idx", "organization_id", "starts_at", "id"),
+        Index("booking_provider_starts_idx", "provider_id", "starts_at"),
+        Index("booking_customer_id_idx", "customer_id"),
+        Index(
+            "booking_expires_at_idx",
+            "expires_at",
+            postgresql_where="status IN ('pending', 'payment_failed', 'awaiting_provider')",
+        ),
+    )
+
+    number: Mapped[str]
+    confirmation_code: Mapped[str]
+    status: Mapped[str]
+    version: Mapped[int] = mapped_column(server_default="1")
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    time_zone: Mapped[str]
+    party_size: Mapped[int]
+    provider_id: Mapped[UUID] = mapped_column(ForeignKey("provider.id"))
+    service_id: Mapped[UUID] = mapped_column(ForeignKey("service.id"))
+    customer_id: Mapped[UUID] = mapped_column(ForeignKey("customer.id"))
+    hold_id: Mapped[UUID] = mapped_column(ForeignKey("hold.id"))
+    price_minor: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    payment_status: Mapped[str]
+    payment_method: Mapped[str]
+    expires_at: Mapped[datetime | None]
+    cancellable_until: Mapped[datetime]
+    cancellation_notice_minutes: Mapped[int]
+    requires_approval: Mapped[bool]
+    notes: Mapped[str | None]
+    access_version: Mapped[int] = mapped_column(server_default="1")
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class BookingItem(Identified, OfOrganization, Base):
+    """One service of the visit, with the buffers it was booked with."""
+
+    __tablename__ = "booking_item"
+    __table_args__ = (UniqueConstraint("booking_id", "position", name="booking_item_position_key"),)
+
+    booking_id: Mapped[UUID] = mapped_column(ForeignKey("booking.id"))
+    position: Mapped[int]
+    service_id: Mapped[UUID] = mapped_column(ForeignKey("service.id"))
+    provider_id: Mapped[UUID] = mapped_column(ForeignKey("provider.id"))
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    buffer_before_minutes: Mapped[int]
+    buffer_after_minutes: Mapped[int]
+    price_minor: Mapped[int] = mapped_column(BigInteger)
+
+
+class BookingTransition(OfOrganization, Base):
+    """One step of the state machine: who, when, why and through which channel. Append-only."""
+
+    __tablename__ = "booking_transition"
+    __table_args__ = (Index("booking_transition_booking_id_idx", "booking_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    booking_id: Mapped[UUID] = mapped_column(ForeignKey("booking.id"))
+    from_status: Mapped[str | None]
+    to_status: Mapped[str]
+    reason: Mapped[str | None]
+    actor: Mapped[str]
+    actor_id: Mapped[UUID | None]
+    channel: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -1,0 +1,46 @@
+"""Organizations and the people who work in them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, Identified, OfOrganization, Timestamped
+
+
+class Organization(Identified, Timestamped, Base):
+    __tablename__ = "organization"
+    __table_args__ = (UniqueConstraint("slug"),)
+
+    slug: Mapped[str]
+    name: Mapped[str]
+    currency: Mapped[str]
+    locale: Mapped[str]
+    country: Mapped[str | None]
+
+
+class User(Identified, Timestamped, Base):
+    """A person's account, across organizations. `email` is kept as normalized by the edge."""
+
+    __tablename__ = "user_account"
+    __table_args__ = (Index("user_account_email_key", func.lower(text("email")), unique=True),)
+
+    email: Mapped[str]
+    password_hash: Mapped[str]
+    name: Mapped[str]
+    locale: Mapped[str] = mapped_column(server_default="en")
+    time_zone: Mapped[str] = mapped_column(server_default="UTC")
+
+
+class Membership(Identified, OfOrganization, Timestamped, Base):
+    __tablename__ = "membership"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "user_id", name="membership_organization_user_key"),
+        CheckConstraint("role IN ('owner', 'admin', 'staff')", name="role"),
+        Index("membership_user_id_idx", "user_id"),
+    )
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user_account.id"))
+    role: Mapped[str]

@@ -1,0 +1,44 @@
+"""Alembic's entry point. The URL comes from the caller (`turnero migrate`), never from a file."""
+
+from __future__ import annotations
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection, pool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.core.database import async_url
+from app.models import Base
+
+MIGRATION_LOCK = 7_431_100_112
+
+
+def run(connection: Connection) -> None:
+    # Two deployments that start together must not migrate at once.
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    connection.commit()
+    context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True)
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+        connection.commit()
+
+
+async def main() -> None:
+    url = context.config.get_main_option("sqlalchemy.url")
+    if not url:
+        raise RuntimeError("no database URL: run `turnero migrate`")
+    engine = create_async_engine(
+        async_url(url), poolclass=pool.NullPool, connect_args={"server_settings": {"lock_timeout": "5s"}}
+    )
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()
+
+
+if context.is_offline_mode():
+    raise RuntimeError("migrations run against a live database: docs/adr/0002 says why")
+asyncio.run(main())
