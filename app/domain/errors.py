@@ -5,15 +5,18 @@ Each carries plain values only. Raising one inside a transaction rolls it back, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 if TYPE_CHECKING:
     from app.domain.booking import BookingStatus
     from app.domain.slots import Slot, UnavailableReason
+
+
+T = TypeVar("T")
 
 
 class DomainError(Exception):
@@ -80,7 +83,7 @@ class SlotSearch:
     around: datetime
     duration_minutes: int | None
     party_size: int = 1
-    ignore_booking_id: UUID | None = None
+    for_staff: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,16 @@ class FieldErrors:
 
     def add(self, path: str, message: str) -> None:
         self.found.append(Violation(path, message))
+
+    def read(self, path: str, parse: Callable[[str], T], value: str | None) -> T | None:
+        """What `parse` makes of a value, or None and a violation for its ValueError. An absent value stays absent."""
+        if value is None:
+            return None
+        try:
+            return parse(value)
+        except ValueError as wrong:
+            self.add(path, str(wrong))
+            return None
 
     def raise_any(self) -> None:
         if self.found:

@@ -1,0 +1,139 @@
+"""What a booking can be, and the only steps between its states (mission.md, "The state machine")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class BookingStatus(StrEnum):
+    """Values are those of the database's enum; names those of the contract."""
+
+    PENDING = "pending"
+    PAYMENT_FAILED = "payment_failed"
+    AWAITING_PROVIDER = "awaiting_provider"
+    CONFIRMED = "confirmed"
+    CHECKED_IN = "checked_in"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    NO_SHOW = "no_show"
+    REFUNDED = "refunded"
+    EXPIRED = "expired"
+
+
+class PaymentStatus(StrEnum):
+    UNPAID = "unpaid"
+    AUTHORIZED = "authorized"
+    PROCESSING = "processing"
+    PARTIALLY_PAID = "partially_paid"
+    PAID = "paid"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+    FAILED = "failed"
+    DISPUTED = "disputed"
+
+
+class PaymentMethod(StrEnum):
+    PAY_NOW = "pay_now"
+    PAY_ON_ARRIVAL = "pay_on_arrival"
+
+
+class HoldStatus(StrEnum):
+    ACTIVE = "active"
+    CONSUMED = "consumed"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+_S = BookingStatus
+
+TRANSITIONS: Mapping[BookingStatus, frozenset[BookingStatus]] = MappingProxyType(
+    {
+        _S.PENDING: frozenset({_S.CONFIRMED, _S.AWAITING_PROVIDER, _S.PAYMENT_FAILED, _S.CANCELLED, _S.EXPIRED}),
+        _S.PAYMENT_FAILED: frozenset({_S.PENDING, _S.CANCELLED, _S.EXPIRED}),
+        _S.AWAITING_PROVIDER: frozenset({_S.CONFIRMED, _S.CANCELLED, _S.EXPIRED, _S.PAYMENT_FAILED}),
+        _S.CONFIRMED: frozenset(
+            {_S.CHECKED_IN, _S.IN_PROGRESS, _S.COMPLETED, _S.CANCELLED, _S.NO_SHOW, _S.AWAITING_PROVIDER}
+        ),
+        _S.CHECKED_IN: frozenset({_S.IN_PROGRESS, _S.COMPLETED, _S.CANCELLED}),
+        _S.IN_PROGRESS: frozenset({_S.COMPLETED, _S.CANCELLED}),
+        _S.COMPLETED: frozenset({_S.REFUNDED, _S.NO_SHOW}),  # no-show: a correction
+        _S.CANCELLED: frozenset({_S.REFUNDED}),
+        _S.NO_SHOW: frozenset({_S.REFUNDED, _S.CHECKED_IN}),  # checked in: a correction
+        _S.EXPIRED: frozenset({_S.CONFIRMED, _S.REFUNDED}),  # both after a late payment
+        _S.REFUNDED: frozenset(),
+    }
+)
+
+CORRECTIONS: frozenset[tuple[BookingStatus, BookingStatus]] = frozenset(
+    {(_S.NO_SHOW, _S.CHECKED_IN), (_S.COMPLETED, _S.NO_SHOW)}
+)
+"""Steps back, for an admin who puts a mistake right."""
+
+FREE = frozenset({_S.CANCELLED, _S.EXPIRED, _S.NO_SHOW, _S.REFUNDED})
+"""A booking in one of these takes nobody's time."""
+
+OCCUPYING = frozenset(BookingStatus) - FREE
+
+HELD = frozenset({_S.PENDING, _S.PAYMENT_FAILED})
+"""The allocation is still a hold, which lapses at the booking's payment deadline."""
+
+
+def occupies(status: BookingStatus) -> bool:
+    """Does a booking in this state take its provider's time?"""
+    return status in OCCUPYING
+
+
+def table_faults(
+    table: Mapping[BookingStatus, frozenset[BookingStatus]],
+    initial: BookingStatus = BookingStatus.PENDING,
+    terminal: frozenset[BookingStatus] = frozenset({BookingStatus.REFUNDED}),
+) -> list[str]:
+    """What is wrong with a table of steps: states without a row or never reached, dead ends that are not `terminal`."""
+    faults = [f"{status.name} has no row" for status in BookingStatus if status not in table]
+    faults += [f"{status.name} leads to itself" for status, targets in table.items() if status in targets]
+    reached = {initial}
+    frontier = [initial]
+    while frontier:
+        fresh = table.get(frontier.pop(), frozenset()) - reached
+        reached |= fresh
+        frontier += fresh
+    faults += [f"{status.name} is never reached" for status in BookingStatus if status not in reached]
+    ends = {status for status, targets in table.items() if not targets}
+    faults += [f"{status.name} should be terminal" for status in terminal - ends]
+    faults += [f"{status.name} is a dead end" for status in ends - terminal]
+    return faults
+
+
+def _check_table() -> None:
+    faults = table_faults(TRANSITIONS)
+    if faults:
+        raise RuntimeError("The booking state machine is broken: " + "; ".join(sorted(faults)))
+    if any(to not in TRANSITIONS[start] for start, to in CORRECTIONS):
+        raise RuntimeError("A correction is no step of the booking state machine.")
+
+
+_check_table()
+
+CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+"""32 signs that a person reads out without doubt: no 0/O, no 1/I."""
+
+CODE_LENGTH = 8
+
+
+def confirmation_code(randomness: bytes) -> str:
+    """Eight signs (40 bits) from at least 8 random bytes: one sign a byte, so each is equally likely."""
+    if len(randomness) < CODE_LENGTH:
+        raise ValueError(f"needs {CODE_LENGTH} random bytes")
+    return "".join(CODE_ALPHABET[byte & 31] for byte in randomness[:CODE_LENGTH])
+
+
+def booking_number(year: int, sequence: int) -> str:
+    """`(2026, 1234)` → `TRN-2026-001234`. At least six digits, more when the sequence outgrows them."""
+    if not 1970 <= year <= 9999:
+        raise ValueError("the year must be of four digits, from 1970")
+    if sequence < 1:
+        raise ValueError("the sequence counts from 1")
+    return f"TRN-{year}-{sequence:06d}"

@@ -1,0 +1,34 @@
+"""Countries and languages, as codes."""
+
+from __future__ import annotations
+
+import re
+
+_CODES = """
+AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC
+CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD
+GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH
+KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW
+MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC
+SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY
+UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
+"""
+_COUNTRIES = frozenset(_CODES.split())
+"""ISO 3166-1 alpha-2: the codes assigned to countries and territories as of 2026."""
+
+_LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?", re.ASCII)
+
+
+def check_country(code: str) -> str:
+    """The code itself. Raises ValueError."""
+    if code not in _COUNTRIES:
+        raise ValueError("must be an ISO 3166 country code of two capital letters, such as AR")
+    return code
+
+
+def check_locale(tag: str) -> str:
+    """A BCP 47 tag of language, script and region in their usual spelling. Raises ValueError."""
+    match = _LOCALE.fullmatch(tag)
+    if match is None or (match[3] and match[3].isalpha() and match[3] not in _COUNTRIES):
+        raise ValueError("must be a language tag such as en or es-AR")
+    return tag

@@ -1,0 +1,206 @@
+"""Who may take a booking from one state to another, and when.
+
+The table of steps is `app.domain.booking.TRANSITIONS`; here each step that it has is granted or refused to one actor at
+one instant. A refusal names its rule and says when the step would have been allowed. Whose booking it is (a provider's
+own, a customer's own) was settled before: one who may not see a booking never gets here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from app.domain.booking import CORRECTIONS, TRANSITIONS, BookingStatus
+from app.domain.errors import IllegalTransition, NotAllowed
+from app.domain.instants import day_bounds, local_date
+
+
+class ActorKind(StrEnum):
+    """In what role someone acts on a booking. PROVIDER: on bookings of their own; CUSTOMER: likewise, or by link."""
+
+    CUSTOMER = "customer"
+    PROVIDER = "provider"
+    STAFF = "staff"
+    ADMIN = "admin"
+    OWNER = "owner"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class BookingFacts:
+    """What the rules ask about a booking; `cancellable_until` was fixed with it, `time_zone` is its own."""
+
+    status: BookingStatus
+    starts_at: datetime
+    ends_at: datetime
+    time_zone: ZoneInfo
+    cancellable_until: datetime
+    requires_approval: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBroken:
+    """`rule` is stable, for programs; `message` is for a person."""
+
+    rule: str
+    message: str
+
+
+_S = BookingStatus
+_ADMINS = frozenset({ActorKind.ADMIN, ActorKind.OWNER})
+_ON_THE_DAY = frozenset({_S.CHECKED_IN, _S.IN_PROGRESS})
+_AFTER_THE_START = frozenset({_S.COMPLETED, _S.NO_SHOW})
+_CUSTOMER_CANCELS = frozenset({_S.PENDING, _S.PAYMENT_FAILED, _S.AWAITING_PROVIDER, _S.CONFIRMED})
+_MOVABLE = frozenset({_S.AWAITING_PROVIDER, _S.CONFIRMED})
+
+_STEPS = frozenset((start, to) for start, targets in TRANSITIONS.items() for to in targets)
+_APPROVAL = (_S.AWAITING_PROVIDER, _S.CONFIRMED)
+_PEOPLE_ONLY = frozenset(step for step in _STEPS if step[1] in _ON_THE_DAY | _AFTER_THE_START)
+"""Someone saw that it happened."""
+_SYSTEM_ONLY = frozenset(
+    step for step in _STEPS if step not in _PEOPLE_ONLY and step != _APPROVAL and step[1] is not _S.CANCELLED
+)
+"""They follow from money, from time or from another change."""
+
+
+def allowed_transitions(facts: BookingFacts, actor: ActorKind, now: datetime) -> tuple[BookingStatus, ...]:
+    """The states that `actor` may bring the booking to at `now`, in the order of the enum."""
+    steps = TRANSITIONS[facts.status]
+    return tuple(to for to in BookingStatus if to in steps and broken_rule(facts, actor, to, now) is None)
+
+
+def check_transition(facts: BookingFacts, actor: ActorKind, to: BookingStatus, now: datetime) -> None:
+    """Raises IllegalTransition when there is no such step, NotAllowed when this actor may not take it now."""
+    if to not in TRANSITIONS[facts.status]:
+        raise IllegalTransition(facts.status, to, allowed_transitions(facts, actor, now))
+    broken = broken_rule(facts, actor, to, now)
+    if broken is not None:
+        raise NotAllowed(broken.rule, broken.message)
+
+
+def broken_rule(facts: BookingFacts, actor: ActorKind, to: BookingStatus, now: datetime) -> RuleBroken | None:
+    """The first rule against a step of the table, or None."""
+    step = (facts.status, to)
+    if actor is ActorKind.SYSTEM:
+        if step in _PEOPLE_ONLY or step == _APPROVAL:
+            return RuleBroken("staff_only", "Only a person can decide this.")
+        return None
+    return _broken_role(step, actor) or _broken_time(facts, actor, to, now)
+
+
+def _broken_role(step: tuple[BookingStatus, BookingStatus], actor: ActorKind) -> RuleBroken | None:
+    start, to = step
+    if step in _SYSTEM_ONLY:
+        return RuleBroken("system_only", f"A booking becomes {to.name} by itself; nobody sets it by hand.")
+    if step in CORRECTIONS:
+        if actor in _ADMINS:
+            return None
+        return RuleBroken("admin_only", "Only an admin or an owner can correct a booking that is already closed.")
+    if actor is ActorKind.CUSTOMER and not (to is _S.CANCELLED and start in _CUSTOMER_CANCELS):
+        return RuleBroken("staff_only", "Only the provider or the staff can do this.")
+    if actor is ActorKind.PROVIDER and step == _APPROVAL:
+        return RuleBroken("staff_only", "The staff confirms bookings that wait for approval.")
+    return None
+
+
+def _broken_time(facts: BookingFacts, actor: ActorKind, to: BookingStatus, now: datetime) -> RuleBroken | None:
+    if actor is ActorKind.CUSTOMER:
+        return _notice_over(facts, now, "Cancelling")
+    over = _service_day_over(facts, actor, now)
+    if over is not None:
+        return over
+    if to in _ON_THE_DAY:
+        opens = day_bounds(local_date(facts.starts_at, facts.time_zone), facts.time_zone)[0]
+        if now < opens:
+            return RuleBroken("service_day", f"This is possible on the day of the service, from {_when(facts, opens)}.")
+    if to in _AFTER_THE_START and now < facts.starts_at:
+        return RuleBroken("not_started", f"This is possible after the start, from {_when(facts, facts.starts_at)}.")
+    return None
+
+
+def _notice_over(facts: BookingFacts, now: datetime, what: str) -> RuleBroken | None:
+    if now <= facts.cancellable_until:
+        return None
+    until = _when(facts, facts.cancellable_until)
+    return RuleBroken("cancellation_notice", f"{what} was possible until {until}. Ask the staff.")
+
+
+def _service_day_over(facts: BookingFacts, actor: ActorKind, now: datetime) -> RuleBroken | None:
+    closes = day_bounds(local_date(facts.ends_at, facts.time_zone), facts.time_zone)[1]
+    if actor in _ADMINS or now < closes:
+        return None
+    message = (
+        f"The day of the service is over: this was possible until {_when(facts, closes)}. An admin can still do it."
+    )
+    return RuleBroken("service_day_over", message)
+
+
+def _when(facts: BookingFacts, instant: datetime) -> str:
+    return f"{instant.astimezone(facts.time_zone):%Y-%m-%d %H:%M} ({facts.time_zone.key})"
+
+
+# ── moving ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def broken_reschedule_rule(facts: BookingFacts, actor: ActorKind, now: datetime) -> RuleBroken | None:
+    """The first rule against moving the booking to another time, or None."""
+    if facts.status not in _MOVABLE:
+        names = " or ".join(sorted(status.name for status in _MOVABLE))
+        return RuleBroken(
+            "not_movable", f"Only a booking that is {names} can be moved; this one is {facts.status.name}."
+        )
+    if actor is ActorKind.SYSTEM:
+        return None
+    if actor is ActorKind.CUSTOMER:
+        return _notice_over(facts, now, "Moving")
+    return _service_day_over(facts, actor, now)
+
+
+def check_reschedule(facts: BookingFacts, actor: ActorKind, now: datetime) -> None:
+    """Raises NotAllowed when this actor may not move the booking now. (Whether the new time is free is not asked.)"""
+    broken = broken_reschedule_rule(facts, actor, now)
+    if broken is not None:
+        raise NotAllowed(broken.rule, broken.message)
+
+
+def needs_new_approval(facts: BookingFacts, actor: ActorKind) -> bool:
+    """Does a move take the booking back to AWAITING_PROVIDER? Not when the staff or the provider moved it."""
+    return facts.requires_approval and facts.status is _S.CONFIRMED and actor is ActorKind.CUSTOMER
+
+
+def cancellable_until(starts_at: datetime, notice_minutes: int) -> datetime:
+    """Until when (inclusive) a customer may cancel a new booking."""
+    return starts_at - timedelta(minutes=notice_minutes)
+
+
+def cancellable_until_after_move(
+    old_until: datetime, new_start: datetime, notice_minutes: int, now: datetime
+) -> datetime:
+    """The same after a move. A notice that was lost already stays lost, however far the booking moves away."""
+    return old_until if now > old_until else cancellable_until(new_start, notice_minutes)
+
+
+# ── terms ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class CancellationTerms:
+    """What cancelling at this instant gives back and costs, in minor units; free of charge until `free_until`.
+
+    `free_until` is None once the notice is lost, or when there is nothing left to cancel.
+    """
+
+    refund_minor: int
+    fee_minor: int
+    free_until: datetime | None
+
+
+def cancellation_terms(facts: BookingFacts, paid_minor: int, now: datetime) -> CancellationTerms:
+    """All that was paid goes back within the notice, nothing after it. What was never paid is never charged."""
+    if _S.CANCELLED not in TRANSITIONS[facts.status]:
+        return CancellationTerms(0, 0, None)
+    if now <= facts.cancellable_until:
+        return CancellationTerms(paid_minor, 0, facts.cancellable_until)
+    return CancellationTerms(0, paid_minor, None)

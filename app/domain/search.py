@@ -1,0 +1,67 @@
+"""What a search for free slots may ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from app.domain.errors import BadInput, FieldErrors
+from app.domain.instants import day_bounds
+from app.domain.slots import Window
+
+MAXIMUM_DAYS = 62
+MAXIMUM_PARTY = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilitySearch:
+    """Dates are local to the customer's `time_zone`, both included. `provider_ids` none: anyone."""
+
+    service_id: UUID
+    provider_ids: tuple[UUID, ...] | None
+    from_date: date
+    to_date: date
+    time_zone: ZoneInfo
+    duration_minutes: int | None
+    party_size: int
+
+    def window(self) -> Window:
+        """The instants at which a slot may start."""
+        return Window(day_bounds(self.from_date, self.time_zone)[0], day_bounds(self.to_date, self.time_zone)[1])
+
+
+def check_search(search: AvailabilitySearch) -> None:
+    """Raises BadInput with everything that is wrong at once."""
+    errors = FieldErrors()
+    days = (search.to_date - search.from_date).days + 1
+    if days < 1:
+        errors.add("input.to", "must not be before `from`")
+    elif days > MAXIMUM_DAYS:
+        errors.add("input.to", f"asks for {days} days; at most {MAXIMUM_DAYS} at once")
+    if search.provider_ids is not None and not search.provider_ids:
+        errors.add("input.providerIds", "must name somebody; leave it out for anyone who offers the service")
+    if search.duration_minutes is not None and search.duration_minutes < 1:
+        errors.add("input.durationMinutes", "must be at least 1")
+    if not 1 <= search.party_size <= MAXIMUM_PARTY:
+        errors.add("input.partySize", f"must be 1 to {MAXIMUM_PARTY}")
+    if errors.found:
+        raise BadInput(errors.found)
+
+
+def check_length_and_party(
+    *, duration_minutes: int | None, shortest: int, longest: int, party_size: int, largest_party: int
+) -> FieldErrors:
+    """What the service itself allows. The caller raises, as BadInput or InvalidInput."""
+    errors = FieldErrors()
+    if duration_minutes is not None and not shortest <= duration_minutes <= longest:
+        allowed = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
+        errors.add("input.durationMinutes", f"must be {allowed} for this service")
+    if not 1 <= party_size <= largest_party:
+        errors.add("input.partySize", f"must be 1 to {largest_party} for this service")
+    return errors
+
+
+def is_whole_minute(instant: datetime) -> bool:
+    return instant.second == 0 and instant.microsecond == 0
