@@ -1,0 +1,313 @@
+"""Documents parsed, limited and validated once; operations executed on graphql-core, without any web in it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from graphql import (
+    ASTValidationRule,
+    DocumentNode,
+    ExecutionResult,
+    Executor,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    Token,
+    TokenKind,
+    create_source_event_stream,
+    execute_root_selection_set,
+    execute_subscription_event,
+    map_source_to_response_event,
+    parse,
+    validate,
+)
+from graphql.validation.validate import ValidationAbortedError
+
+from app.web.graphql.errors import DescribeError, request_error
+from app.web.graphql.limits import Cost, Limits, cost_error, nesting_error, tokens_error, validation_error
+from app.web.graphql.measure import measure
+from app.web.graphql.rules import RULES
+
+_BYTES_PER_CHARACTER = 255
+"""Memory of a parsed document for each character of its text, as measured; long texts are mostly single tokens."""
+_DENSE_CHARACTERS = 4_000
+
+
+@runtime_checkable
+class PerEvent(Protocol):
+    """A context that makes a fresh one for each event of a subscription, so that no loader serves old values."""
+
+    def for_event(self) -> object: ...
+
+
+class RequestRefused(Exception):
+    """The request itself is wrong, so nothing was executed. The errors carry their codes."""
+
+    def __init__(self, errors: Sequence[GraphQLError]) -> None:
+        super().__init__("; ".join(error.message for error in errors))
+        self.errors = tuple(errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    node: OperationDefinitionNode
+    name: str | None
+    kind: OperationType
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document that passed, with its operations; or the errors that say why it did not."""
+
+    ast: DocumentNode | None
+    operations: tuple[Operation, ...]
+    errors: tuple[GraphQLError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An operation that passed, and the variables it was sent with."""
+
+    ast: DocumentNode
+    operation: Operation
+    variables: Mapping[str, object]
+
+    @property
+    def kind(self) -> OperationType:
+        return self.operation.kind
+
+
+class DocumentCache:
+    """The documents used last, bounded by count and by an estimate of their memory."""
+
+    def __init__(self, *, count: int, memory_bytes: int) -> None:
+        self._count = count
+        self._memory_bytes = memory_bytes
+        self._held_bytes = 0
+        self._documents: OrderedDict[str, Document] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._held_bytes
+
+    def get(self, query: str) -> Document | None:
+        document = self._documents.get(query)
+        if document is not None:
+            self._documents.move_to_end(query)
+        return document
+
+    def put(self, query: str, document: Document) -> None:
+        weight = self.weight(query)
+        if weight > self._memory_bytes // 4 or query in self._documents:
+            return
+        self._documents[query] = document
+        self._held_bytes += weight
+        while len(self._documents) > self._count or self._held_bytes > self._memory_bytes:
+            oldest, _ = self._documents.popitem(last=False)
+            self._held_bytes -= self.weight(oldest)
+
+    @staticmethod
+    def weight(query: str) -> int:
+        """Estimated bytes of the document of this text."""
+        return 4 * len(query) + _BYTES_PER_CHARACTER * min(len(query), _DENSE_CHARACTERS)
+
+
+class GraphQLEngine:
+    """Runs operations on a schema.
+
+    `execution_context_class` is the executor of the schema's library (None: graphql-core's own); `rules` are its
+    validation rules beyond the specified ones. `describe_error` decides what clients see of execution errors.
+    """
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        *,
+        execution_context_class: type[Executor[Any]] | None,
+        limits: Limits,
+        introspection: bool,
+        suggestions: bool,
+        describe_error: DescribeError,
+        rules: Sequence[type[ASTValidationRule]] = (),
+        cached_documents: int = 1_000,
+        cached_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
+        self.schema = schema
+        self.limits = limits
+        self._executor_class: type[Executor[Any]] = execution_context_class or Executor
+        self._executor_arguments: dict[str, Any] = {"operation_extensions": {}} if execution_context_class else {}
+        self._introspection = introspection
+        self._hide_suggestions = not suggestions
+        self._describe_error = describe_error
+        self._rules = (*RULES, *rules)
+        self._passed = DocumentCache(count=cached_documents, memory_bytes=cached_bytes)
+        # Apart, so that a flood of bad documents cannot push out the good ones.
+        self._failed = DocumentCache(count=max(1, cached_documents // 10), memory_bytes=cached_bytes // 10)
+
+    def prepare(self, query: str) -> Document:
+        """The document of a text: parsed, within the limits and valid, or with errors. Never raises."""
+        known = self._passed.get(query) or self._failed.get(query)
+        if known is not None:
+            return known
+        document = self._prepare(query)
+        (self._failed if document.errors else self._passed).put(query, document)
+        return document
+
+    def _prepare(self, query: str) -> Document:
+        try:
+            ast = self._parse(query)
+        except GraphQLError as error:
+            return Document(None, (), (request_error(error),))
+        measured = measure(self.schema, ast, self.limits, introspection=self._introspection)
+        errors = measured.errors or self._validate(ast)
+        if errors:
+            return Document(None, (), tuple(request_error(error, ast) for error in errors[: self.limits.errors]))
+        nodes = [node for node in ast.definitions if isinstance(node, OperationDefinitionNode)]
+        operations = tuple(
+            Operation(node, node.name.value if node.name else None, node.operation, cost)
+            for node, cost in zip(nodes, measured.costs, strict=True)
+        )
+        return Document(ast, operations)
+
+    def _validate(self, ast: DocumentNode) -> Sequence[GraphQLError]:
+        most = self.limits.errors
+        errors = validate(self.schema, ast, self._rules, max_errors=most, hide_suggestions=self._hide_suggestions)
+        found = [error for error in errors if not isinstance(error, ValidationAbortedError)]
+        return [validation_error()] if errors and not found else found
+
+    def _parse(self, query: str) -> DocumentNode:
+        most = self.limits.tokens
+        try:
+            ast = parse(query, max_lexical_tokens=most, max_comments=most)
+        except GraphQLSyntaxError as error:
+            if f"more than {most} " in error.message:
+                raise tokens_error(self.limits) from None
+            if "nested too deeply" in error.message:
+                raise nesting_error() from None
+            raise
+        if "\\u" in query:
+            _refuse_nul(ast)
+        return ast
+
+    def select(self, document: Document, operation_name: str | None) -> Operation:
+        """The operation to run. Raises RequestRefused when the document has errors, or no or no single such one."""
+        if document.errors:
+            raise RequestRefused(document.errors)
+        chosen = [op for op in document.operations if operation_name is None or op.name == operation_name]
+        if len(chosen) == 1:
+            return chosen[0]
+        if operation_name is not None:
+            message = f"The document has no operation named '{operation_name}'."
+        elif chosen:
+            message = "The document has several operations: say which one with `operationName`."
+        else:
+            message = "The document has no operation."
+        raise RequestRefused([GraphQLError(message, extensions={"code": "BAD_INPUT"})])
+
+    def accept(self, query: str, operation_name: str | None, variables: Mapping[str, object]) -> Call:
+        """The call that a request asks for. Raises RequestRefused."""
+        document = self.prepare(query)
+        operation = self.select(document, operation_name)
+        assert document.ast is not None
+        return Call(document.ast, operation, variables)
+
+    async def execute(self, call: Call, context: object) -> ExecutionResult:
+        """Run a query or a mutation. Raises RequestRefused for variables that do not fit or that make it too costly."""
+        executor = self._build(call, context)
+        result = execute_root_selection_set(executor)
+        return await result if isinstance(result, Awaitable) else result
+
+    async def subscribe(self, call: Call, context: object) -> ExecutionResult | AsyncGenerator[ExecutionResult, None]:
+        """Start a subscription: its stream of results, which the caller closes, or one result that has the errors."""
+        executor = self._build(call, context)
+        source = create_source_event_stream(executor)
+        if isinstance(source, Awaitable):
+            source = await source
+        if isinstance(source, ExecutionResult):
+            return source
+        return map_source_to_response_event(executor, source, _execute_event)
+
+    def _build(self, call: Call, context: object) -> Executor[Any]:
+        operation = call.operation
+        try:
+            too_costly = cost_error(operation.node, operation.cost, call.variables, self.limits)
+        except RecursionError:
+            too_costly = nesting_error()
+        if too_costly is not None:
+            raise RequestRefused([too_costly])
+        built = self._executor_class.build(
+            self.schema,
+            call.ast,
+            None,
+            context,
+            dict(call.variables),
+            operation.name,
+            max_coercion_errors=self.limits.errors,
+            hide_suggestions=self._hide_suggestions,
+            **self._executor_arguments,
+        )
+        if isinstance(built, list):
+            raise RequestRefused([request_error(error) for error in built[: self.limits.errors]])
+        return built
+
+    def describe(self, errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, object]]:
+        """Errors as clients get them. Beyond the limit of one answer they are described too, for the log's sake."""
+        described = [self._formatted(error, request_id) for error in errors[:50]]
+        return described[: self.limits.errors]
+
+    def describe_exception(self, error: Exception, request_id: str) -> dict[str, object]:
+        """What was raised outside of any field, as clients get it."""
+        if isinstance(error, GraphQLError):
+            return self._formatted(error, request_id)
+        return self._formatted(GraphQLError(str(error), original_error=error), request_id)
+
+    def result(self, result: ExecutionResult, request_id: str) -> dict[str, object]:
+        """The answer to an operation that was executed."""
+        answer: dict[str, object] = {"data": result.data}
+        if result.errors:
+            answer["errors"] = self.describe(result.errors, request_id)
+        return answer
+
+    def _formatted(self, error: GraphQLError, request_id: str) -> dict[str, object]:
+        description = self._describe_error(error, request_id)
+        formatted: dict[str, object] = {"message": description.message}
+        if error.locations:
+            formatted["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
+        if error.path:
+            formatted["path"] = error.path
+        formatted["extensions"] = description.extensions
+        return formatted
+
+
+def formatted_request_errors(errors: Sequence[GraphQLError]) -> list[dict[str, object]]:
+    """Errors of the request itself: they were written for the client."""
+    return [dict(error.formatted) for error in errors]
+
+
+def _execute_event(executor: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
+    if isinstance(executor.context_value, PerEvent):
+        executor.context_value = executor.context_value.for_event()
+    return execute_subscription_event(executor)
+
+
+def _refuse_nul(ast: DocumentNode) -> None:
+    """An escape in a literal can make the NUL that the text itself may not have; PostgreSQL takes none."""
+    token: Token | None = ast.loc.start_token if ast.loc else None
+    while token is not None:
+        if token.kind is TokenKind.STRING and "\0" in (token.value or ""):
+            raise GraphQLError(
+                "A text in the document contains the character NUL.",
+                source=ast.loc.source if ast.loc else None,
+                positions=[token.start],
+                extensions={"code": "BAD_INPUT"},
+            )
+        token = token.next

@@ -1,0 +1,45 @@
+"""One address for HTTP and WebSocket, as a route of the application."""
+
+from __future__ import annotations
+
+from litestar import asgi
+from litestar.enums import ScopeType
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+
+from app.web.graphql.engine import GraphQLEngine
+from app.web.graphql.http import HttpHandler
+from app.web.graphql.options import ContextFactory, TransportOptions
+from app.web.graphql.sockets import SocketHandler
+
+
+class GraphQLTransport:
+    """An ASGI application for the scopes `http` and `websocket`. It keeps no state of a request on itself."""
+
+    def __init__(
+        self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions | None = None
+    ) -> None:
+        chosen = options or TransportOptions()
+        self.http = HttpHandler(engine, context_factory, chosen)
+        self.sockets = SocketHandler(engine, context_factory, chosen)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await self.sockets(scope, receive, send)
+        else:
+            await self.http(scope, receive, send)
+
+    async def shutdown(self, timeout_s: float = 4.0) -> None:
+        """Close the sockets with 1012 and let running mutations end."""
+        self.sockets.close_all()
+        await self.http.drain(timeout_s)
+
+
+def graphql_routes(transport: GraphQLTransport, path: str = "/graphql") -> list[ASGIRouteHandler]:
+    """The route handlers to give to the application, for both scopes of the one path."""
+
+    @asgi(path, copy_scope=True)
+    async def graphql(scope: Scope, receive: Receive, send: Send) -> None:
+        await transport(scope, receive, send)
+
+    return [graphql]
