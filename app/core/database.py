@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 Tx = AsyncSession
@@ -22,6 +23,12 @@ def async_url(url: str) -> str:
     if not separator or scheme.split("+")[0] not in {"postgres", "postgresql"}:
         raise ValueError("the database URL must begin with postgresql://")
     return f"postgresql+asyncpg://{rest}"
+
+
+def violated_constraint(error: IntegrityError) -> str | None:
+    """Name of the constraint or unique index that refused a row, as the migrations name it. None: it has none."""
+    name = getattr(error.orig.__cause__, "constraint_name", None) if error.orig else None
+    return name if isinstance(name, str) else None
 
 
 class Database:

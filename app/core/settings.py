@@ -17,7 +17,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """All that an operator can set. Each name is `TURNERO_` followed by the field in upper case."""
 
-    model_config = SettingsConfigDict(env_prefix="TURNERO_", env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TURNERO_", env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
 
     environment: Literal["development", "production"] = Field(
         "development",
@@ -84,6 +86,10 @@ class Settings(BaseSettings):
     graphql_max_tokens: int = Field(1_000, ge=1, description="Most lexical tokens in a document.")
     graphql_max_cost: int = Field(1_000, ge=1, description="Highest cost of a document: objects, times `first`.")
     graphql_max_body_bytes: int = Field(262_144, ge=1_024, description="Largest request body or socket message.")
+
+    sockets_per_address: int = Field(
+        200, ge=0, description="Open WebSockets of one network address in each process. 0: no limit."
+    )
 
     event_retention_h: int = Field(72, ge=1, description="How long a subscriber may be away and still resume.")
     idempotency_retention_h: int = Field(48, ge=1, description="How long an idempotency key is remembered.")

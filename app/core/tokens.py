@@ -69,10 +69,21 @@ class TokenSigner:
     def is_guest_token(self, token: str, booking_id: UUID, version: int) -> bool:
         return hmac.compare_digest(token.encode("utf-8", "replace"), self.guest_token(booking_id, version).encode())
 
+    def calendar_token(self, booking_id: UUID) -> str:
+        """Opens a booking's .ics and nothing else, so that a calendar app never holds the right to cancel."""
+        return self._mac("calendar", booking_id, 1)
+
+    def is_calendar_token(self, token: str, booking_id: UUID) -> bool:
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self.calendar_token(booking_id).encode())
+
     def access_token(self, user_id: UUID, now: datetime) -> tuple[str, datetime]:
         """A JWT for one person, and when it ends."""
         expires_at = (now + self._access_ttl).replace(microsecond=0)
-        claims = {"sub": encode_id(IdKind.USER, user_id), "iat": int(now.timestamp()), "exp": int(expires_at.timestamp())}
+        claims = {
+            "sub": encode_id(IdKind.USER, user_id),
+            "iat": int(now.timestamp()),
+            "exp": int(expires_at.timestamp()),
+        }
         return jwt.encode(claims, self._jwt_key, algorithm=_ALGORITHM), expires_at
 
     def read_access_token(self, token: str, now: datetime) -> AccessClaims:

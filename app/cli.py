@@ -1,0 +1,280 @@
+"""`turnero`: one program for every process and chore. Each command imports what it needs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.core.settings import Settings
+
+GRACE_S = 2
+"""Time that requests in flight get when the API ends; `up` allows 2.8 s in all, then kills."""
+
+
+class WrongUse(Exception):
+    """The command cannot run like this. The text says what to change."""
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command; its exit code."""
+    arguments = _parser().parse_args(argv)
+    _override(arguments)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        text = _explain(error)
+        if text is None:
+            raise
+        sys.stderr.write(f"turnero: {text}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="turnero", description="Open, self-hosted booking platform. Settings: docs/settings.md."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=text)
+        one.set_defaults(command=command)
+        return one
+
+    up = add("up", _up, "Start everything on this machine: PostgreSQL, Valkey, the API and a worker.")
+    up.add_argument("--no-seed", action="store_true", help="leave out the demo data")
+    api = add("api", _api, "Serve the GraphQL API.")
+    api.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+    for one in (up, api):
+        one.add_argument("--host", help="address to listen on")
+        one.add_argument("--port", help="TCP port to listen on")
+        one.add_argument("--api-processes", metavar="N", help="API processes that share the port")
+    others = [
+        up,
+        api,
+        add("worker", _worker, "Run jobs and pass events on to subscribers."),
+        add("migrate", _migrate, "Bring the database to the schema of this version."),
+        add("seed", _seed, "Put in the demo data. Safe to repeat."),
+    ]
+    for one in others:
+        one.add_argument("--data-dir", metavar="FOLDER", help="folder of the embedded servers and the secret key")
+    demo = add("demo", _demo, "Walk through a guest's journey against a running server.")
+    demo.add_argument("--url", help="address of the server (default: this machine)")
+    demo.add_argument("--port", help="TCP port of a server on this machine")
+    for name, command, text in (
+        ("export-schema", _export_schema, "Write schema.graphql."),
+        ("settings-doc", _settings_doc, "Write docs/settings.md."),
+    ):
+        add(name, command, text).add_argument("--check", action="store_true", help="compare only; 1 if it differs")
+    return parser
+
+
+def _override(arguments: argparse.Namespace) -> None:
+    """Options rule over the environment. They are put into it, so that child processes see them too."""
+    for name in ("host", "port", "api_processes", "data_dir"):
+        value = getattr(arguments, name, None)
+        if value is not None:
+            os.environ[f"TURNERO_{name.upper()}"] = value
+
+
+def _explain(error: Exception) -> str | None:
+    """The text for a person, for what a person can mend; None for a fault of ours, which keeps its traceback."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from app.adapters.process import FolderInUse
+    from app.adapters.supervisor import ChildFailed
+    from app.core.secret import SecretMissing
+
+    if isinstance(error, ValidationError) and error.title == "Settings":
+        # The values stay out of the text: one of them may be a secret.
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        return "\n".join(["a setting is wrong.", *(f"  {_setting_name(e['loc'])}: {e['msg']}" for e in found)])
+    if isinstance(error, SettingsError | WrongUse | FolderInUse | ChildFailed | SecretMissing):
+        return str(error)
+    return None
+
+
+def _setting_name(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "settings"
+    return name if name.isupper() else f"TURNERO_{name.upper()}"
+
+
+def _settings() -> Settings:
+    """The settings, with logging set up by them."""
+    from app.core.logging import configure_logging
+    from app.core.settings import get_settings
+
+    get_settings.cache_clear()
+    settings = get_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    return settings
+
+
+def _process_settings() -> Settings:
+    """Settings of a process that serves: its servers' addresses and the secret key are known, or WrongUse is raised.
+
+    A run of `turnero up` in the data folder gives the addresses that are not set.
+    """
+    from app.adapters.embedded import running_urls
+    from app.core.secret import require_secret
+
+    settings = _settings()
+    state = running_urls(settings.data_dir)
+    urls = {
+        "DATABASE_URL": settings.database_url or state.database_url,
+        "REDIS_URL": settings.redis_url or state.redis_url,
+    }
+    for name, url in urls.items():
+        if url is None:
+            raise WrongUse(
+                f"{name} is not set, and `turnero up` does not run in {settings.data_dir}. Set it, or run that."
+            )
+        os.environ[f"TURNERO_{name}"] = url
+    secret = settings.secret_key.get_secret_value() if settings.secret_key else None
+    os.environ["TURNERO_SECRET_KEY"] = require_secret(settings.environment, secret, settings.data_dir)
+    return _settings()
+
+
+@contextmanager
+def _chore_settings() -> Iterator[Settings]:
+    """Settings of a chore. Without addresses it uses those of a running `up`, else starts the servers for itself."""
+    from app.adapters.embedded import embedded_servers, running_urls
+
+    settings = _settings()
+    state = running_urls(settings.data_dir)
+    if (settings.database_url or state.database_url) and (settings.redis_url or state.redis_url):
+        yield _process_settings()
+        return
+    with embedded_servers(settings.data_dir) as (postgres, valkey):
+        os.environ.setdefault("TURNERO_DATABASE_URL", settings.database_url or postgres.url())
+        os.environ.setdefault("TURNERO_REDIS_URL", settings.redis_url or valkey.url())
+        yield _process_settings()
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from app.up import up
+
+    return up(_settings(), seed=not arguments.no_seed)
+
+
+def _api(arguments: argparse.Namespace) -> int:
+    import uvicorn
+
+    from app.adapters.supervisor import follow_supervisor
+
+    follow_supervisor()
+    settings = _process_settings()
+    # Given the listening socket by the supervisor, this is one of the processes that share it.
+    workers = 1 if arguments.fd is not None else settings.api_processes
+    config = uvicorn.Config(
+        "app.main:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=settings.graphql_max_body_bytes,
+        # Compression would double the memory of each socket for frames of a few hundred bytes.
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    if workers > 1:
+        from uvicorn.supervisors import Multiprocess
+
+        Multiprocess(config, sockets=[config.bind_socket()]).run()
+        return 0
+    server = uvicorn.Server(config)
+    server.run(sockets=[socket.socket(fileno=arguments.fd)] if arguments.fd is not None else None)
+    return 0 if server.started else 1
+
+
+def _worker(_arguments: argparse.Namespace) -> int:
+    from app.adapters.supervisor import follow_supervisor
+
+    follow_supervisor()
+    settings = _process_settings()
+    from app.worker import run as run_worker
+
+    run_worker(settings)
+    return 0
+
+
+def _migrate(_arguments: argparse.Namespace) -> int:
+    from app.adapters.supervisor import follow_supervisor
+    from app.core.migrations import migrate
+
+    follow_supervisor()
+    settings = _settings()
+    url = settings.migration_database_url or settings.database_url
+    if url is not None:
+        migrate(url)
+        return 0
+    with _chore_settings() as complete:
+        migrate(complete.database_url or "")
+    return 0
+
+
+def _seed(_arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from app.adapters.supervisor import follow_supervisor
+    from app.demo_data import seed
+
+    follow_supervisor()
+    with _chore_settings() as settings:
+        for line in asyncio.run(seed(settings)):
+            sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from app.demo import run as run_demo
+    from app.up import local_url
+
+    return run_demo(arguments.url or local_url(_settings()))
+
+
+def _export_schema(arguments: argparse.Namespace) -> int:
+    from app import reference
+
+    return _generate(reference.SCHEMA_FILE, reference.schema_sdl(), check=arguments.check)
+
+
+def _settings_doc(arguments: argparse.Namespace) -> int:
+    from app import reference
+
+    return _generate(reference.SETTINGS_FILE, reference.settings_markdown(), check=arguments.check)
+
+
+def _generate(path: Path, text: str, *, check: bool) -> int:
+    from app import reference
+
+    if not check:
+        reference.write(path, text)
+        return 0
+    found = reference.difference(path, text)
+    if found:
+        sys.stderr.write(f"{found}\n{path.name} is out of date. Run: make schema\n")
+    return 1 if found else 0

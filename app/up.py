@@ -1,0 +1,209 @@
+"""`turnero up`: everything on one machine, supervised, until Ctrl-C."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+
+from rich.console import Console
+
+from app.adapters.embedded import DataFolder
+from app.adapters.process import GENTLY
+from app.adapters.supervisor import ChildFailed, ChildSpec, StopRequested, Supervisor
+from app.core.secret import require_secret
+from app.core.settings import Settings
+
+_APP_STAGE = 2
+_READY_TIMEOUT_S = 60.0
+
+
+class Progress:
+    """Tells what is being started: a moving line on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        if self._console.is_terminal:
+            with self._console.status(f"{name} …"):
+                yield
+        else:
+            self.say(f"{name} …")
+            yield
+        self.say(f"✓ {name} ({time.monotonic() - began:.1f} s)", style="green")
+
+    def say(self, text: str, style: str | None = None) -> None:
+        self._console.print(text, style=style)
+        # Into a pipe or file, each line at once: whoever reads along waits for it.
+        self._console.file.flush()
+
+
+def local_url(settings: Settings) -> str:
+    """Where a person on this machine opens the API: no wildcard address, IPv6 in brackets."""
+    host = settings.host
+    with suppress(ValueError):
+        address = ip_address(host)
+        if address.is_unspecified:
+            host = "127.0.0.1" if address.version == 4 else "::1"
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def up(settings: Settings, *, seed: bool) -> int:
+    """Run until SIGINT, SIGTERM or SIGHUP; 0 then. Raises FolderInUse, ChildFailed or SecretMissing."""
+    folder = DataFolder(settings.data_dir)
+    supervisor = Supervisor(folder.ledger)
+    progress = Progress()
+    with supervisor.signals(), folder, _listen(settings) as listener, supervisor:
+        try:
+            _start(settings, folder, supervisor, listener, progress, seed=seed)
+            supervisor.watch()
+        except StopRequested:
+            pass
+        finally:
+            progress.say("Stopping …")
+    progress.say("Stopped.")
+    return 0
+
+
+def _start(
+    settings: Settings,
+    folder: DataFolder,
+    supervisor: Supervisor,
+    listener: socket.socket,
+    progress: Progress,
+    *,
+    seed: bool,
+) -> None:
+    env = _child_environment(settings, folder)
+    if settings.database_url is None:
+        with progress.step("PostgreSQL"):
+            postgres = folder.postgres()
+            postgres.start(supervisor)
+        env["TURNERO_DATABASE_URL"] = folder.ledger.state.database_url = postgres.url()
+        # Meant for a server of the operator's, which this is not.
+        env.pop("TURNERO_MIGRATION_DATABASE_URL", None)
+    if settings.redis_url is None:
+        with progress.step("Valkey"):
+            valkey = folder.valkey()
+            valkey.start(supervisor)
+        env["TURNERO_REDIS_URL"] = folder.ledger.state.redis_url = valkey.url()
+    with progress.step("Migrations"):
+        supervisor.run_once(_command("migrate", env))
+    sign_ins = ""
+    if seed and settings.environment == "development":
+        with progress.step("Demo data"):
+            sign_ins = supervisor.run_once(_command("seed", env))
+    elif seed:
+        progress.say("No demo data in production: its passwords are known to everyone.")
+    with progress.step("API and worker"):
+        for spec in _app_specs(settings, env, listener):
+            supervisor.start(spec)
+        _wait_until_ready(settings, supervisor)
+    _say_what_to_open(settings, progress, sign_ins)
+
+
+def _child_environment(settings: Settings, folder: DataFolder) -> dict[str, str]:
+    secret = settings.secret_key.get_secret_value() if settings.secret_key else None
+    env = {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "TURNERO_DATA_DIR": str(folder.path),
+        "TURNERO_HOST": settings.host,
+        "TURNERO_PORT": str(settings.port),
+        "TURNERO_SECRET_KEY": require_secret(settings.environment, secret, folder.path),
+    }
+    given = {"TURNERO_DATABASE_URL": settings.database_url, "TURNERO_REDIS_URL": settings.redis_url}
+    return env | {name: url for name, url in given.items() if url is not None}
+
+
+def _command(name: str, env: dict[str, str], *arguments: str, pass_fds: tuple[int, ...] = ()) -> ChildSpec:
+    # -P: a folder named `app` where the person happens to stand is not ours.
+    return ChildSpec(
+        name=name,
+        command=(sys.executable, "-P", "-m", "app", name, *arguments),
+        env=env,
+        stage=_APP_STAGE,
+        stop=GENTLY,
+        pass_fds=pass_fds,
+        follows_supervisor=True,
+    )
+
+
+def _app_specs(settings: Settings, env: dict[str, str], listener: socket.socket) -> list[ChildSpec]:
+    fd = listener.fileno()
+    api = [_command("api", env, "--fd", str(fd), pass_fds=(fd,)) for _ in range(settings.api_processes)]
+    return [*api, _command("worker", env)]
+
+
+@contextmanager
+def _listen(settings: Settings) -> Iterator[socket.socket]:
+    """The API's socket, held here: an API process that dies drops its own connections, but never the port.
+
+    Raises ChildFailed when the address cannot be had.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        if error.errno == errno.EADDRINUSE:
+            raise ChildFailed(
+                f"Port {settings.port} is in use by another program. Choose another: turnero up --port PORT "
+                "(make up PORT=PORT)."
+            ) from error
+        raise ChildFailed(f"Cannot listen on {where}: {error.strerror or error}.") from error
+    with listener:
+        yield listener
+
+
+def _wait_until_ready(settings: Settings, supervisor: Supervisor) -> None:
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    said = "no answer"
+    while time.monotonic() < deadline:
+        supervisor.check_stop()
+        supervisor.check_all_run()
+        said = _readiness(settings)
+        if said == "200":
+            return
+        time.sleep(0.1)
+    raise ChildFailed(f"The API was not ready in {_READY_TIMEOUT_S:.0f} s; /health/ready said: {said}")
+
+
+def _readiness(settings: Settings) -> str:
+    """Status of /health/ready, with the beginning of what it says when that is not 200."""
+    connection = http.client.HTTPConnection(local_url(settings).removeprefix("http://"), timeout=3)
+    try:
+        connection.request("GET", "/health/ready")
+        answer = connection.getresponse()
+        body = answer.read(500).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return repr(error)
+    finally:
+        connection.close()
+    return "200" if answer.status == 200 else f"{answer.status} {body}"
+
+
+def _say_what_to_open(settings: Settings, progress: Progress, sign_ins: str) -> None:
+    url = local_url(settings)
+    lines = [
+        "",
+        f"  {'GraphiQL' if settings.graphiql_enabled else 'GraphQL':<10}{url}/graphql",
+        f"  {'Health':<10}{url}/health/ready",
+        f"  {'Data':<10}{settings.data_dir.expanduser().resolve()}",
+    ]
+    if sign_ins:
+        lines += ["", *(f"  {line}" for line in sign_ins.splitlines())]
+    lines += ["", "Ctrl-C stops everything."]
+    for line in lines:
+        progress.say(line)
