@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
 
 class Clock(Protocol):
@@ -30,17 +31,32 @@ class ShiftedClock:
 class EventStream(Protocol):
     """The doorbell between processes. Losing it costs delay alone: PostgreSQL keeps every event."""
 
-    async def publish(self, events: Sequence[tuple[int, bytes]]) -> None:
-        """Append (position, body) pairs. Positions rise; one that is already there is passed over."""
+    def attach(self, installation_id: UUID) -> None:
+        """Say whose events these are: several installations may share one server. Until then it is unavailable."""
 
-    def follow(self, after: int) -> AsyncIterator[Sequence[tuple[int, bytes]]]:
-        """Batches of (position, body) that come after `after`, as they arrive. Raises StreamUnavailable."""
+    async def publish(self, events: Sequence[tuple[int, bytes]]) -> None:
+        """Append (position, body) pairs. Positions rise; one that is already there is passed over.
+
+        Raises StreamUnavailable.
+        """
+
+    async def last_position(self) -> int:
+        """The highest position ever appended; 0 when there is none. Raises StreamUnavailable."""
+
+    async def reset(self) -> None:
+        """Forget everything, so that lower positions can be appended again. Raises StreamUnavailable."""
+
+    def follow(self, after: int) -> AsyncGenerator[Sequence[tuple[int, bytes]], None]:
+        """Batches of (position, body) that come after `after`, as they arrive; an empty one after each second without.
+
+        What was forgotten is missing from them. Raises StreamUnavailable.
+        """
 
     async def ring(self) -> None:
-        """Tell the relay that something was committed. Never raises."""
+        """Tell the relay that something was committed. Never raises, never waits."""
 
-    def rings(self) -> AsyncIterator[None]:
-        """One item for each ring (bursts merge). Raises StreamUnavailable."""
+    def rings(self) -> AsyncGenerator[None, None]:
+        """One item when it begins to listen, then one for each ring. Raises StreamUnavailable."""
 
 
 class StreamUnavailable(Exception):
@@ -48,10 +64,22 @@ class StreamUnavailable(Exception):
 
 
 class JobQueue(Protocol):
-    """Wakes a worker for a job that is already committed in the `job` table."""
+    """Wakes a worker for a job that is already committed in the `job` table. Losing it costs delay alone."""
 
-    async def wake(self, job_ids: Sequence[str]) -> None:
-        """Raises QueueUnavailable; the worker's own poll finds the job all the same."""
+    def attach(self, installation_id: UUID) -> None:
+        """Say whose jobs these are. Until then it is unavailable."""
+
+    async def wake(self, jobs: Sequence[tuple[UUID, int]]) -> None:
+        """Call one worker for each (job id, fence); calling twice for one fence is calling once.
+
+        Raises QueueUnavailable; the workers' own poll finds the job all the same.
+        """
+
+    async def serve(self, start: Callable[[UUID], Awaitable[None]]) -> None:
+        """Answer calls until cancelled: `start` is awaited with each job's id, and should return once it runs.
+
+        Raises QueueUnavailable.
+        """
 
 
 class QueueUnavailable(Exception):

@@ -17,6 +17,8 @@ MIGRATION_LOCK = 7_431_100_112
 def run(connection: Connection) -> None:
     # Two deployments that start together must not migrate at once.
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    # From here on: a migration that waits for a busy table gives way instead of stopping everybody behind it.
+    connection.execute(text("SET lock_timeout = '5s'"))
     connection.commit()
     context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True)
     try:
@@ -31,9 +33,7 @@ async def main() -> None:
     url = context.config.get_main_option("sqlalchemy.url")
     if not url:
         raise RuntimeError("no database URL: run `turnero migrate`")
-    engine = create_async_engine(
-        async_url(url), poolclass=pool.NullPool, connect_args={"server_settings": {"lock_timeout": "5s"}}
-    )
+    engine = create_async_engine(async_url(url), poolclass=pool.NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(run)
     await engine.dispose()

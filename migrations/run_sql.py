@@ -10,7 +10,7 @@ SQL_FOLDER = Path(__file__).parent / "sql"
 
 
 def run_sql_file(name: str) -> None:
-    """Execute `migrations/sql/<name>`. The driver prepares single statements only, so the script goes to it directly."""
+    """Execute `migrations/sql/<name>`. It goes to the driver directly, which prepares single statements only."""
     op.execute("SELECT 1")  # the adapter opens its transaction at the first statement
     script = (SQL_FOLDER / name).read_text(encoding="utf-8")
     connection = op.get_bind().connection.dbapi_connection

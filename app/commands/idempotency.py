@@ -29,14 +29,16 @@ class RequestKey:
     request_hash: bytes
 
 
-def request_key(operation: str, user_id: UUID | None, key: str, request: object) -> RequestKey:
+def request_key(
+    operation: str, user_id: UUID | None, key: str, request: object, path: str = "input.idempotencyKey"
+) -> RequestKey:
     """Raises InvalidInput for a key that cannot be: too long, unprintable, or guessable where nobody is signed in."""
     errors = FieldErrors()
     if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
-        errors.add("idempotencyKey", f"must have 1 to {MAX_KEY_LENGTH} printable characters")
+        errors.add(path, f"must have 1 to {MAX_KEY_LENGTH} printable characters")
     elif user_id is None and not _is_uuid(key):
         # Anonymous keys share one name space, so nobody may be able to guess another's.
-        errors.add("idempotencyKey", "must be a random UUID when nobody is signed in")
+        errors.add(path, "must be a random UUID when nobody is signed in")
     errors.raise_any()
     digest = hashlib.sha256(msgspec.json.encode(request, order="sorted")).digest()
     return RequestKey(operation, "anonymous" if user_id is None else str(user_id), key, digest)

@@ -29,7 +29,7 @@ class DomainError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing wrong with an input. `path` is dotted, from the argument down: `input.customer.email`."""
+    """One thing wrong with an input. `path` is dotted: `input.customer.email`, `input.weekly.0.open`."""
 
     path: str
     message: str

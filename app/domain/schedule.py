@@ -110,7 +110,7 @@ def _inside(pause: Interval, stretches: Sequence[Interval]) -> bool:
 def check_weekly(
     weekly: Sequence[WeeklyHours], slot_interval_minutes: int, path: str = "input.weekly"
 ) -> list[Violation]:
-    """All that is wrong with a week, each at its place (`input.weekly[0].open[1].end`). An empty week is closed."""
+    """All that is wrong with a week, each at its place (`input.weekly.0.open.1.end`). An empty week is closed."""
     found: list[Violation] = []
     if not 1 <= slot_interval_minutes <= DAY_MINUTES:
         parent = path.rpartition(".")[0]
@@ -118,11 +118,11 @@ def check_weekly(
         found.append(Violation(place, "must be 1 to 1440 minutes"))
     seen: dict[int, int] = {}
     for index, day in enumerate(weekly):
-        here = f"{path}[{index}]"
+        here = f"{path}.{index}"
         if not 0 <= day.weekday <= 6:
             found.append(Violation(f"{here}.weekday", "is no weekday"))
         elif day.weekday in seen:
-            found.append(Violation(f"{here}.weekday", f"was given already, in {path}[{seen[day.weekday]}]"))
+            found.append(Violation(f"{here}.weekday", f"was given already, in {path}.{seen[day.weekday]}"))
         seen.setdefault(day.weekday, index)
         found += _check_day(day, here)
     # Overlaps are told apart only in a week whose single parts make sense.
@@ -137,15 +137,15 @@ def _check_day(day: WeeklyHours, path: str) -> list[Violation]:
             return found  # nobody reads a thousand more
         latest = DAY_MINUTES if name == "open" else 2 * DAY_MINUTES
         for index, interval in enumerate(intervals):
-            found += _check_interval(interval, latest, f"{path}.{name}[{index}]")
+            found += _check_interval(interval, latest, f"{path}.{name}.{index}")
     if not found:
         stretches = _joined(day.open)
         found += [
-            Violation(f"{path}.breaks[{index}]", "must lie inside the open hours of its weekday")
+            Violation(f"{path}.breaks.{index}", "must lie inside the open hours of its weekday")
             for index, pause in enumerate(day.breaks)
             if not _inside(pause, stretches)
         ]
-        found += _overlaps([(pause, f"{path}.breaks[{index}]") for index, pause in enumerate(day.breaks)])
+        found += _overlaps([(pause, f"{path}.breaks.{index}") for index, pause in enumerate(day.breaks)])
     return found
 
 
@@ -177,7 +177,7 @@ def _overlaps_of_week(weekly: Sequence[WeeklyHours], path: str) -> list[Violatio
     for index, day in enumerate(weekly):
         shift = day.weekday * DAY_MINUTES
         for number, opening in enumerate(day.open):
-            here = f"{path}[{index}].open[{number}]"
+            here = f"{path}.{index}.open.{number}"
             placed.append((Interval(opening.start_minute + shift, opening.end_minute + shift), here))
     if placed:
         first, first_path = min(placed, key=lambda item: item[0])

@@ -34,7 +34,10 @@ class OutboxEvent(OfOrganization, Base):
 
 
 class RelayState(Base):
-    """One row. `installation_id` names this database, so that a stream kept for another is never read as ours."""
+    """One row. `installation_id` names this database, so that a stream kept for another is never read as ours.
+
+    Events up to `purged_position` may be gone: a cursor before it takes a new snapshot.
+    """
 
     __tablename__ = "relay_state"
     __table_args__ = (CheckConstraint("id", name="single_row"),)
@@ -43,3 +46,4 @@ class RelayState(Base):
     installation_id: Mapped[UUID] = mapped_column(server_default=text("uuidv7()"))
     last_position: Mapped[int] = mapped_column(BigInteger, server_default="0")
     published_position: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    purged_position: Mapped[int] = mapped_column(BigInteger, server_default="0")

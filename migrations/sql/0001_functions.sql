@@ -223,7 +223,33 @@ CREATE TRIGGER booking_transition_append_only BEFORE UPDATE OR DELETE ON booking
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER audit_entry_append_only BEFORE UPDATE OR DELETE ON audit_entry
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER booking_transition_never_emptied BEFORE TRUNCATE ON booking_transition
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_entry_never_emptied BEFORE TRUNCATE ON audit_entry
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE SEQUENCE booking_number_seq;
+
+-- TRN-2026-001234: a sequence never goes back and locks no row, so numbers rise and may have gaps.
+CREATE FUNCTION next_booking_number() RETURNS text
+LANGUAGE sql VOLATILE AS $$
+    SELECT 'TRN-' || to_char(turnero_now() AT TIME ZONE 'UTC', 'YYYY') || '-'
+           || lpad(n::text, greatest(6, length(n::text)), '0')
+    FROM nextval('booking_number_seq') AS n
+$$;
+
+-- Moves a booking's time: its own rows are given back and the new one is claimed in one call. A bare UPDATE of the
+-- range would deadlock like a bare INSERT. Not claimed: the caller rolls back, and the old rows stand.
+CREATE FUNCTION move_booking_time(
+    p_allocation uuid, p_organization uuid, p_booking uuid, p_subject uuid, p_busy tstzrange,
+    p_starts timestamptz, p_ends timestamptz, OUT claimed boolean, OUT lapsed_bookings uuid[]
+)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM release_booking_time(p_booking, 'RESCHEDULED');
+    SELECT c.claimed, c.lapsed_bookings INTO claimed, lapsed_bookings FROM claim_time(
+        p_allocation, p_organization, p_subject, p_busy, p_starts, p_ends, 'booked', NULL, p_booking, NULL,
+        'RESCHEDULED') c;
+END $$;
 
 INSERT INTO relay_state DEFAULT VALUES;

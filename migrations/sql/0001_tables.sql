@@ -55,6 +55,7 @@ CREATE TABLE relay_state (
     installation_id UUID DEFAULT uuidv7() NOT NULL,
     last_position BIGINT DEFAULT '0' NOT NULL,
     published_position BIGINT DEFAULT '0' NOT NULL,
+    purged_position BIGINT DEFAULT '0' NOT NULL,
     CONSTRAINT relay_state_pkey PRIMARY KEY (id),
     CONSTRAINT relay_state_single_row_check CHECK (id)
 );

@@ -28,7 +28,9 @@ def test_locales(tag: str) -> None:
     assert check_locale(tag) == tag
 
 
-@pytest.mark.parametrize("tag", ["", "e", "EN", "es_AR", "es-ar", "es-XX", "english", "en-", "en-US-x", "en\n", "ｅｎ"])
+@pytest.mark.parametrize(
+    "tag", ["", "e", "EN", "es_AR", "es-ar", "es-XX", "english", "en-", "en-US-x", "en\n", "\uff45\uff4e"]
+)
 def test_locales_that_are_none(tag: str) -> None:
     with pytest.raises(ValueError, match="language tag"):
         check_locale(tag)

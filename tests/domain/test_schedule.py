@@ -65,26 +65,26 @@ def test_touching_openings_join() -> None:
 
 
 def test_what_is_refused_and_where() -> None:
-    assert paths(hours(0, "09:00-09:00")) == ["input.weekly[0].open[0].end"]
-    assert paths(hours(0, "24:00-08:00")) == ["input.weekly[0].open[0].start"]
-    assert paths(hours(0, "09:00-12:00"), hours(0, "14:00-15:00")) == ["input.weekly[1].weekday"]
-    assert paths(WeeklyHours(7, ())) == ["input.weekly[0].weekday"]
-    assert paths(hours(0, "09:00-12:00", "11:59-15:00")) == ["input.weekly[0].open[1]"]
-    assert paths(hours(0, "11:59-15:00", "09:00-18:00")) == ["input.weekly[0].open[0]"]
-    assert paths(hours(0, "09:00-12:00", breaks=("12:00-12:30",))) == ["input.weekly[0].breaks[0]"]
-    assert paths(hours(0, "09:00-12:00", "13:00-15:00", breaks=("11:30-13:30",))) == ["input.weekly[0].breaks[0]"]
-    assert paths(hours(0, "09:00-12:00", breaks=("10:00-11:00", "10:59-11:30"))) == ["input.weekly[0].breaks[1]"]
-    assert paths(hours(0, "09:00-12:00", breaks=("10:00-10:00",))) == ["input.weekly[0].breaks[0].end"]
-    assert paths(WeeklyHours(0, (Interval(0, 1_441),))) == ["input.weekly[0].open[0].end"]
+    assert paths(hours(0, "09:00-09:00")) == ["input.weekly.0.open.0.end"]
+    assert paths(hours(0, "24:00-08:00")) == ["input.weekly.0.open.0.start"]
+    assert paths(hours(0, "09:00-12:00"), hours(0, "14:00-15:00")) == ["input.weekly.1.weekday"]
+    assert paths(WeeklyHours(7, ())) == ["input.weekly.0.weekday"]
+    assert paths(hours(0, "09:00-12:00", "11:59-15:00")) == ["input.weekly.0.open.1"]
+    assert paths(hours(0, "11:59-15:00", "09:00-18:00")) == ["input.weekly.0.open.0"]
+    assert paths(hours(0, "09:00-12:00", breaks=("12:00-12:30",))) == ["input.weekly.0.breaks.0"]
+    assert paths(hours(0, "09:00-12:00", "13:00-15:00", breaks=("11:30-13:30",))) == ["input.weekly.0.breaks.0"]
+    assert paths(hours(0, "09:00-12:00", breaks=("10:00-11:00", "10:59-11:30"))) == ["input.weekly.0.breaks.1"]
+    assert paths(hours(0, "09:00-12:00", breaks=("10:00-10:00",))) == ["input.weekly.0.breaks.0.end"]
+    assert paths(WeeklyHours(0, (Interval(0, 1_441),))) == ["input.weekly.0.open.0.end"]
     assert paths(hours(0, *(f"{hour:02d}:{m}-{hour:02d}:{m + 10}" for hour in range(13) for m in (10, 30)))) == [
-        "input.weekly[0].open"
+        "input.weekly.0.open"
     ]
 
 
 def test_nights_run_into_the_next_weekday_and_sunday_into_monday() -> None:
-    assert paths(hours(0, "22:00-02:00"), hours(1, "01:00-05:00")) == ["input.weekly[1].open[0]"]
-    assert paths(hours(1, "01:00-05:00"), hours(0, "22:00-02:00")) == ["input.weekly[0].open[0]"]
-    assert paths(hours(6, "22:00-02:00"), hours(0, "01:00-05:00")) == ["input.weekly[1].open[0]"]
+    assert paths(hours(0, "22:00-02:00"), hours(1, "01:00-05:00")) == ["input.weekly.1.open.0"]
+    assert paths(hours(1, "01:00-05:00"), hours(0, "22:00-02:00")) == ["input.weekly.0.open.0"]
+    assert paths(hours(6, "22:00-02:00"), hours(0, "01:00-05:00")) == ["input.weekly.1.open.0"]
     assert paths(hours(6, "22:00-01:00"), hours(0, "01:00-05:00")) == []
 
 

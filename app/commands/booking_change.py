@@ -1,0 +1,174 @@
+"""Changing a booking: one step of the state machine, with its time, its record and its version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, text, update
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from app.commands.actor import Actor
+from app.commands.expiry import expire_bookings
+from app.commands.journal import Audit, Event, Transition, write_journal
+from app.core.database import Tx
+from app.core.ids import new_id
+from app.core.tokens import TokenSigner
+from app.domain.booking import BookingStatus, occupies
+from app.domain.errors import InvalidInput, NotFound, SlotUnavailable, StaleVersion
+from app.domain.policy import ActorKind, check_transition
+from app.domain.slots import UnavailableReason
+from app.models import Booking
+from app.queries.booking import SeenBooking, facts_of, first_item, lock_booking, role_towards
+from app.queries.tenancy import Tenancy
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who wants the change: as the request tells, before it is known what they are to this booking."""
+
+    tenancy: Tenancy
+    user_id: UUID | None
+    link_token: str | None
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionRequest:
+    booking_id: UUID
+    to: BookingStatus
+    reason: str | None
+    expected_version: int | None
+
+
+async def lock_for_change(
+    tx: Tx, signer: TokenSigner, booking_id: UUID, requester: Requester, expected_version: int | None
+) -> SeenBooking:
+    """The booking, locked, and the requester's role towards it. One statement. Raises NotFound, StaleVersion."""
+    booking, customer_user_id = await lock_booking(tx, booking_id)
+    token = requester.link_token
+    has_link = token is not None and signer.is_guest_token(token, booking_id, booking.access_version)
+    if token is not None and not has_link and not requester.tenancy.is_staff:
+        raise NotFound
+    role = role_towards(requester.tenancy, booking, customer_user_id, user_id=requester.user_id, has_link=has_link)
+    if expected_version is not None and expected_version != booking.version:
+        raise StaleVersion(booking.version)
+    return SeenBooking(booking, role)
+
+
+async def transition_booking(
+    tx: Tx, signer: TokenSigner, request: TransitionRequest, requester: Requester, now: datetime
+) -> SeenBooking:
+    """Take one step of the state machine for a person.
+
+    Raises NotFound, StaleVersion, IllegalTransition, NotAllowed, InvalidInput (a cancellation needs a reason), and
+    SlotUnavailable when a correction would take time that somebody else has by now.
+    """
+    seen = await lock_for_change(tx, signer, request.booking_id, requester, request.expected_version)
+    check_transition(facts_of(seen.booking), seen.viewer, request.to, now)
+    if request.to is BookingStatus.CANCELLED and not request.reason:
+        raise InvalidInput.at("input.reason", "is needed to cancel a booking")
+    await apply_transition(tx, seen.booking, request.to, request.reason, acting(requester.actor, seen.viewer))
+    return seen
+
+
+def acting(actor: Actor, role: ActorKind) -> Actor:
+    """The same person and channel, in the role they have towards this booking."""
+    return Actor(role.value, actor.user_id, actor.channel, actor.address, actor.user_agent, actor.request_id)
+
+
+async def apply_transition(tx: Tx, booking: Booking, to: BookingStatus, reason: str | None, actor: Actor) -> None:
+    """Write a step that was already granted: state, time, history, event. `booking` is brought up to date."""
+    before = BookingStatus(booking.status)
+    if occupies(before) and not occupies(to):
+        await release_time(tx, booking.id, "CANCELLED" if to is BookingStatus.CANCELLED else "RELEASED")
+    elif not occupies(before) and occupies(to):
+        await _take_time_again(tx, booking)
+    await write_change(
+        tx,
+        booking,
+        {"status": to.value},
+        actor,
+        action=f"booking.{to.value}",
+        reason=reason,
+        step=(before, to),
+    )
+
+
+async def write_change(
+    tx: Tx,
+    booking: Booking,
+    values: dict[str, Any],
+    actor: Actor,
+    *,
+    action: str,
+    reason: str | None,
+    step: tuple[BookingStatus, BookingStatus] | None,
+) -> None:
+    """Update the row, whose trigger raises the version, and write transition, audit and event. Two statements."""
+    before = {name: getattr(booking, name) for name in values}
+    row = (
+        await tx.execute(
+            update(Booking)
+            .where(Booking.id == booking.id)
+            .values(**values)
+            .returning(Booking.version, Booking.updated_at)
+            .execution_options(synchronize_session=False)
+        )
+    ).one()
+    tx.expunge(booking)  # what follows mirrors the row; the session must not write it a second time
+    for name, value in values.items():
+        setattr(booking, name, value)
+    booking.version, booking.updated_at = row.version, row.updated_at
+    transitions = [] if step is None else [Transition(booking.id, step[0].value, step[1].value, reason)]
+    payload = {"version": booking.version, "status": booking.status}
+    await write_journal(
+        tx,
+        booking.organization_id,
+        actor,
+        transitions=transitions,
+        audit=[Audit(action, booking.id, before, values, reason)],
+        events=[Event(action, booking.id, payload)],
+    )
+
+
+_RELEASE_TIME = text("SELECT release_booking_time(:booking_id, :cause)")
+
+
+async def release_time(tx: Tx, booking_id: UUID, cause: str) -> None:
+    await tx.execute(_RELEASE_TIME, {"booking_id": booking_id, "cause": cause})
+
+
+_CLAIM_TIME = text(
+    "SELECT * FROM claim_time(:allocation, :organization, :subject,"
+    " tstzrange(:starts_at - make_interval(mins => :before), :ends_at + make_interval(mins => :after), '[)'),"
+    " :starts_at, :ends_at, 'booked', NULL, :booking, NULL, 'BOOKED')"
+).bindparams(
+    bindparam("allocation", type_=Uuid),
+    bindparam("starts_at", type_=TIMESTAMP(timezone=True)),
+    bindparam("ends_at", type_=TIMESTAMP(timezone=True)),
+)
+
+
+async def _take_time_again(tx: Tx, booking: Booking) -> None:
+    """A correction brings a booking back: its time must still be free. Raises SlotUnavailable."""
+    item = await first_item(tx, booking.id)
+    row = (
+        await tx.execute(
+            _CLAIM_TIME,
+            {
+                "allocation": new_id(),
+                "organization": booking.organization_id,
+                "subject": booking.provider_id,
+                "starts_at": booking.starts_at,
+                "ends_at": booking.ends_at,
+                "before": item.buffer_before_minutes,
+                "after": item.buffer_after_minutes,
+                "booking": booking.id,
+            },
+        )
+    ).one()
+    if not row.claimed or (row.lapsed_bookings and await expire_bookings(tx, list(row.lapsed_bookings))):
+        raise SlotUnavailable(UnavailableReason.BOOKED, "Somebody else has this time by now.")

@@ -1,0 +1,41 @@
+"""What those who look at live availability must learn of the catalogue: whom to follow may itself change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from app.commands.journal import Event
+
+
+def service_updated(service_id: UUID) -> Event:
+    return Event("service.updated", service_id, {"serviceId": service_id})
+
+
+def provider_updated(provider_id: UUID) -> Event:
+    return Event("provider.updated", provider_id, {"providerId": provider_id})
+
+
+def offers_updated(pairs: Iterable[tuple[UUID, UUID]]) -> list[Event]:
+    """For each (provider, service): one for those who follow the provider, one for those who follow the service."""
+    events: list[Event] = []
+    for provider_id, service_id in pairs:
+        payload = {"providerId": provider_id, "serviceId": service_id}
+        events.append(Event("offer.updated", service_id, payload))
+        events.append(Event("offer.updated", provider_id, payload))
+    return events
+
+
+def availability_updated(pairs: Iterable[tuple[UUID, UUID | None]]) -> list[Event]:
+    """Providers, with each service they offer, came or went as a whole.
+
+    Who looks at "anyone" for a service follows only the providers there were: newcomers are told through the service.
+    """
+    events: dict[UUID, Event] = {}
+    for provider_id, service_id in pairs:
+        events.setdefault(provider_id, provider_updated(provider_id))
+        if service_id is not None and service_id not in events:
+            events[service_id] = Event(
+                "offer.updated", service_id, {"providerId": provider_id, "serviceId": service_id}
+            )
+    return list(events.values())

@@ -1,0 +1,136 @@
+"""Ending what ran out: holds, and bookings that were not paid in time.
+
+Nothing waits for this. A claim frees lapsed time by itself (SQL function `release_lapsed`); the sweep tells those who
+look on, and tidies up where nobody claims. Locks are taken in the order booking, allocation, and never waited for
+where somebody else may hold them while waiting for ours.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from app.commands.actor import SYSTEM
+from app.commands.journal import Audit, Event, Transition, write_journal
+from app.core.database import Tx
+from app.domain.booking import FREE, HELD, BookingStatus
+from app.models import Booking
+
+# The allocation's row is the lock of a hold: who confirms or extends it has it. PostgreSQL looks at a locked row once
+# more as it is now, so one that was confirmed or extended in between is left alone.
+_EXPIRE_HOLDS = text(
+    """
+    WITH lapsed AS (
+        SELECT a.id FROM hold h JOIN allocation a ON a.hold_id = h.id
+        WHERE h.status = 'active' AND h.expires_at <= (SELECT turnero_now())
+          AND a.status = 'held' AND a.booking_id IS NULL AND a.expires_at <= turnero_now()
+        ORDER BY h.expires_at
+        LIMIT :limit
+        FOR NO KEY UPDATE OF a SKIP LOCKED
+    ), freed AS (
+        UPDATE allocation a SET status = 'released', released_at = turnero_now()
+        FROM lapsed WHERE a.id = lapsed.id
+        RETURNING a.*
+    ), expired AS (
+        UPDATE hold h SET status = 'expired' FROM freed WHERE h.id = freed.hold_id AND h.status = 'active'
+    ), told AS (
+        INSERT INTO outbox_event (organization_id, type, subject_id, payload)
+        SELECT freed.organization_id, 'allocation.released', freed.subject_id,
+               allocation_payload(freed.id, freed.starts_at, freed.ends_at, freed.busy, freed.expires_at, 'RELEASED')
+        FROM freed
+    )
+    SELECT count(*) FROM freed
+    """
+)
+
+_RELEASE_TIME = text("SELECT release_booking_time(b.id, 'RELEASED') FROM unnest(:ids) AS b (id)").bindparams(
+    bindparam("ids", type_=ARRAY(Uuid))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unpaid:
+    """A locked booking."""
+
+    booking_id: UUID
+    organization_id: UUID
+    status: BookingStatus
+
+
+async def expire_holds(tx: Tx, limit: int) -> int:
+    """Free the time of at most `limit` holds that ran out; how many it were. One statement."""
+    count: int = (await tx.execute(_EXPIRE_HOLDS, {"limit": limit})).scalar_one()
+    return count
+
+
+async def expire_unpaid_bookings(tx: Tx, limit: int) -> int:
+    """End at most `limit` bookings whose payment is overdue; how many it were. Those in use wait for the next sweep."""
+    now = select(text("turnero_now()")).scalar_subquery()
+    query = (
+        select(Booking.id, Booking.organization_id, Booking.status)
+        .where(Booking.status.in_(HELD), Booking.expires_at <= now)
+        .order_by(Booking.expires_at)
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    found = [_Unpaid(row.id, row.organization_id, BookingStatus(row.status)) for row in await tx.execute(query)]
+    await _expire(tx, found)
+    return len(found)
+
+
+async def expire_bookings(tx: Tx, booking_ids: Collection[UUID]) -> list[UUID]:
+    """End unpaid bookings that just lost their time to another claim of this transaction.
+
+    Returns those that could not be ended, because somebody is changing them this very moment or their payment came
+    through: the caller must give up its claim. Waits for nobody, since it holds the allocation's lock already.
+    """
+    query = (
+        select(Booking.id, Booking.organization_id, Booking.status)
+        .where(Booking.id.in_(booking_ids))
+        .order_by(Booking.id)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    locked = [_Unpaid(row.id, row.organization_id, BookingStatus(row.status)) for row in await tx.execute(query)]
+    gone = {one.booking_id for one in locked if one.status in HELD or one.status in FREE}
+    await _expire(tx, [one for one in locked if one.status in HELD])
+    return [booking_id for booking_id in booking_ids if booking_id not in gone]
+
+
+async def _expire(tx: Tx, found: Sequence[_Unpaid]) -> None:
+    if not found:
+        return
+    ids = [one.booking_id for one in found]
+    rows = await tx.execute(
+        update(Booking)
+        .where(Booking.id.in_(ids))
+        .values(status=BookingStatus.EXPIRED.value)
+        .returning(Booking.id, Booking.version)
+        .execution_options(synchronize_session=False)
+    )
+    versions = {row.id: row.version for row in rows}
+    await tx.execute(_RELEASE_TIME, {"ids": sorted(ids)})
+    by_organization: dict[UUID, list[_Unpaid]] = defaultdict(list)
+    for one in found:
+        by_organization[one.organization_id].append(one)
+    for organization_id, bookings in by_organization.items():
+        await _tell(tx, organization_id, bookings, versions)
+
+
+async def _tell(tx: Tx, organization_id: UUID, bookings: Sequence[_Unpaid], versions: dict[UUID, int]) -> None:
+    status = BookingStatus.EXPIRED.value
+    action = f"booking.{status}"
+    await write_journal(
+        tx,
+        organization_id,
+        SYSTEM,
+        transitions=[Transition(one.booking_id, one.status.value, status) for one in bookings],
+        audit=[Audit(action, one.booking_id, {"status": one.status.value}, {"status": status}) for one in bookings],
+        events=[
+            Event(action, one.booking_id, {"version": versions[one.booking_id], "status": status}) for one in bookings
+        ],
+    )

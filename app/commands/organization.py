@@ -1,0 +1,78 @@
+"""Making and changing organizations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from app.commands.actor import Actor
+from app.commands.changes import change_row, refused_as, write_created
+from app.commands.fields import Form, name, optional, required
+from app.core.database import Tx
+from app.core.ids import new_id
+from app.domain.errors import InvalidInput, Unauthenticated
+from app.domain.membership import Role
+from app.domain.money import is_currency
+from app.domain.places import check_country, check_locale
+from app.domain.text import check_slug
+from app.models import Membership, Organization
+from app.queries.rows import lock_row
+from app.queries.tenancy import bind
+
+
+def _currency(value: str) -> str:
+    if not is_currency(value):
+        raise ValueError("must be a current ISO 4217 currency in capital letters, such as ARS")
+    return value
+
+
+def _template(_value: str) -> None:
+    raise ValueError("templates are not available yet")
+
+
+FORM = Form(
+    {
+        "name": name(),
+        "slug": required(check_slug),
+        "currency": required(_currency),
+        "locale": lambda value: check_locale("en" if value is None else value),
+        "country": optional(check_country),
+        "template": optional(_template),
+    }
+)
+"""The currency is given once: every price of the catalogue is counted in it."""
+
+_TAKEN = {"organization_slug_key": InvalidInput.at("input.slug", "is taken; choose another")}
+_NO_ACCOUNT = {"membership_user_id_fkey": Unauthenticated("Your account is gone. Sign up again.")}
+
+
+async def create_organization(
+    tx: Tx, actor: Actor, owner_id: UUID, values: Mapping[str, Any], clock_offset: timedelta = timedelta(0)
+) -> Organization:
+    """A new organization and its owner. Leaves the transaction bound to it. Raises InvalidInput for a slug in use."""
+    organization_id = new_id()
+    await bind(tx, organization_id=organization_id, user_id=owner_id, clock_offset=clock_offset)
+    facts = {key: value for key, value in values.items() if key != "template"}
+    organization = Organization(id=organization_id, **facts)
+    tx.add(organization)
+    with refused_as(_TAKEN):
+        await tx.flush()
+    tx.add(Membership(id=new_id(), organization_id=organization_id, user_id=owner_id, role=Role.OWNER.value))
+    with refused_as(_NO_ACCOUNT):
+        await tx.flush()
+    await write_created(
+        tx, organization_id, actor, "organization", organization_id, after={**facts, "owner_id": owner_id}
+    )
+    return organization
+
+
+async def update_organization(tx: Tx, organization_id: UUID, actor: Actor, values: Mapping[str, Any]) -> Organization:
+    """`values` as FORM cleans them; what is not in it stays. Raises InvalidInput for a slug in use."""
+    organization = await lock_row(tx, Organization, organization_id)
+    with refused_as(_TAKEN):
+        await change_row(
+            tx, organization_id, actor, "organization.updated", organization, subject_id=organization_id, values=values
+        )
+    return organization

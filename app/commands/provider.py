@@ -1,0 +1,125 @@
+"""Making and changing providers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from app.commands.actor import Actor
+from app.commands.catalogue_events import availability_updated, offers_updated, provider_updated
+from app.commands.changes import change_row, refused_as, write_created
+from app.commands.fields import Form, name, optional, optional_text, time_zone
+from app.core.contact import normalize_email
+from app.core.database import Tx
+from app.core.ids import new_id
+from app.domain.errors import InvalidInput
+from app.models import Offer, Provider, Service, Venue
+from app.queries.account import find_login
+from app.queries.provider import list_offered_services
+from app.queries.rows import get_row, lock_row, require_rows
+
+FORM = Form(
+    {
+        "name": name(),
+        "bio": optional_text(),
+        "time_zone": optional(time_zone),
+        "user_email": optional(normalize_email),
+    }
+)
+"""`user_email`: of the account that shall act as this provider."""
+
+_LINKED = {"provider_organization_user_key": InvalidInput.at("input.userEmail", "acts as another provider already")}
+
+
+async def create_provider(  # noqa: PLR0917 (as all creations: who and where, then the facts)
+    tx: Tx,
+    organization_id: UUID,
+    actor: Actor,
+    venue_id: UUID,
+    values: Mapping[str, Any],
+    service_ids: Sequence[UUID] = (),
+) -> Provider:
+    """`values` as FORM cleans them. Offers each service as it is. Raises NotFound, InvalidInput."""
+    await get_row(tx, Venue, venue_id)
+    await require_rows(tx, Service, service_ids)
+    facts = await _with_account(tx, values)
+    provider = Provider(id=new_id(), organization_id=organization_id, venue_id=venue_id, is_active=True, **facts)
+    tx.add(provider)
+    with refused_as(_LINKED):
+        await tx.flush()
+    pairs = [(provider.id, service_id) for service_id in service_ids]
+    await add_offers(tx, organization_id, pairs)
+    after = {**facts, "venue_id": venue_id, "service_ids": list(service_ids)}
+    await write_created(tx, organization_id, actor, "provider", provider.id, after=after, events=offers_updated(pairs))
+    return provider
+
+
+async def add_offers(tx: Tx, organization_id: UUID, pairs: Sequence[tuple[UUID, UUID]]) -> None:
+    """(provider, service) new to each other, at the service's own price and duration. One statement, or none."""
+    tx.add_all(
+        Offer(organization_id=organization_id, provider_id=provider_id, service_id=service_id, is_active=True)
+        for provider_id, service_id in pairs
+    )
+    await tx.flush()
+
+
+async def update_provider(
+    tx: Tx, organization_id: UUID, actor: Actor, provider_id: UUID, values: Mapping[str, Any]
+) -> Provider:
+    """What is not in `values` stays. Raises NotFound, InvalidInput."""
+    provider = await lock_row(tx, Provider, provider_id)
+    facts = await _with_account(tx, values)
+    moved = facts.get("time_zone", provider.time_zone) != provider.time_zone
+    events = [provider_updated(provider_id)] if moved else []
+    with refused_as(_LINKED):
+        await change_row(
+            tx,
+            organization_id,
+            actor,
+            "provider.updated",
+            provider,
+            subject_id=provider_id,
+            values=facts,
+            events=events,
+        )
+    return provider
+
+
+async def set_provider_active(
+    tx: Tx, organization_id: UUID, actor: Actor, provider_id: UUID, is_active: bool
+) -> Provider:
+    """Bookings stand; new ones follow. Raises NotFound."""
+    provider = await lock_row(tx, Provider, provider_id)
+    if provider.is_active != is_active:
+        services = await list_offered_services(tx, provider_id)
+        events = availability_updated([(provider_id, None), *((provider_id, service_id) for service_id in services)])
+        action = "provider.reactivated" if is_active else "provider.deactivated"
+        await change_row(
+            tx,
+            organization_id,
+            actor,
+            action,
+            provider,
+            subject_id=provider_id,
+            values={"is_active": is_active},
+            events=events,
+        )
+    return provider
+
+
+async def _with_account(tx: Tx, values: Mapping[str, Any]) -> dict[str, Any]:
+    """`user_email`, if it is there, as `user_id`."""
+    facts = dict(values)
+    if "user_email" in facts:
+        facts["user_id"] = await _account_of(tx, facts.pop("user_email"))
+    return facts
+
+
+async def _account_of(tx: Tx, email: str | None) -> UUID | None:
+    if email is None:
+        return None
+    user = await find_login(tx, email)
+    if user is None:
+        raise InvalidInput.at("input.userEmail", "belongs to no account; the person signs up first")
+    return user.id

@@ -1,0 +1,132 @@
+"""Reading and locking bookings, and what the viewer is to each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Row, Select, select
+
+from app.core.database import Tx
+from app.domain.booking import OCCUPYING, BookingStatus
+from app.domain.errors import NotFound
+from app.domain.instants import zone
+from app.domain.policy import ActorKind, BookingFacts
+from app.models import Booking, BookingItem, BookingTransition, Customer, Provider, Service
+from app.queries.tenancy import Tenancy
+
+AFFECTED_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBooking:
+    """A booking and in what role the one who asks sees it."""
+
+    booking: Booking
+    viewer: ActorKind
+
+
+def facts_of(booking: Booking) -> BookingFacts:
+    """What the policy asks about a booking."""
+    return BookingFacts(
+        status=BookingStatus(booking.status),
+        starts_at=booking.starts_at,
+        ends_at=booking.ends_at,
+        time_zone=zone(booking.time_zone),
+        cancellable_until=booking.cancellable_until,
+        requires_approval=booking.requires_approval,
+    )
+
+
+def role_towards(
+    tenancy: Tenancy, booking: Booking, customer_user_id: UUID | None, *, user_id: UUID | None, has_link: bool
+) -> ActorKind:
+    """The strongest role of the viewer towards this booking. Raises NotFound for a stranger: hidden is not-found."""
+    if tenancy.role is not None:
+        return ActorKind(tenancy.role)
+    if tenancy.provider_id is not None and tenancy.provider_id == booking.provider_id:
+        return ActorKind.PROVIDER
+    if has_link or (user_id is not None and user_id == customer_user_id):
+        return ActorKind.CUSTOMER
+    raise NotFound
+
+
+async def get_booking(tx: Tx, booking_id: UUID) -> tuple[Booking, UUID | None]:
+    """The booking and its customer's account. One statement. Raises NotFound."""
+    return _found((await tx.execute(_with_account().where(Booking.id == booking_id))).first())
+
+
+async def lock_booking(tx: Tx, booking_id: UUID) -> tuple[Booking, UUID | None]:
+    """The same, locked until the transaction ends. Raises NotFound."""
+    query = _with_account().where(Booking.id == booking_id).with_for_update(key_share=True, of=Booking)
+    return _found((await tx.execute(query)).first())
+
+
+def _with_account() -> Select[Booking, UUID | None]:
+    return select(Booking, Customer.user_id).join(Customer, Customer.id == Booking.customer_id)
+
+
+def _found(row: Row[Booking, UUID | None] | None) -> tuple[Booking, UUID | None]:
+    if row is None:
+        raise NotFound
+    return row[0], row[1]
+
+
+async def get_booked(tx: Tx, booking_id: UUID) -> tuple[Booking, BookingItem, Customer, Provider, Service]:
+    """A booking with all that its answer shows. One statement. Raises NotFound."""
+    row = (
+        await tx.execute(
+            select(Booking, BookingItem, Customer, Provider, Service)
+            .join(BookingItem, BookingItem.booking_id == Booking.id)
+            .join(Customer, Customer.id == Booking.customer_id)
+            .join(Provider, Provider.id == Booking.provider_id)
+            .join(Service, Service.id == Booking.service_id)
+            .where(Booking.id == booking_id)
+            .order_by(BookingItem.position)
+            .limit(1)
+        )
+    ).first()
+    if row is None:
+        raise NotFound
+    return row[0], row[1], row[2], row[3], row[4]
+
+
+async def first_item(tx: Tx, booking_id: UUID) -> BookingItem:
+    query = select(BookingItem).where(BookingItem.booking_id == booking_id).order_by(BookingItem.position).limit(1)
+    return (await tx.execute(query)).scalar_one()
+
+
+async def items_of_bookings(tx: Tx, booking_ids: Sequence[UUID]) -> list[BookingItem]:
+    query = (
+        select(BookingItem)
+        .where(BookingItem.booking_id.in_(booking_ids))
+        .order_by(BookingItem.booking_id, BookingItem.position)
+    )
+    return list((await tx.execute(query)).scalars())
+
+
+async def transitions_of_bookings(tx: Tx, booking_ids: Sequence[UUID]) -> list[BookingTransition]:
+    query = (
+        select(BookingTransition)
+        .where(BookingTransition.booking_id.in_(booking_ids))
+        .order_by(BookingTransition.booking_id, BookingTransition.id)
+    )
+    return list((await tx.execute(query)).scalars())
+
+
+async def list_commitments(tx: Tx, provider_id: UUID, from_at: datetime, to_at: datetime | None) -> list[Booking]:
+    """Bookings that take this provider's time between two instants (None: for good), at most 200, soonest first."""
+    query = (
+        select(Booking)
+        .where(
+            Booking.provider_id == provider_id,
+            Booking.starts_at >= from_at,
+            Booking.status.in_(sorted(OCCUPYING)),
+            *(() if to_at is None else (Booking.starts_at < to_at,)),
+        )
+        .order_by(Booking.starts_at, Booking.id)
+        .limit(AFFECTED_LIMIT)
+    )
+    return list((await tx.execute(query)).scalars())

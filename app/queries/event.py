@@ -1,0 +1,119 @@
+"""Reading the event log: numbered rows in their final order, and rows that wait for a number."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Row, or_, select
+
+from app.core.database import Tx
+from app.models import OutboxEvent, RelayState
+
+PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that was committed. `payload` is shared by all who hear of it: read it, never change it.
+
+    `position` is None until the relay has numbered the row. Positions are contiguous over all organizations.
+    """
+
+    position: int | None
+    id: int
+    organization_id: UUID
+    type: str
+    subject_id: UUID
+    payload: dict[str, Any]
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """Where the event log stands. `published_position`: up to there the stream has had every event once.
+
+    `purged_position`: up to there events may be gone; who stands before it has missed some for good.
+    `is_waiting`: a committed event has no position yet (under row-level security: one of the own organization).
+    """
+
+    installation_id: UUID
+    last_position: int
+    published_position: int
+    purged_position: int
+    is_waiting: bool
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """As it travels on the stream."""
+    return _encoder.encode(event)
+
+
+def decode_event(body: bytes) -> Event:
+    """Raises msgspec.ValidationError or msgspec.DecodeError for what is no event of ours."""
+    return _decoder.decode(body)
+
+
+async def log_state(tx: Tx) -> LogState:
+    """One statement."""
+    return LogState(*(await tx.execute(_STATE)).one())
+
+
+async def last_position(tx: Tx) -> int:
+    """Of the newest numbered event; 0 before the first. One statement."""
+    return (await tx.execute(select(RelayState.last_position))).scalar_one()
+
+
+async def events_after(tx: Tx, position: int, limit: int = PAGE) -> list[Event]:
+    """Numbered events after `position`, in order, at most `limit`. One statement."""
+    query = _EVENTS.where(OutboxEvent.position > position).order_by(OutboxEvent.position).limit(limit)
+    return [_event(row) for row in await tx.execute(query)]
+
+
+async def events_of_subjects(
+    tx: Tx, subject_ids: Collection[UUID], after_position: int, *, limit: int = PAGE
+) -> list[Event]:
+    """Events of these subjects after a position and those not numbered yet, at most `limit`. One statement.
+
+    Numbered ones come first, by position; the others follow in the order in which they will be numbered.
+    """
+    query = (
+        _EVENTS.where(
+            OutboxEvent.subject_id.in_(subject_ids),
+            or_(OutboxEvent.position > after_position, OutboxEvent.position.is_(None)),
+        )
+        .order_by(OutboxEvent.position.asc().nulls_last(), OutboxEvent.id)
+        .limit(limit)
+    )
+    return [_event(row) for row in await tx.execute(query)]
+
+
+_STATE = select(
+    RelayState.installation_id,
+    RelayState.last_position,
+    RelayState.published_position,
+    RelayState.purged_position,
+    select(OutboxEvent.id).where(OutboxEvent.position.is_(None)).exists(),
+)
+
+_EVENTS = select(
+    OutboxEvent.position,
+    OutboxEvent.id,
+    OutboxEvent.organization_id,
+    OutboxEvent.type,
+    OutboxEvent.subject_id,
+    OutboxEvent.payload,
+    OutboxEvent.occurred_at,
+)
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(row.position, row.id, row.organization_id, row.type, row.subject_id, row.payload, row.occurred_at)

@@ -1,0 +1,187 @@
+"""Reading, making and changing bookings."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+
+from app.commands import booking as create
+from app.commands import booking_change as change
+from app.commands import booking_reschedule as reschedule
+from app.commands.booking import Booked, BookingRequest, CustomerDetails
+from app.commands.booking_change import Requester, TransitionRequest
+from app.commands.booking_reschedule import RescheduleRequest
+from app.core.database import Tx, violated_constraint
+from app.core.tokens import TokenSigner
+from app.domain.booking import BookingStatus
+from app.domain.errors import BadInput, NotFound
+from app.domain.policy import CancellationTerms, allowed_transitions, cancellation_terms
+from app.models import Booking
+from app.queries.booking import SeenBooking, facts_of, get_booked, get_booking, role_towards
+from app.queries.tenancy import Door, Tenancy
+from app.resolvers.context import RequestContext
+from app.resolvers.mutation import Remembered, mutate
+
+CODE_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedTransition:
+    """A change together with the secret link it was asked with, if any."""
+
+    request: TransitionRequest | RescheduleRequest
+    link_token: str | None
+
+
+def booking_id_of(booking_id: UUID | None, access_token: str | None) -> UUID:
+    """Which booking is meant: by id, by its secret link, or both. Raises BadInput, NotFound."""
+    if booking_id is not None:
+        return booking_id
+    if access_token is None:
+        raise BadInput.at("id", "give an id, an accessToken, or both")
+    found = TokenSigner.booking_of(access_token)
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def read_booking(context: RequestContext, booking_id: UUID | None, access_token: str | None) -> SeenBooking:
+    """Raises NotFound for a booking that is none, or none of the viewer's."""
+    wanted = booking_id_of(booking_id, access_token)
+    async with context.read(Door.BOOKING, wanted) as (tx, tenancy):
+        return await see_booking(context, tx, tenancy, wanted, access_token)
+
+
+async def see_booking(
+    context: RequestContext, tx: Tx, tenancy: Tenancy, booking_id: UUID, access_token: str | None
+) -> SeenBooking:
+    """The same in an open transaction. One statement."""
+    booking, customer_user_id = await get_booking(tx, booking_id)
+    has_link = access_token is not None and context.services.tokens.is_guest_token(
+        access_token, booking_id, booking.access_version
+    )
+    if access_token is not None and not has_link and not tenancy.is_staff:
+        raise NotFound
+    role = role_towards(tenancy, booking, customer_user_id, user_id=context.user_id, has_link=has_link)
+    return SeenBooking(booking, role)
+
+
+def transitions_allowed(context: RequestContext, seen: SeenBooking) -> tuple[BookingStatus, ...]:
+    return allowed_transitions(facts_of(seen.booking), seen.viewer, context.now())
+
+
+def terms_of(context: RequestContext, seen: SeenBooking) -> CancellationTerms:
+    """Nothing is paid before the day, so nothing goes back and nothing is charged."""
+    return cancellation_terms(facts_of(seen.booking), 0, context.now())
+
+
+def calendar_url(context: RequestContext, booking: Booking) -> str:
+    services = context.services
+    return f"{services.policy.public_url}/calendar/{booking.id}.ics?token={services.tokens.calendar_token(booking.id)}"
+
+
+async def create_booking(
+    context: RequestContext, request: BookingRequest, customer: CustomerDetails | None, idempotency_key: str | None
+) -> tuple[SeenBooking, str]:
+    """The booking and its guest's secret link. Raises what the command raises, and IdempotencyConflict."""
+    tokens = context.services.tokens
+
+    async def command(tx: Tx, tenancy: Tenancy) -> Booked:
+        return await create.create_booking(
+            tx, tokens, request, customer, tenancy=tenancy, actor=context.actor("guest"), now=context.now()
+        )
+
+    async def again(tx: Tx, tenancy: Tenancy, facts: dict[str, str]) -> Booked:
+        booking, item, owner, provider, service = await get_booked(tx, UUID(facts["bookingId"]))
+        role = role_towards(tenancy, booking, owner.user_id, user_id=context.user_id, has_link=True)
+        return Booked(booking, item, owner, provider, service, role)
+
+    async def attempt() -> Booked:
+        return await mutate(
+            context,
+            "createBooking",
+            at=(Door.HOLD, request.hold_id),
+            request=(request, customer),
+            idempotency_key=idempotency_key,
+            command=command,
+            remembered=Remembered(facts=lambda made: {"bookingId": str(made.booking.id)}, again=again),
+        )
+
+    booked = await _with_another_code(attempt)
+    _prime(context, booked)
+    token = tokens.guest_token(booked.booking.id, booked.booking.access_version)
+    return SeenBooking(booked.booking, booked.viewer), token
+
+
+async def _with_another_code(attempt: Callable[[], Awaitable[Booked]]) -> Booked:
+    """Confirmation codes are random: once in a very long while two bookings of an organization draw the same."""
+    for _ in range(CODE_ATTEMPTS - 1):
+        try:
+            return await attempt()
+        except IntegrityError as error:
+            if violated_constraint(error) != "booking_confirmation_code_key":
+                raise
+    return await attempt()
+
+
+def _prime(context: RequestContext, booked: Booked) -> None:
+    """What the command loaded is not read again for the answer."""
+    loaders = context.loaders
+    organization_id = booked.booking.organization_id
+    loaders.provider_by_id.prime((organization_id, booked.provider.id), booked.provider)
+    loaders.service_by_id.prime((organization_id, booked.service.id), booked.service)
+    loaders.customer_by_id.prime((organization_id, booked.customer.id), booked.customer)
+    loaders.items_by_booking_id.prime((organization_id, booked.booking.id), [booked.item])
+
+
+async def transition_booking(
+    context: RequestContext,
+    operation: str,
+    request: TransitionRequest,
+    link_token: str | None,
+    idempotency_key: str | None,
+) -> SeenBooking:
+    """One step of the state machine, asked for by a person."""
+
+    async def command(tx: Tx, requester: Requester) -> SeenBooking:
+        return await change.transition_booking(tx, context.services.tokens, request, requester, context.now())
+
+    return await _change(context, operation, LinkedTransition(request, link_token), idempotency_key, command)
+
+
+async def reschedule_booking(
+    context: RequestContext, request: RescheduleRequest, link_token: str | None, idempotency_key: str | None
+) -> SeenBooking:
+    async def command(tx: Tx, requester: Requester) -> SeenBooking:
+        return await reschedule.reschedule_booking(tx, context.services.tokens, request, requester, context.now())
+
+    return await _change(context, "rescheduleBooking", LinkedTransition(request, link_token), idempotency_key, command)
+
+
+async def _change(
+    context: RequestContext,
+    operation: str,
+    linked: LinkedTransition,
+    idempotency_key: str | None,
+    command: Callable[[Tx, Requester], Awaitable[SeenBooking]],
+) -> SeenBooking:
+    booking_id = linked.request.booking_id
+
+    def requester(tenancy: Tenancy) -> Requester:
+        return Requester(tenancy, context.user_id, linked.link_token, context.actor("unknown"))
+
+    async def again(tx: Tx, tenancy: Tenancy, _facts: dict[str, str]) -> SeenBooking:
+        return await change.lock_for_change(tx, context.services.tokens, booking_id, requester(tenancy), None)
+
+    return await mutate(
+        context,
+        operation,
+        at=(Door.BOOKING, booking_id),
+        request=linked,
+        idempotency_key=idempotency_key,
+        command=lambda tx, tenancy: command(tx, requester(tenancy)),
+        remembered=Remembered(facts=lambda seen: {"version": seen.booking.version}, again=again),
+    )

@@ -1,0 +1,45 @@
+"""What a booking's .ics file says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.domain.booking import BookingStatus, occupies
+from app.domain.errors import NotFound
+from app.models import Booking, Venue
+from app.queries.booking import get_booked
+from app.queries.rows import get_row
+from app.queries.tenancy import Door, enter
+from app.resolvers.context import Services
+
+
+@dataclass(frozen=True, slots=True)
+class BookingForCalendar:
+    booking: Booking
+    service_name: str
+    provider_name: str
+    venue_name: str
+    address: str | None
+
+    @property
+    def is_cancelled(self) -> bool:
+        return not occupies(BookingStatus(self.booking.status))
+
+    @property
+    def is_tentative(self) -> bool:
+        return self.booking.status in {BookingStatus.PENDING, BookingStatus.AWAITING_PROVIDER}
+
+
+async def find_for_calendar(services: Services, booking_id: UUID, token: str) -> BookingForCalendar | None:
+    """None for a wrong token, byte for byte as for a booking that is none."""
+    if not services.tokens.is_calendar_token(token, booking_id):
+        return None
+    async with services.database.snapshot() as tx:
+        try:
+            await enter(tx, Door.BOOKING, booking_id, user_id=None, clock_offset=services.clock.offset)
+            booking, _, _, provider, service = await get_booked(tx, booking_id)
+        except NotFound:
+            return None
+        venue = await get_row(tx, Venue, provider.venue_id)
+    return BookingForCalendar(booking, service.name, provider.name, venue.name, venue.address)

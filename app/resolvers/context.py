@@ -1,0 +1,128 @@
+"""What a resolver may use: who asks, the database, the ports and the loaders of this one operation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from app.commands.actor import Actor
+from app.core.database import Database, Tx
+from app.core.tokens import TokenSigner
+from app.domain.errors import Unauthenticated
+from app.ports import EventStream, RateLimiter, ShiftedClock
+from app.queries.tenancy import Door, Tenancy, bind, enter
+
+if TYPE_CHECKING:
+    from app.resolvers.event_feed import EventFeed
+    from app.resolvers.loaders import Loaders
+
+READS_AT_ONCE = 4
+"""Sibling fields run at once; one request may not take the whole pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookingPolicy:
+    """Settings that decide. Limits of 0 mean none."""
+
+    hold_ttl: timedelta
+    hold_limit_per_user: int
+    hold_limit_per_address: int
+    sign_in_limit: int
+    sign_up_limit: int
+    public_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Made once for each process by the composition root."""
+
+    database: Database
+    clock: ShiftedClock
+    tokens: TokenSigner
+    stream: EventStream
+    limiter: RateLimiter
+    feed: EventFeed
+    policy: BookingPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A signed-in person."""
+
+    user_id: UUID
+    expires_at: datetime
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One operation. Over a socket each operation gets its own, and each event of a subscription another."""
+
+    services: Services
+    loaders: Loaders = field(init=False)
+    request_id: str
+    viewer: Viewer | None = None
+    address: str | None = None
+    user_agent: str | None = None
+    channel: str = "api"
+    idempotency_key: str | None = None
+    _reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_AT_ONCE))
+
+    def __post_init__(self) -> None:
+        from app.resolvers.loaders import Loaders  # noqa: PLC0415 (loaders read through this context)
+
+        self.loaders = Loaders(self)
+
+    def for_event(self) -> RequestContext:
+        """A fresh one for one event of a subscription, so that no loader serves old values."""
+        return RequestContext(
+            services=self.services,
+            request_id=self.request_id,
+            viewer=self.viewer,
+            address=self.address,
+            user_agent=self.user_agent,
+            channel=self.channel,
+        )
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When a socket that carries this sign-in must end."""
+        return self.viewer.expires_at if self.viewer else None
+
+    @property
+    def user_id(self) -> UUID | None:
+        return self.viewer.user_id if self.viewer else None
+
+    def now(self) -> datetime:
+        return self.services.clock.now()
+
+    def require_viewer(self) -> Viewer:
+        """Raises Unauthenticated."""
+        if self.viewer is None:
+            raise Unauthenticated
+        return self.viewer
+
+    def actor(self, name: str) -> Actor:
+        return Actor(name, self.user_id, self.channel, self.address, self.user_agent, self.request_id)
+
+    @asynccontextmanager
+    async def read(self, door: Door, name: UUID | str) -> AsyncIterator[tuple[Tx, Tenancy]]:
+        """A read-only snapshot inside the organization that `name` belongs to. Raises NotFound."""
+        async with self._reads, self.services.database.snapshot() as tx:
+            yield tx, await enter(tx, door, name, user_id=self.user_id, clock_offset=self.services.clock.offset)
+
+    @asynccontextmanager
+    async def read_bound(self, organization_id: UUID | None) -> AsyncIterator[Tx]:
+        """A read-only snapshot inside a known organization, or in the viewer's own rows alone."""
+        async with self._reads, self.services.database.snapshot() as tx:
+            await bind(
+                tx,
+                organization_id=organization_id,
+                user_id=self.user_id,
+                clock_offset=self.services.clock.offset,
+            )
+            yield tx

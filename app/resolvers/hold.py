@@ -1,0 +1,101 @@
+"""Holding, releasing and extending."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.commands import hold as commands
+from app.commands.hold import HoldLimits, HoldRequest
+from app.core.database import Tx
+from app.domain.errors import NotFound
+from app.models import Hold
+from app.queries.hold import get_hold
+from app.queries.tenancy import Door, Tenancy
+from app.resolvers.context import RequestContext
+from app.resolvers.mutation import Remembered, mutate
+
+
+@dataclass(frozen=True, slots=True)
+class HoldByToken:
+    """A hold as its holder names it."""
+
+    hold_id: UUID
+    hold_token: str
+
+
+_REMEMBERED: Remembered[Hold] = Remembered(
+    facts=lambda hold: {"holdId": str(hold.id)},
+    again=lambda tx, _tenancy, facts: get_hold(tx, UUID(facts["holdId"])),
+)
+
+
+async def hold_slot(context: RequestContext, request: HoldRequest, idempotency_key: str | None) -> tuple[Hold, str]:
+    """The hold and its holder's secret."""
+    policy = context.services.policy
+
+    async def command(tx: Tx, tenancy: Tenancy) -> Hold:
+        return await commands.hold_slot(
+            tx,
+            tenancy,
+            request,
+            now=context.now(),
+            ttl=policy.hold_ttl,
+            limits=HoldLimits(policy.hold_limit_per_user, policy.hold_limit_per_address),
+            user_id=context.user_id,
+            address=context.address,
+        )
+
+    hold = await mutate(
+        context,
+        "holdSlot",
+        at=(Door.SERVICE, request.service_id),
+        request=request,
+        idempotency_key=idempotency_key,
+        command=command,
+        remembered=_REMEMBERED,
+    )
+    return hold, context.services.tokens.hold_token(hold.id, hold.token_version)
+
+
+async def read_hold(context: RequestContext, hold_id: UUID) -> Hold:
+    """For staff and for the account that holds it. Raises NotFound for anybody else."""
+    async with context.read(Door.HOLD, hold_id) as (tx, tenancy):
+        hold = await get_hold(tx, hold_id)
+    if not tenancy.is_staff and (context.user_id is None or hold.user_id != context.user_id):
+        raise NotFound
+    return hold
+
+
+async def release_hold(context: RequestContext, named: HoldByToken) -> Hold:
+    async def command(tx: Tx, _tenancy: Tenancy) -> Hold:
+        return await commands.release_hold(tx, context.services.tokens, named.hold_id, named.hold_token, context.now())
+
+    return await _change(context, "releaseHold", named, command)
+
+
+async def extend_hold(context: RequestContext, named: HoldByToken) -> Hold:
+    async def command(tx: Tx, _tenancy: Tenancy) -> Hold:
+        return await commands.extend_hold(
+            tx,
+            context.services.tokens,
+            named.hold_id,
+            named.hold_token,
+            now=context.now(),
+            ttl=context.services.policy.hold_ttl,
+        )
+
+    return await _change(context, "extendHold", named, command)
+
+
+async def _change(context: RequestContext, operation: str, named: HoldByToken, command: Any) -> Hold:
+    return await mutate(
+        context,
+        operation,
+        at=(Door.HOLD, named.hold_id),
+        request=named,
+        idempotency_key=None,
+        command=command,
+        remembered=_REMEMBERED,
+    )

@@ -1,0 +1,283 @@
+"""The live twin of the availability query: a snapshot, then every change, resumable by cursor without gap or repeat.
+
+The stream is a fold over events (app.domain.live): nothing is diffed against the database while it runs, so a change is
+told from its event alone. A change of configuration (hours, price, who offers it) reads everything once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from app.core.database import Tx
+from app.domain import live
+from app.domain.errors import BadInput
+from app.domain.live import AllocationEvent, AvailabilityCause, AvailabilityChange, AvailabilityState, ViewConfig
+from app.domain.live_codec import ALLOCATION_EVENTS, Cursor, event_of_payload
+from app.domain.search import AvailabilitySearch, check_search
+from app.domain.slots import ProviderPlan, Slot
+from app.queries.availability import BusyByProvider, ServicePlan, get_service_plan, list_busy
+from app.queries.availability_search import get_plan_of
+from app.queries.event import Event, LogState, events_of_subjects, log_state
+from app.queries.tenancy import Door
+from app.resolvers.context import RequestContext
+from app.resolvers.event_feed import FeedOverflow, Subscription
+
+REPLAY_LIMIT = 2_000
+"""Who missed more takes a new snapshot: that is less to send."""
+LONGEST_WAIT_S = 3_600.0
+CLOCK_SKEW = timedelta(seconds=10)
+"""A cursor may come from another process, whose clock is ahead of ours by so much."""
+CONFIGURATION_EVENTS = frozenset({"schedule.published", "provider.updated", "service.updated", "offer.updated"})
+
+
+class EventKind(StrEnum):
+    SNAPSHOT = "snapshot"
+    CHANGE = "change"
+    RESYNC = "resync"
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityUpdate:
+    """What one client is told. A RESYNC carries a whole snapshot: forget what you had."""
+
+    kind: EventKind
+    cursor: str
+    opened: tuple[datetime, ...]
+    closed: tuple[datetime, ...]
+    updated: tuple[Slot, ...]
+    causes: tuple[AvailabilityCause, ...]
+    currency: str
+
+
+@dataclass(slots=True)
+class _View:
+    """One client's view: the state as of `position`, and the ids of later events that the state already has."""
+
+    currency: str
+    state: AvailabilityState
+    position: int
+    seen: set[int] = field(default_factory=set)
+
+    def cursor(self) -> str:
+        return Cursor(self.position, self.state.now, frozenset(self.seen)).carried()
+
+    def snapshot(self, kind: EventKind) -> AvailabilityUpdate:
+        return AvailabilityUpdate(
+            kind, self.cursor(), tuple(self.state.starts()), (), tuple(self.state.slots()), (), self.currency
+        )
+
+    def change(self, change: AvailabilityChange) -> AvailabilityUpdate:
+        return AvailabilityUpdate(
+            EventKind.CHANGE,
+            self.cursor(),
+            change.opened,
+            change.closed,
+            change.updated,
+            change.causes,
+            self.currency,
+        )
+
+    def is_new(self, event: Event) -> bool:
+        """Move on to this event. False: the state has it already."""
+        if event.position is None or event.position <= self.position:
+            return False
+        self.position = event.position
+        if event.id in self.seen:
+            self.seen.discard(event.id)
+            return False
+        return True
+
+    def fold(self, event: Event, now: datetime) -> AvailabilityUpdate | None:
+        self.state, change = live.apply(self.state, _allocation_event(event), now)
+        return None if change is None else self.change(change)
+
+    def tick(self, now: datetime) -> AvailabilityUpdate | None:
+        self.state, change = live.tick(self.state, now)
+        return None if change is None else self.change(change)
+
+
+def _allocation_event(event: Event) -> AllocationEvent:
+    return event_of_payload(event.type, event.subject_id, event.payload)
+
+
+async def watch_availability(
+    context: RequestContext, search: AvailabilitySearch, after: str | None
+) -> AsyncGenerator[AvailabilityUpdate, None]:
+    """Raises BadInput, NotFound before the first update."""
+    check_search(search)
+    resume = read_cursor(after)
+    async with context.read(Door.SERVICE, search.service_id) as (tx, _):
+        subjects = (await get_plan_of(tx, search, context.now())).subjects
+    view: _View | None = None
+    has_lost_events = False
+    while True:
+        async with context.services.feed.subscribe(subjects) as subscription:
+            # First we listen, then we read: what falls between the two comes twice, and positions tell.
+            plan, busy, missed = await _read(context, search, resume)
+            if plan.subjects != subjects:
+                subjects = plan.subjects  # somebody began or ceased to offer it: listen to those, then read again
+                continue
+            if view is None:
+                view, updates = _begin(context, search, plan=plan, busy=busy, resume=resume, missed=missed)
+            elif has_lost_events:
+                view = _fresh(context, search, plan, busy)
+                updates = [view.snapshot(EventKind.RESYNC)]
+            else:
+                updates = _reconfigure(context, search, view=view, plan=plan, busy=busy)
+            resume = None
+            for update in updates:
+                yield update
+            try:
+                async with aclosing(_follow(context, view, subscription)) as following:
+                    async for update in following:
+                        yield update
+            except _ConfigurationChanged:
+                has_lost_events = False
+            except FeedOverflow:
+                has_lost_events = True
+
+
+class _ConfigurationChanged(Exception):
+    """Hours, prices, lengths or people are others now."""
+
+
+async def _follow(
+    context: RequestContext, view: _View, subscription: Subscription
+) -> AsyncGenerator[AvailabilityUpdate, None]:
+    """Events as they come, and the passing of time between them. Ends by _ConfigurationChanged or FeedOverflow."""
+    while True:
+        batch = await subscription.next(_seconds_until(live.next_tick(view.state), context.now()))
+        if not batch:
+            update = view.tick(context.now())
+            if update is not None:
+                yield update
+        for event in batch:
+            if not view.is_new(event):
+                continue
+            if event.type in CONFIGURATION_EVENTS:
+                raise _ConfigurationChanged
+            if event.type in ALLOCATION_EVENTS:
+                update = view.fold(event, context.now())
+                if update is not None:
+                    yield update
+
+
+def _seconds_until(instant: datetime | None, now: datetime) -> float:
+    if instant is None:
+        return LONGEST_WAIT_S
+    return min(LONGEST_WAIT_S, max(0.0, (instant - now).total_seconds()))
+
+
+def read_cursor(after: str | None) -> Cursor | None:
+    """Raises BadInput."""
+    if after is None:
+        return None
+    try:
+        return Cursor.decode(after)
+    except ValueError as wrong:
+        raise BadInput.at("after", str(wrong)) from None
+
+
+async def _read(
+    context: RequestContext, search: AvailabilitySearch, resume: Cursor | None
+) -> tuple[ServicePlan, BusyByProvider, list[Event] | None]:
+    """All of one snapshot: the plan, the claims, and what a returning client missed (None: too much or too old)."""
+    window = search.window()
+    async with context.read(Door.SERVICE, search.service_id) as (tx, _):
+        plan = await get_service_plan(tx, search.service_id, search.provider_ids, search.from_date, search.to_date)
+        busy = await list_busy(tx, plan.provider_ids, window.from_utc, window.to_utc)
+        missed = None if resume is None else await _missed(tx, plan, resume, context.now())
+    return plan, busy, missed
+
+
+async def _missed(tx: Tx, plan: ServicePlan, resume: Cursor, now: datetime) -> list[Event] | None:
+    if not can_resume(await log_state(tx), resume, now):
+        return None
+    events = await events_of_subjects(tx, plan.subjects, resume.position, limit=REPLAY_LIMIT + 1)
+    fresh = [event for event in events if event.id not in resume.seen]
+    too_many = len(events) > REPLAY_LIMIT
+    return None if too_many or any(event.type in CONFIGURATION_EVENTS for event in fresh) else fresh
+
+
+def can_resume(log: LogState, resume: Cursor, now: datetime) -> bool:
+    """Is every event after this cursor still there? No for one of another database, or of a clock that went back."""
+    return log.purged_position <= resume.position <= log.last_position and resume.at <= now + CLOCK_SKEW
+
+
+def _config(search: AvailabilitySearch, plan: ServicePlan) -> ViewConfig:
+    return ViewConfig(
+        plans=plan.plans(search.duration_minutes),
+        window=search.window(),
+        notice_minutes=plan.notice_minutes,
+        maximum_advance_days=plan.maximum_advance_days,
+    )
+
+
+def _fresh(context: RequestContext, search: AvailabilitySearch, plan: ServicePlan, busy: BusyByProvider) -> _View:
+    now = context.now()
+    state = live.start(_config(search, plan), busy, now)
+    return _View(plan.currency, state, plan.position, set(plan.unnumbered_here))
+
+
+def _begin(
+    context: RequestContext,
+    search: AvailabilitySearch,
+    *,
+    plan: ServicePlan,
+    busy: BusyByProvider,
+    resume: Cursor | None,
+    missed: list[Event] | None,
+) -> tuple[_View, list[AvailabilityUpdate]]:
+    """The client's view and what it is told first: a snapshot, or what it missed, each change for itself."""
+    if resume is None:
+        view = _fresh(context, search, plan, busy)
+        return view, [view.snapshot(EventKind.SNAPSHOT)]
+    if missed is None:
+        view = _fresh(context, search, plan, busy)
+        return view, [view.snapshot(EventKind.RESYNC)]
+    claims = [event for event in missed if event.type in ALLOCATION_EVENTS]
+    then = live.undo(busy, (_allocation_event(event) for event in reversed(claims)))
+    state = live.start(_config(search, plan), then, resume.at)
+    view = _View(plan.currency, state, resume.position, set(resume.seen))
+    return view, list(_replay(view, missed, plan, context.now()))
+
+
+def _replay(view: _View, missed: Iterable[Event], plan: ServicePlan, now: datetime) -> Iterable[AvailabilityUpdate]:
+    """Numbered events now, at the instants when they happened; those not numbered yet come through the feed."""
+    for event in missed:
+        if view.is_new(event) and event.type in ALLOCATION_EVENTS:
+            update = view.fold(event, max(view.state.now, event.occurred_at))
+            if update is not None:
+                yield update
+    view.position = max(view.position, plan.position)
+    view.seen &= plan.unnumbered_here  # the others have got their numbers, and those are behind us
+    update = view.tick(now)
+    if update is not None:
+        yield update
+
+
+def _reconfigure(
+    context: RequestContext, search: AvailabilitySearch, *, view: _View, plan: ServicePlan, busy: BusyByProvider
+) -> list[AvailabilityUpdate]:
+    """Everything read once more: what is different is told as one change."""
+    config = _config(search, plan)
+    cause = _cause(view.state.config, config)
+    view.state, change = live.reload(view.state, config, context.now(), cause, busy)
+    view.position = plan.position
+    view.seen = set(plan.unnumbered_here)
+    return [] if change is None else [view.change(change)]
+
+
+def _cause(before: ViewConfig, after: ViewConfig) -> AvailabilityCause:
+    """PRICE where nothing but prices changed; hours, lengths, notices and people are SCHEDULE."""
+    prices = {plan.provider_id: plan.price_minor for plan in before.plans}
+
+    def at_old_price(plan: ProviderPlan) -> ProviderPlan:
+        return replace(plan, price_minor=prices.get(plan.provider_id, plan.price_minor))
+
+    same = replace(after, plans=tuple(at_old_price(plan) for plan in after.plans)) == before
+    return AvailabilityCause.PRICE if same else AvailabilityCause.SCHEDULE

@@ -1,0 +1,202 @@
+"""Batch loaders, named by their key. They live as long as one operation (or one event of a subscription).
+
+A key is (organization id, id). A batch is read organization by organization, each in a transaction bound to it: two
+statements. What an id names always exists where a row points at it; a missing one raises NotFound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TypeAlias, TypeVar
+from uuid import UUID
+
+from strawberry.dataloader import DataLoader
+
+from app.core.database import Tx
+from app.domain.errors import NotFound
+from app.models import (
+    BookingItem,
+    BookingTransition,
+    Customer,
+    Offer,
+    Organization,
+    Provider,
+    Service,
+    Venue,
+)
+from app.models.base import Identified
+from app.queries.booking import items_of_bookings, transitions_of_bookings
+from app.queries.provider import (
+    list_offers_below_providers,
+    list_providers_below_services,
+    list_providers_below_venues,
+)
+from app.queries.rows import list_rows
+from app.queries.service import list_services_below
+from app.queries.tenancy import Door, Tenancy
+from app.queries.venue import list_venues_below
+from app.resolvers.context import RequestContext
+
+V = TypeVar("V")
+R = TypeVar("R", bound=Identified)
+
+Key: TypeAlias = tuple[UUID, UUID]
+"""(organization id, id)."""
+Fetch: TypeAlias = Callable[[Tx, Sequence[UUID]], Awaitable[Mapping[UUID, V]]]
+
+BATCH_MAXIMUM = 500
+"""Most keys of one batch."""
+
+
+class Loaders:
+    """Each loader is made when it is first asked for."""
+
+    def __init__(self, context: RequestContext) -> None:
+        self._context = context
+
+    # ── one, by id ──
+
+    @cached_property
+    def organization_by_id(self) -> DataLoader[Key, Organization]:
+        return self._rows(Organization)
+
+    @cached_property
+    def venue_by_id(self) -> DataLoader[Key, Venue]:
+        return self._rows(Venue)
+
+    @cached_property
+    def provider_by_id(self) -> DataLoader[Key, Provider]:
+        return self._rows(Provider)
+
+    @cached_property
+    def service_by_id(self) -> DataLoader[Key, Service]:
+        return self._rows(Service)
+
+    @cached_property
+    def customer_by_id(self) -> DataLoader[Key, Customer]:
+        return self._rows(Customer)
+
+    # ── lists, at most 200 below each parent ──
+
+    @cached_property
+    def venues_by_organization_id(self) -> DataLoader[Key, list[Venue]]:
+        """The active ones."""
+        return self._lists(list_venues_below)
+
+    @cached_property
+    def providers_by_venue_id(self) -> DataLoader[Key, list[Provider]]:
+        """The active ones, of an active venue."""
+        return self._lists(list_providers_below_venues)
+
+    @cached_property
+    def providers_by_service_id(self) -> DataLoader[Key, list[Provider]]:
+        """Those that can be booked for it: active, at an active venue, with an active offer."""
+        return self._lists(list_providers_below_services)
+
+    @cached_property
+    def services_by_provider_id(self) -> DataLoader[Key, list[Service]]:
+        """The active ones with an active offer."""
+        return self._lists(list_services_below)
+
+    @cached_property
+    def offers_by_provider_id(self) -> DataLoader[Key, list[Offer]]:
+        """The active ones of active services."""
+        return self._lists(list_offers_below_providers)
+
+    @cached_property
+    def items_by_booking_id(self) -> DataLoader[Key, list[BookingItem]]:
+        return self._lists(_items_below)
+
+    @cached_property
+    def transitions_by_booking_id(self) -> DataLoader[Key, list[BookingTransition]]:
+        return self._lists(_transitions_below)
+
+    # ── the viewer ──
+
+    @cached_property
+    def tenancy_by_organization_id(self) -> DataLoader[UUID, Tenancy]:
+        """What the viewer is there. Costs nothing for a guest, or where the organization was entered already."""
+        return DataLoader(self._load_tenancies)
+
+    async def _load_tenancies(self, organization_ids: list[UUID]) -> list[Tenancy]:
+        return await asyncio.gather(*map(self._tenancy, organization_ids))
+
+    async def _tenancy(self, organization_id: UUID) -> Tenancy:
+        if self._context.viewer is None:
+            return Tenancy(organization_id)
+        async with self._context.read(Door.ORGANIZATION, organization_id) as (_, tenancy):
+            return tenancy
+
+    # ── keeping up with what changes ──
+
+    def forget(self) -> None:
+        """After a change in the same operation: every loader starts anew."""
+        context = self._context
+        self.__dict__.clear()
+        self._context = context
+
+    def prime(self, *records: Identified) -> None:
+        """Records that were just read or written, so that no field asks for them again."""
+        for record in records:
+            match record:
+                case Organization():
+                    self.organization_by_id.prime((record.id, record.id), record)
+                case Venue():
+                    self.venue_by_id.prime((record.organization_id, record.id), record)
+                case Provider():
+                    self.provider_by_id.prime((record.organization_id, record.id), record)
+                case Service():
+                    self.service_by_id.prime((record.organization_id, record.id), record)
+                case Customer():
+                    self.customer_by_id.prime((record.organization_id, record.id), record)
+
+    def prime_tenancy(self, tenancy: Tenancy) -> None:
+        self.tenancy_by_organization_id.prime(tenancy.organization_id, tenancy)
+
+    # ── how they read ──
+
+    def _rows(self, model: type[R]) -> DataLoader[Key, R]:
+        async def fetch(tx: Tx, ids: Sequence[UUID]) -> Mapping[UUID, R]:
+            return await list_rows(tx, model, ids)
+
+        async def load(keys: list[Key]) -> list[R | BaseException]:
+            found = await self._read(keys, fetch)
+            return [found.get(key) or NotFound() for key in keys]
+
+        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
+
+    def _lists(self, fetch: Fetch[list[V]]) -> DataLoader[Key, list[V]]:
+        async def load(keys: list[Key]) -> list[list[V] | BaseException]:
+            found = await self._read(keys, fetch)
+            return [found.get(key, []) for key in keys]
+
+        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
+
+    async def _read(self, keys: Sequence[Key], fetch: Fetch[V]) -> dict[Key, V]:
+        by_organization: dict[UUID, list[UUID]] = {}
+        for organization_id, row_id in keys:
+            by_organization.setdefault(organization_id, []).append(row_id)
+
+        async def read(organization_id: UUID, ids: list[UUID]) -> dict[Key, V]:
+            async with self._context.read_bound(organization_id) as tx:
+                rows = await fetch(tx, ids)
+            return {(organization_id, row_id): row for row_id, row in rows.items()}
+
+        parts = await asyncio.gather(*(read(*part) for part in by_organization.items()))
+        return {key: row for part in parts for key, row in part.items()}
+
+
+async def _items_below(tx: Tx, booking_ids: Sequence[UUID]) -> Mapping[UUID, list[BookingItem]]:
+    found: dict[UUID, list[BookingItem]] = {}
+    for item in await items_of_bookings(tx, booking_ids):
+        found.setdefault(item.booking_id, []).append(item)
+    return found
+
+
+async def _transitions_below(tx: Tx, booking_ids: Sequence[UUID]) -> Mapping[UUID, list[BookingTransition]]:
+    found: dict[UUID, list[BookingTransition]] = {}
+    for step in await transitions_of_bookings(tx, booking_ids):
+        found.setdefault(step.booking_id, []).append(step)
+    return found

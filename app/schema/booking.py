@@ -1,0 +1,187 @@
+"""Bookings as clients see them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import strawberry
+from strawberry.types import Info
+
+from app import models
+from app.core.ids import IdKind
+from app.domain.booking import BookingStatus, PaymentMethod, PaymentStatus
+from app.queries.booking import SeenBooking
+from app.resolvers import booking as resolvers
+from app.resolvers.context import RequestContext
+from app.schema.customer import Customer
+from app.schema.ids import public_id, read_optional_id
+from app.schema.node import Money, Node
+from app.schema.provider import Provider
+from app.schema.scalars import TimeZone
+from app.schema.service import Service
+
+Ctx = Info[RequestContext, None]
+
+
+@strawberry.type(description="One service of the visit.")
+class BookingItem:
+    starts_at: datetime
+    ends_at: datetime
+    price: Money
+    record: strawberry.Private[models.BookingItem]
+
+    @strawberry.field
+    async def service(self, info: Ctx) -> Service:
+        key = (self.record.organization_id, self.record.service_id)
+        return Service.from_model(await info.context.loaders.service_by_id.load(key))
+
+    @strawberry.field
+    async def provider(self, info: Ctx) -> Provider:
+        key = (self.record.organization_id, self.record.provider_id)
+        return Provider.from_model(await info.context.loaders.provider_by_id.load(key))
+
+    @classmethod
+    def from_model(cls, record: models.BookingItem, currency: str) -> BookingItem:
+        return cls(
+            starts_at=record.starts_at,
+            ends_at=record.ends_at,
+            price=Money.of(record.price_minor, currency),
+            record=record,
+        )
+
+
+@strawberry.type(description="What cancelling now would give back and cost.")
+class CancellationTerms:
+    refund: Money
+    fee: Money
+    free_until: datetime | None
+
+
+@strawberry.type(description="One step of a booking's life: from what, to what, who, when, why, and how.")
+class BookingTransition:
+    from_: BookingStatus | None = strawberry.field(name="from")
+    to: BookingStatus
+    reason: str | None
+    actor: str
+    channel: str
+    at: datetime
+
+    @classmethod
+    def from_model(cls, record: models.BookingTransition) -> BookingTransition:
+        return cls(
+            from_=None if record.from_status is None else BookingStatus(record.from_status),
+            to=BookingStatus(record.to_status),
+            reason=record.reason,
+            actor=record.actor,
+            channel=record.channel,
+            at=record.at,
+        )
+
+
+@strawberry.type(description="A payment in progress. There is none for PAY_ON_ARRIVAL.")
+class PaymentSession:
+    id: strawberry.ID
+    status: PaymentStatus
+    processor: str
+    amount: Money
+    client_secret: str | None
+    publishable_key: str | None
+    redirect_url: str | None
+    expires_at: datetime | None
+
+
+@strawberry.type(description="A customer's commitment.")
+class Booking(Node):
+    number: str
+    confirmation_code: str
+    status: BookingStatus
+    version: int
+    starts_at: datetime
+    ends_at: datetime
+    time_zone: TimeZone
+    party_size: int
+    price: Money
+    payment_status: PaymentStatus
+    payment_method: PaymentMethod
+    payment: PaymentSession | None
+    expires_at: datetime | None = strawberry.field(description="While unpaid or unanswered.")
+    notes: str | None
+    created_at: datetime
+    seen: strawberry.Private[SeenBooking]
+
+    @strawberry.field
+    async def provider(self, info: Ctx) -> Provider | None:
+        return Provider.from_model(await info.context.loaders.provider_by_id.load(self._key("provider_id")))
+
+    @strawberry.field
+    async def service(self, info: Ctx) -> Service | None:
+        return Service.from_model(await info.context.loaders.service_by_id.load(self._key("service_id")))
+
+    @strawberry.field
+    async def customer(self, info: Ctx) -> Customer:
+        return Customer.from_model(await info.context.loaders.customer_by_id.load(self._key("customer_id")))
+
+    @strawberry.field
+    async def items(self, info: Ctx) -> list[BookingItem]:
+        items = await info.context.loaders.items_by_booking_id.load(self._key("id"))
+        return [BookingItem.from_model(item, self.seen.booking.currency) for item in items]
+
+    @strawberry.field(description="Every step, oldest first.")
+    async def transitions(self, info: Ctx) -> list[BookingTransition]:
+        steps = await info.context.loaders.transitions_by_booking_id.load(self._key("id"))
+        return [BookingTransition.from_model(step) for step in steps]
+
+    @strawberry.field
+    def cancellation_terms(self, info: Ctx) -> CancellationTerms:
+        terms = resolvers.terms_of(info.context, self.seen)
+        currency = self.seen.booking.currency
+        return CancellationTerms(
+            refund=Money.of(terms.refund_minor, currency),
+            fee=Money.of(terms.fee_minor, currency),
+            free_until=terms.free_until,
+        )
+
+    @strawberry.field(description="For the one who asks, now.")
+    def allowed_transitions(self, info: Ctx) -> list[BookingStatus]:
+        return list(resolvers.transitions_allowed(info.context, self.seen))
+
+    @strawberry.field(description="An .ics file of this booking.")
+    def calendar_url(self, info: Ctx) -> str:
+        return resolvers.calendar_url(info.context, self.seen.booking)
+
+    def _key(self, column: str) -> tuple[UUID, UUID]:
+        return (self.seen.booking.organization_id, getattr(self.seen.booking, column))
+
+    @classmethod
+    def from_seen(cls, seen: SeenBooking) -> Booking:
+        record = seen.booking
+        return cls(
+            id=public_id(IdKind.BOOKING, record.id),
+            number=record.number,
+            confirmation_code=record.confirmation_code,
+            status=BookingStatus(record.status),
+            version=record.version,
+            starts_at=record.starts_at,
+            ends_at=record.ends_at,
+            time_zone=TimeZone(record.time_zone),
+            party_size=record.party_size,
+            price=Money.of(record.price_minor, record.currency),
+            payment_status=PaymentStatus(record.payment_status),
+            payment_method=PaymentMethod(record.payment_method),
+            payment=None,
+            expires_at=record.expires_at,
+            notes=record.notes,
+            created_at=record.created_at,
+            seen=seen,
+        )
+
+
+@strawberry.type
+class BookingQuery:
+    @strawberry.field(description="One booking, for those who may see it: its people, or whoever has its secret link.")
+    async def booking(
+        self, info: Ctx, id: strawberry.ID | None = None, access_token: str | None = None
+    ) -> Booking | None:
+        booking_id = read_optional_id(IdKind.BOOKING, id, "id")
+        return Booking.from_seen(await resolvers.read_booking(info.context, booking_id, access_token))

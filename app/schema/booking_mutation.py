@@ -1,0 +1,246 @@
+"""Making and changing bookings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+from strawberry.types import Info
+
+from app.commands.booking import BookingRequest, CustomerDetails
+from app.commands.booking_change import TransitionRequest
+from app.commands.booking_reschedule import RescheduleRequest
+from app.core.contact import normalize_email, normalize_phone
+from app.core.ids import IdKind
+from app.domain import errors
+from app.domain.booking import BookingStatus, PaymentMethod
+from app.domain.errors import FieldErrors
+from app.domain.places import check_locale
+from app.domain.text import clean_name, clean_text
+from app.resolvers import booking as resolvers
+from app.resolvers.context import RequestContext
+from app.schema.booking import Booking, PaymentSession
+from app.schema.errors import (
+    HoldExpired,
+    IdempotencyConflict,
+    IllegalTransition,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    RateLimited,
+    SlotUnavailable,
+    StaleVersion,
+)
+from app.schema.ids import read_id, read_optional_id
+
+Ctx = Info[RequestContext, None]
+
+NAME_LENGTH = 200
+REASON_LENGTH = 500
+NOTES_LENGTH = 2_000
+
+
+def clean_customer_name(value: str) -> str:
+    return clean_name(value, NAME_LENGTH)
+
+
+def clean_notes(value: str) -> str:
+    return clean_text(value, NOTES_LENGTH)
+
+
+@strawberry.input
+class CustomerInput:
+    name: str
+    email: str
+    phone: str | None = strawberry.field(default=None, description="International, such as +54 11 4321-5678.")
+    locale: str | None = None
+
+    def read(self, faults: FieldErrors) -> CustomerDetails | None:
+        """None, and everything that is wrong in `faults`, for a customer that cannot be."""
+        name = faults.read("input.customer.name", clean_customer_name, self.name)
+        email = faults.read("input.customer.email", normalize_email, self.email)
+        phone = faults.read("input.customer.phone", normalize_phone, self.phone)
+        locale = faults.read("input.customer.locale", check_locale, self.locale)
+        return None if name is None or email is None else CustomerDetails(name, email, phone, locale)
+
+
+@strawberry.input(description="Whoever is served, if not the customer. Not offered yet.")
+class RecipientInput:
+    name: str
+    phone: str | None = None
+
+
+@strawberry.input(description="Where to go, for services that come to the customer. Not offered yet.")
+class AddressInput:
+    street: str
+    city: str
+    building: str | None = None
+    apartment: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+@strawberry.input
+class CreateBookingInput:
+    hold_id: strawberry.ID
+    hold_token: str
+    customer: CustomerInput | None = strawberry.field(
+        default=None, description="May be left out by one who is signed in as a customer."
+    )
+    recipient: RecipientInput | None = strawberry.field(default=None, description="Not offered yet.")
+    address: AddressInput | None = strawberry.field(default=None, description="Not offered yet.")
+    payment_method: PaymentMethod
+    promo_code: str | None = strawberry.field(default=None, description="Not offered yet.")
+    notes: str | None = None
+    idempotency_key: str | None = None
+
+    def to_request(self) -> tuple[BookingRequest, CustomerDetails | None]:
+        """Raises NotAllowed; BadInput; InvalidInput with everything that is wrong."""
+        for name, value in (("recipient", self.recipient), ("address", self.address)):
+            if value is not None:
+                raise errors.NotAllowed(
+                    f"{name}_unavailable", f"A booking with a separate {name} is not available yet."
+                )
+        hold_id = read_id(IdKind.HOLD, self.hold_id, "input.holdId")
+        faults = FieldErrors()
+        customer = None if self.customer is None else self.customer.read(faults)
+        notes = faults.read("input.notes", clean_notes, self.notes)
+        faults.raise_any()
+        request = BookingRequest(
+            hold_id=hold_id,
+            hold_token=self.hold_token,
+            payment_method=self.payment_method,
+            notes=notes or None,
+            promo_code=self.promo_code,
+        )
+        return request, customer
+
+
+@strawberry.type
+class CreateBookingPayload:
+    booking: Booking
+    access_token: str = strawberry.field(description="The guest's secret link: whoever has it acts as the customer.")
+    payment: PaymentSession | None
+
+
+@strawberry.input
+class CancelBookingInput:
+    booking_id: strawberry.ID
+    access_token: str | None = None
+    reason: str
+    expected_version: int | None = None
+    idempotency_key: str | None = None
+
+
+@strawberry.input(description="Another time, another provider, or both.")
+class RescheduleBookingInput:
+    booking_id: strawberry.ID
+    access_token: str | None = None
+    starts_at: datetime | None = None
+    session_id: strawberry.ID | None = strawberry.field(default=None, description="Not offered yet.")
+    provider_id: strawberry.ID | None = None
+    reason: str | None = None
+    expected_version: int | None = None
+    idempotency_key: str | None = None
+
+    def to_request(self) -> RescheduleRequest:
+        if self.session_id is not None:
+            raise errors.InvalidInput.at("input.sessionId", "sessions are not available yet")
+        if self.starts_at is None and self.provider_id is None:
+            raise errors.InvalidInput.at("input.startsAt", "give a time, a provider, or both")
+        return RescheduleRequest(
+            booking_id=read_id(IdKind.BOOKING, self.booking_id, "input.bookingId"),
+            starts_at=self.starts_at,
+            provider_id=read_optional_id(IdKind.PROVIDER, self.provider_id, "input.providerId"),
+            reason=_reason(self.reason),
+            expected_version=self.expected_version,
+        )
+
+
+@strawberry.input(
+    description="Staff: CONFIRMED (what waits for approval), CHECKED_IN, IN_PROGRESS, COMPLETED, NO_SHOW."
+)
+class TransitionBookingInput:
+    booking_id: strawberry.ID
+    to: BookingStatus
+    reason: str | None = None
+    expected_version: int | None = None
+    idempotency_key: str | None = None
+
+
+def _reason(value: str | None) -> str | None:
+    """Clean text, or None where nothing was said. Raises InvalidInput."""
+    if value is None:
+        return None
+    try:
+        return clean_text(value, REASON_LENGTH) or None
+    except ValueError as wrong:
+        raise errors.InvalidInput.at("input.reason", str(wrong)) from None
+
+
+CreateBookingResult = Annotated[
+    CreateBookingPayload
+    | HoldExpired
+    | SlotUnavailable
+    | InvalidInput
+    | NotFound
+    | NotAllowed
+    | RateLimited
+    | IdempotencyConflict,
+    strawberry.union("CreateBookingResult"),
+]
+ChangeBookingResult = Annotated[
+    Booking
+    | StaleVersion
+    | IllegalTransition
+    | SlotUnavailable
+    | NotAllowed
+    | NotFound
+    | InvalidInput
+    | IdempotencyConflict,
+    strawberry.union("ChangeBookingResult"),
+]
+
+
+@strawberry.type
+class BookingMutation:
+    @strawberry.mutation(description="Turn a hold into a booking.")
+    async def create_booking(self, info: Ctx, input: CreateBookingInput) -> CreateBookingResult:
+        seen, token = await resolvers.create_booking(info.context, *input.to_request(), input.idempotency_key)
+        return CreateBookingPayload(booking=Booking.from_seen(seen), access_token=token, payment=None)
+
+    @strawberry.mutation(description="Move a booking; its price, number and history stay.")
+    async def reschedule_booking(self, info: Ctx, input: RescheduleBookingInput) -> ChangeBookingResult:
+        seen = await resolvers.reschedule_booking(
+            info.context, input.to_request(), input.access_token, input.idempotency_key
+        )
+        return Booking.from_seen(seen)
+
+    @strawberry.mutation(description="Cancel a booking and give its time back.")
+    async def cancel_booking(self, info: Ctx, input: CancelBookingInput) -> ChangeBookingResult:
+        request = TransitionRequest(
+            booking_id=read_id(IdKind.BOOKING, input.booking_id, "input.bookingId"),
+            to=BookingStatus.CANCELLED,
+            reason=_reason(input.reason),
+            expected_version=input.expected_version,
+        )
+        seen = await resolvers.transition_booking(
+            info.context, "cancelBooking", request, input.access_token, input.idempotency_key
+        )
+        return Booking.from_seen(seen)
+
+    @strawberry.mutation(description="Take a step of the day of service, or answer one that waits for approval.")
+    async def transition_booking(self, info: Ctx, input: TransitionBookingInput) -> ChangeBookingResult:
+        request = TransitionRequest(
+            booking_id=read_id(IdKind.BOOKING, input.booking_id, "input.bookingId"),
+            to=input.to,
+            reason=_reason(input.reason),
+            expected_version=input.expected_version,
+        )
+        seen = await resolvers.transition_booking(
+            info.context, "transitionBooking", request, None, input.idempotency_key
+        )
+        return Booking.from_seen(seen)

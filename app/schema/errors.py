@@ -1,0 +1,131 @@
+"""The one place where a domain error becomes a member of a mutation's union.
+
+A field whose union lacks the type gets a top-level error instead (app/web/graphql/errors.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import strawberry
+from strawberry.types import Info
+from strawberry.types.field import StrawberryField
+from strawberry.utils.str_converters import to_snake_case
+
+from app.domain import errors as domain
+from app.domain.booking import BookingStatus
+from app.domain.slots import UnavailableReason
+from app.schema.slot import Slot
+
+
+@strawberry.interface(description="A refusal that a client can act on. The mutation changed nothing.")
+class Error:
+    code: str
+    message: str
+
+
+@strawberry.type(description="One thing wrong with an input.")
+class Violation:
+    path: str
+    message: str
+
+
+@strawberry.type
+class InvalidInput(Error):
+    violations: list[Violation]
+
+
+@strawberry.type
+class NotFound(Error):
+    resource_id: strawberry.ID | None = None
+
+
+@strawberry.type
+class NotAllowed(Error):
+    rule: str
+
+
+@strawberry.type
+class SlotUnavailable(Error):
+    reason: UnavailableReason
+    alternatives: list[Slot]
+
+
+@strawberry.type
+class StaleVersion(Error):
+    current_version: int
+
+
+@strawberry.type
+class IllegalTransition(Error):
+    from_: BookingStatus = strawberry.field(name="from")
+    to: BookingStatus
+    allowed: list[BookingStatus]
+
+
+@strawberry.type
+class HoldExpired(Error):
+    alternatives: list[Slot]
+
+
+@strawberry.type
+class PaymentDeclined(Error):
+    decline_code: str | None
+    retryable: bool
+
+
+@strawberry.type
+class RateLimited(Error):
+    retry_after_seconds: int
+
+
+@strawberry.type
+class IdempotencyConflict(Error):
+    pass
+
+
+def _alternatives(found: domain.Alternatives | None) -> list[Slot]:
+    return [] if found is None else [Slot.from_domain(slot, found.currency) for slot in found.slots]
+
+
+class _Handler:
+    """Gives one domain error as one member of the union; `facts` are the fields beside code and message."""
+
+    def __init__(
+        self, exception_type: type[domain.DomainError], error_type: type, facts: Callable[[Any], dict[str, Any]]
+    ) -> None:
+        self.exception_type = exception_type
+        self.error_type = error_type
+        self._facts = facts
+
+    def handle(self, exception: Any, *, field: StrawberryField, info: Info) -> Any:  # noqa: ARG002 (given by name)
+        if isinstance(exception, domain.BadInput):
+            return None  # declined: it is a top-level error everywhere
+        code = to_snake_case(self.error_type.__name__).upper()
+        return self.error_type(code=code, message=exception.message, **self._facts(exception))
+
+
+ERROR_HANDLERS = (
+    _Handler(
+        domain.InvalidInput,
+        InvalidInput,
+        lambda e: {"violations": [Violation(path=v.path, message=v.message) for v in e.violations]},
+    ),
+    _Handler(domain.NotFound, NotFound, lambda _: {}),
+    _Handler(domain.NotAllowed, NotAllowed, lambda e: {"rule": e.rule}),
+    _Handler(
+        domain.SlotUnavailable,
+        SlotUnavailable,
+        lambda e: {"reason": e.reason, "alternatives": _alternatives(e.alternatives)},
+    ),
+    _Handler(domain.HoldExpired, HoldExpired, lambda e: {"alternatives": _alternatives(e.alternatives)}),
+    _Handler(domain.StaleVersion, StaleVersion, lambda e: {"current_version": e.current_version}),
+    _Handler(
+        domain.IllegalTransition,
+        IllegalTransition,
+        lambda e: {"from_": e.current, "to": e.wanted, "allowed": list(e.allowed)},
+    ),
+    _Handler(domain.RateLimited, RateLimited, lambda e: {"retry_after_seconds": e.retry_after_seconds}),
+    _Handler(domain.IdempotencyConflict, IdempotencyConflict, lambda _: {}),
+)

@@ -1,0 +1,132 @@
+"""Holds: a slot kept for one holder."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+from strawberry.types import Info
+
+from app import models
+from app.commands.hold import HoldRequest
+from app.core.ids import IdKind
+from app.domain.booking import HoldStatus
+from app.domain.errors import FieldErrors
+from app.queries.hold import shown_status
+from app.resolvers import hold as resolvers
+from app.resolvers.context import RequestContext
+from app.resolvers.hold import HoldByToken
+from app.schema.availability import VisitItemInput
+from app.schema.errors import (
+    HoldExpired,
+    IdempotencyConflict,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    RateLimited,
+    SlotUnavailable,
+)
+from app.schema.ids import public_id, read_id, read_optional_id
+from app.schema.node import Money, Node
+from app.schema.provider import Provider
+
+Ctx = Info[RequestContext, None]
+
+
+@strawberry.type(description="A slot kept for its holder until `expiresAt`.")
+class Hold(Node):
+    starts_at: datetime
+    ends_at: datetime
+    expires_at: datetime
+    party_size: int
+    price: Money
+    record: strawberry.Private[models.Hold]
+
+    @strawberry.field
+    def status(self, info: Ctx) -> HoldStatus:
+        return shown_status(self.record, info.context.now())
+
+    @strawberry.field
+    async def provider(self, info: Ctx) -> Provider | None:
+        key = (self.record.organization_id, self.record.provider_id)
+        return Provider.from_model(await info.context.loaders.provider_by_id.load(key))
+
+    @classmethod
+    def from_model(cls, record: models.Hold) -> Hold:
+        return cls(
+            id=public_id(IdKind.HOLD, record.id),
+            starts_at=record.starts_at,
+            ends_at=record.ends_at,
+            expires_at=record.expires_at,
+            party_size=record.party_size,
+            price=Money.of(record.price_minor, record.currency),
+            record=record,
+        )
+
+
+@strawberry.input(description="An appointment: a service and a start, with or without a provider.")
+class HoldSlotInput:
+    service_id: strawberry.ID | None = None
+    items: list[VisitItemInput] | None = strawberry.field(default=None, description="Not offered yet.")
+    provider_id: strawberry.ID | None = strawberry.field(
+        default=None, description="None: the free one who is least booked that day."
+    )
+    session_id: strawberry.ID | None = strawberry.field(default=None, description="Not offered yet.")
+    starts_at: datetime | None = None
+    duration_minutes: int | None = None
+    party_size: int = 1
+    idempotency_key: str | None = None
+
+    def to_request(self) -> HoldRequest:
+        """Raises InvalidInput, BadInput."""
+        errors = FieldErrors()
+        if self.items is not None:
+            errors.add("input.items", "visits of several services are not available yet")
+        if self.session_id is not None:
+            errors.add("input.sessionId", "sessions are not available yet")
+        if self.service_id is None:
+            errors.add("input.serviceId", "is needed")
+        if self.starts_at is None:
+            errors.add("input.startsAt", "is needed")
+        errors.raise_any()
+        assert self.service_id is not None
+        assert self.starts_at is not None
+        return HoldRequest(
+            service_id=read_id(IdKind.SERVICE, self.service_id, "input.serviceId"),
+            provider_id=read_optional_id(IdKind.PROVIDER, self.provider_id, "input.providerId"),
+            starts_at=self.starts_at,
+            duration_minutes=self.duration_minutes,
+            party_size=self.party_size,
+        )
+
+
+@strawberry.type
+class HoldSlotPayload:
+    hold: Hold
+    hold_token: str = strawberry.field(description="The holder's secret: keep it to book, extend or release.")
+
+
+HoldSlotResult = Annotated[
+    HoldSlotPayload | SlotUnavailable | InvalidInput | NotFound | RateLimited | IdempotencyConflict,
+    strawberry.union("HoldSlotResult"),
+]
+ReleaseHoldResult = Annotated[Hold | NotFound | HoldExpired | NotAllowed, strawberry.union("ReleaseHoldResult")]
+
+
+@strawberry.type
+class HoldMutation:
+    @strawberry.mutation(description="Keep a slot for the time of a checkout.")
+    async def hold_slot(self, info: Ctx, input: HoldSlotInput) -> HoldSlotResult:
+        hold, token = await resolvers.hold_slot(info.context, input.to_request(), input.idempotency_key)
+        return HoldSlotPayload(hold=Hold.from_model(hold), hold_token=token)
+
+    @strawberry.mutation(description="Keep it for another full term; once.")
+    async def extend_hold(self, info: Ctx, hold_id: strawberry.ID, hold_token: str) -> ReleaseHoldResult:
+        named = HoldByToken(read_id(IdKind.HOLD, hold_id, "holdId"), hold_token)
+        return Hold.from_model(await resolvers.extend_hold(info.context, named))
+
+    @strawberry.mutation(description="Give the slot back.")
+    async def release_hold(self, info: Ctx, hold_id: strawberry.ID, hold_token: str) -> ReleaseHoldResult:
+        named = HoldByToken(read_id(IdKind.HOLD, hold_id, "holdId"), hold_token)
+        return Hold.from_model(await resolvers.release_hold(info.context, named))

@@ -1,0 +1,80 @@
+"""Subscriptions. Every event carries a cursor; `after` resumes there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+
+import strawberry
+from strawberry.types import Info
+
+from app.core.ids import IdKind
+from app.domain.live import AvailabilityCause
+from app.resolvers.context import RequestContext
+from app.resolvers.live_availability import AvailabilityUpdate, EventKind, watch_availability
+from app.resolvers.live_booking import BookingUpdate, watch_booking
+from app.schema.availability import AvailabilityInput
+from app.schema.booking import Booking
+from app.schema.ids import read_id
+from app.schema.slot import Slot
+
+strawberry.enum(EventKind, description="SNAPSHOT begins, CHANGE follows; RESYNC: forget what you had, take this.")
+Ctx = Info[RequestContext, None]
+
+
+@strawberry.type
+class AvailabilityEvent:
+    kind: EventKind
+    cursor: str
+    opened: list[datetime] = strawberry.field(
+        description="SNAPSHOT and RESYNC: all free starts. CHANGE: those that became free."
+    )
+    closed: list[datetime] = strawberry.field(description="CHANGE: starts that are free no more.")
+    updated: list[Slot] = strawberry.field(
+        description="The slots of `opened`, and those still free whose providers, places or price changed."
+    )
+    causes: list[AvailabilityCause] = strawberry.field(description="Of a CHANGE, each once.")
+
+    @classmethod
+    def from_update(cls, update: AvailabilityUpdate) -> AvailabilityEvent:
+        return cls(
+            kind=update.kind,
+            cursor=update.cursor,
+            opened=list(update.opened),
+            closed=list(update.closed),
+            updated=[Slot.from_domain(slot, update.currency) for slot in update.updated],
+            causes=list(update.causes),
+        )
+
+
+@strawberry.type
+class BookingEvent:
+    kind: EventKind
+    cursor: str
+    type: str = strawberry.field(description='What happened: "booking.confirmed".')
+    booking: Booking
+
+    @classmethod
+    def from_update(cls, update: BookingUpdate) -> BookingEvent:
+        return cls(kind=update.kind, cursor=update.cursor, type=update.type, booking=Booking.from_seen(update.seen))
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(description="Free slots as they open and close.")
+    async def availability(
+        self, info: Ctx, input: AvailabilityInput, after: str | None = None
+    ) -> AsyncGenerator[AvailabilityEvent, None]:
+        async with aclosing(watch_availability(info.context, input.to_search(), after)) as updates:
+            async for update in updates:
+                yield AvailabilityEvent.from_update(update)
+
+    @strawberry.subscription(description="One booking's changes, for those who may see it.")
+    async def booking(
+        self, info: Ctx, id: strawberry.ID, access_token: str | None = None, after: str | None = None
+    ) -> AsyncGenerator[BookingEvent, None]:
+        booking_id = read_id(IdKind.BOOKING, id, "id")
+        async with aclosing(watch_booking(info.context, booking_id, access_token, after)) as updates:
+            async for update in updates:
+                yield BookingEvent.from_update(update)

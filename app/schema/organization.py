@@ -1,0 +1,110 @@
+"""Organizations."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from app import models
+from app.core.ids import IdKind
+from app.resolvers import organization as resolvers
+from app.schema.errors import IdempotencyConflict, InvalidInput, NotAllowed, NotFound
+from app.schema.ids import public_id, read_id, read_optional_id
+from app.schema.info import Ctx, given
+from app.schema.node import Node
+from app.schema.venue import Venue
+
+
+@strawberry.type(description="A business: its venues, its people and its customers.")
+class Organization(Node):
+    slug: str
+    name: str
+    currency: str = strawberry.field(description="ISO 4217; of every price of the catalogue.")
+    locale: str
+    country: str | None
+    record: strawberry.Private[models.Organization]
+
+    @strawberry.field(description="The active ones, by name.")
+    async def venues(self, info: Ctx) -> list[Venue]:
+        key = (self.record.id, self.record.id)
+        found = await info.context.loaders.venues_by_organization_id.load(key)
+        return [Venue.from_model(venue) for venue in found]
+
+    @classmethod
+    def from_model(cls, record: models.Organization) -> Organization:
+        return cls(
+            id=public_id(IdKind.ORGANIZATION, record.id),
+            slug=record.slug,
+            name=record.name,
+            currency=record.currency,
+            locale=record.locale,
+            country=record.country,
+            record=record,
+        )
+
+
+@strawberry.input
+class CreateOrganizationInput:
+    name: str
+    slug: str = strawberry.field(description="2 to 63 of a-z, 0-9 and single hyphens; unique.")
+    currency: str
+    locale: str | None = "en"
+    country: str | None = None
+    template: str | None = None
+    idempotency_key: str | None = None
+
+
+@strawberry.input(description="What is left out stays as it is.")
+class UpdateOrganizationInput:
+    organization_id: strawberry.ID
+    name: str | None = strawberry.UNSET
+    slug: str | None = strawberry.UNSET
+    locale: str | None = strawberry.UNSET
+    country: str | None = strawberry.UNSET
+    idempotency_key: str | None = None
+
+
+@strawberry.type
+class CreateOrganizationPayload:
+    organization: Organization
+
+
+@strawberry.type
+class UpdateOrganizationPayload:
+    organization: Organization
+
+
+CreateOrganizationResult = Annotated[
+    CreateOrganizationPayload | InvalidInput | NotAllowed | IdempotencyConflict,
+    strawberry.union("CreateOrganizationResult"),
+]
+UpdateOrganizationResult = Annotated[
+    UpdateOrganizationPayload | InvalidInput | NotFound | NotAllowed | IdempotencyConflict,
+    strawberry.union("UpdateOrganizationResult"),
+]
+
+
+@strawberry.type
+class OrganizationQuery:
+    @strawberry.field(description="By exactly one of its id and its slug.")
+    async def organization(
+        self, info: Ctx, id: strawberry.ID | None = None, slug: str | None = None
+    ) -> Organization | None:
+        wanted = read_optional_id(IdKind.ORGANIZATION, id, "id")
+        return Organization.from_model(await resolvers.read_organization(info.context, wanted, slug))
+
+
+@strawberry.type
+class OrganizationMutation:
+    @strawberry.mutation(description="Whoever makes it becomes its owner.")
+    async def create_organization(self, info: Ctx, input: CreateOrganizationInput) -> CreateOrganizationResult:
+        made = await resolvers.create_organization(info.context, given(input), input.idempotency_key)
+        return CreateOrganizationPayload(organization=Organization.from_model(made))
+
+    @strawberry.mutation
+    async def update_organization(self, info: Ctx, input: UpdateOrganizationInput) -> UpdateOrganizationResult:
+        organization_id = read_id(IdKind.ORGANIZATION, input.organization_id, "input.organizationId")
+        values = given(input, without={"organization_id"})
+        changed = await resolvers.update_organization(info.context, organization_id, values, input.idempotency_key)
+        return UpdateOrganizationPayload(organization=Organization.from_model(changed))

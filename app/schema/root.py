@@ -1,0 +1,102 @@
+"""The whole schema: the nouns' queries and mutations side by side."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from app.core.ids import IdKind
+from app.resolvers.booking import read_booking
+from app.resolvers.context import RequestContext
+from app.resolvers.customer import read_customer
+from app.resolvers.hold import read_hold
+from app.resolvers.schedule import read_schedule
+from app.schema import enums
+from app.schema.account import AccountMutation, AccountQuery
+from app.schema.availability import AvailabilityQuery
+from app.schema.booking import Booking, BookingQuery
+from app.schema.booking_list import BookingListQuery
+from app.schema.booking_mutation import BookingMutation
+from app.schema.customer import Customer
+from app.schema.errors import ERROR_HANDLERS, PaymentDeclined
+from app.schema.hold import Hold, HoldMutation
+from app.schema.live import Subscription
+from app.schema.membership import MembershipMutation
+from app.schema.node import Node
+from app.schema.node_query import NODE_READERS, NodeQuery
+from app.schema.offer import OfferMutation
+from app.schema.organization import OrganizationMutation, OrganizationQuery
+from app.schema.provider import ProviderMutation, ProviderQuery
+from app.schema.scalars import SCALARS
+from app.schema.schedule import ScheduleMutation, ScheduleVersion
+from app.schema.service import ServiceQuery
+from app.schema.service_mutation import ServiceMutation
+from app.schema.venue import VenueMutation, VenueQuery
+
+
+@strawberry.type
+class Query(
+    NodeQuery,
+    AccountQuery,
+    OrganizationQuery,
+    VenueQuery,
+    ProviderQuery,
+    ServiceQuery,
+    AvailabilityQuery,
+    BookingQuery,
+    BookingListQuery,
+):
+    pass
+
+
+@strawberry.type
+class Mutation(
+    AccountMutation,
+    OrganizationMutation,
+    MembershipMutation,
+    VenueMutation,
+    ProviderMutation,
+    ServiceMutation,
+    OfferMutation,
+    ScheduleMutation,
+    HoldMutation,
+    BookingMutation,
+):
+    pass
+
+
+async def _booking(context: RequestContext, row_id: UUID) -> Node:
+    return Booking.from_seen(await read_booking(context, row_id, None))
+
+
+async def _hold(context: RequestContext, row_id: UUID) -> Node:
+    return Hold.from_model(await read_hold(context, row_id))
+
+
+async def _customer(context: RequestContext, row_id: UUID) -> Node:
+    return Customer.from_model(await read_customer(context, row_id))
+
+
+async def _schedule(context: RequestContext, row_id: UUID) -> Node:
+    return ScheduleVersion.from_model(await read_schedule(context, row_id))
+
+
+NODE_READERS.update(
+    {
+        IdKind.BOOKING: _booking,
+        IdKind.HOLD: _hold,
+        IdKind.CUSTOMER: _customer,
+        IdKind.SCHEDULE: _schedule,
+    }
+)
+
+schema = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    subscription=Subscription,
+    types=[PaymentDeclined, enums.AvailabilityCause],
+    config=StrawberryConfig(scalar_map=SCALARS),
+    exception_handlers=ERROR_HANDLERS,
+)
