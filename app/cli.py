@@ -198,6 +198,9 @@ def _api(arguments: argparse.Namespace) -> int:
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
+        # Longer than clients and proxies keep an idle connection, so that it is theirs to close: a request sent while
+        # we close ours would be lost.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_S,
     )
     if workers > 1:

@@ -1,0 +1,255 @@
+"""Composition root of the API: settings → adapters → the application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from litestar import Litestar
+from litestar.config.cors import CORSConfig
+from sqlalchemy import text
+
+from app.adapters.valkey import Valkey
+from app.core.database import APP_ROLE, SYSTEM_ROLE, Database
+from app.core.logging import configure_logging
+from app.core.migrations import head_revision
+from app.core.settings import Settings, get_settings
+from app.core.tokens import TokenSigner
+from app.domain.errors import Unauthenticated
+from app.ports import ShiftedClock
+from app.queries.job import workers_alive
+from app.resolvers.calendar import find_for_calendar
+from app.resolvers.context import BookingPolicy, RequestContext, Services, Viewer
+from app.resolvers.event_feed import EventFeed
+from app.schema.root import schema
+from app.web.address import parse_networks
+from app.web.calendar import CalendarEntry, FindEntry, calendar_routes
+from app.web.graphiql import graphiql_routes, load_examples, new_nonce, page_headers, render_graphiql
+from app.web.graphql.engine import GraphQLEngine
+from app.web.graphql.errors import describe_error
+from app.web.graphql.limits import Limits
+from app.web.graphql.options import ContextFactory, RenderPage, TransportOptions
+from app.web.graphql.transport import GraphQLTransport, graphql_routes
+from app.web.health import health_routes
+
+log = structlog.get_logger(__name__)
+
+FEED_CONNECTIONS = 2
+USER_AGENT_LENGTH = 300
+
+
+@dataclass(slots=True)
+class Api:
+    """The application and what it was wired from."""
+
+    app: Litestar
+    services: Services
+    transport: GraphQLTransport
+
+
+def create_app() -> Litestar:
+    """What the server loads."""
+    settings = get_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    return build_api(settings).app
+
+
+def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
+    """The API with everything wired. Nothing is opened before the application starts. `clock` is shifted by tests."""
+    database = _database(settings)
+    feed_database = _database(settings, role=SYSTEM_ROLE, pool_size=FEED_CONNECTIONS)
+    valkey = Valkey(_required(settings.redis_url, "TURNERO_REDIS_URL"))
+    stream = valkey.event_stream()
+    services = Services(
+        database=database,
+        clock=clock or ShiftedClock(),
+        tokens=_signer(settings),
+        stream=stream,
+        limiter=valkey.rate_limiter(),
+        feed=EventFeed(feed_database, stream),
+        policy=_policy(settings),
+    )
+    transport = _transport(settings, services)
+
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        await services.feed.start()
+        log.info("api.started", port=settings.port)
+        try:
+            yield
+        finally:
+            await transport.shutdown()
+            await services.feed.stop()
+            await valkey.close()
+            await feed_database.dispose()
+            await database.dispose()
+            log.info("api.stopped")
+
+    app = Litestar(
+        route_handlers=[
+            *graphql_routes(transport),
+            *health_routes(_Checks(database, valkey)),
+            *calendar_routes(_calendar(services)),
+            *(graphiql_routes() if settings.graphiql_enabled else []),
+        ],
+        lifespan=[lifespan],
+        cors_config=CORSConfig(
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST", "OPTIONS"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
+            expose_headers=["X-Request-Id"],
+            max_age=86_400,
+        ),
+        openapi_config=None,
+        logging_config=None,
+    )
+    return Api(app, services, transport)
+
+
+def _required(value: str | None, name: str) -> str:
+    if value is None:
+        raise RuntimeError(f"{name} is not set. Set it, or use `turnero up`, which starts the server itself.")
+    return value
+
+
+def _database(settings: Settings, *, role: str = APP_ROLE, pool_size: int | None = None) -> Database:
+    return Database(
+        _required(settings.database_url, "TURNERO_DATABASE_URL"),
+        role=role,
+        pool_size=pool_size or settings.database_pool_size,
+        statement_timeout_ms=settings.database_statement_timeout_ms,
+        transaction_timeout_ms=settings.database_transaction_timeout_ms,
+        application_name="turnero-api",
+    )
+
+
+def _signer(settings: Settings) -> TokenSigner:
+    key = None if settings.secret_key is None else settings.secret_key.get_secret_value()
+    return TokenSigner(_required(key, "TURNERO_SECRET_KEY"), timedelta(seconds=settings.access_token_ttl_s))
+
+
+def _policy(settings: Settings) -> BookingPolicy:
+    return BookingPolicy(
+        hold_ttl=timedelta(seconds=settings.hold_ttl_s),
+        hold_limit_per_user=settings.hold_limit_per_user,
+        hold_limit_per_address=settings.hold_limit_per_address,
+        sign_in_limit=settings.sign_in_limit,
+        sign_up_limit=settings.sign_up_limit,
+        public_url=(settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/"),
+    )
+
+
+def _transport(settings: Settings, services: Services) -> GraphQLTransport:
+    engine = GraphQLEngine(
+        schema._schema,
+        execution_context_class=schema.execution_context_class,
+        limits=Limits(
+            depth=settings.graphql_max_depth,
+            aliases=settings.graphql_max_aliases,
+            directives=settings.graphql_max_directives,
+            tokens=settings.graphql_max_tokens,
+            cost=settings.graphql_max_cost,
+        ),
+        introspection=settings.introspection_enabled,
+        suggestions=settings.environment == "development",
+        describe_error=describe_error,
+    )
+    options = TransportOptions(
+        max_body_bytes=settings.graphql_max_body_bytes,
+        trusted_proxies=parse_networks(settings.trusted_proxies),
+        allowed_origins=settings.allowed_origins,
+        render_ide=_page() if settings.graphiql_enabled else None,
+        max_sockets_per_address=settings.sockets_per_address,
+        now=services.clock.now,
+    )
+    return GraphQLTransport(engine, _context_factory(services), options)
+
+
+def _page() -> RenderPage:
+    examples = load_examples()
+
+    def render() -> tuple[bytes, Mapping[str, str]]:
+        nonce = new_nonce()
+        return render_graphiql(examples, nonce), page_headers(nonce)
+
+    return render
+
+
+def _context_factory(services: Services) -> ContextFactory:
+    async def make(
+        headers: Mapping[str, str], client_address: str | None, request_id: str, channel: str
+    ) -> RequestContext:
+        return RequestContext(
+            services=services,
+            request_id=request_id,
+            viewer=_viewer(services, headers.get("authorization")),
+            address=client_address,
+            user_agent=(headers.get("user-agent") or "")[:USER_AGENT_LENGTH] or None,
+            channel="api" if channel == "http" else channel,
+            idempotency_key=headers.get("idempotency-key"),
+        )
+
+    return make
+
+
+def _viewer(services: Services, authorization: str | None) -> Viewer | None:
+    """Raises Unauthenticated for anything but a valid token or none at all."""
+    if not authorization:
+        return None
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("The Authorization header must be `Bearer` and an access token.")
+    claims = services.tokens.read_access_token(token.strip(), services.clock.now())
+    return Viewer(claims.user_id, claims.expires_at)
+
+
+def _calendar(services: Services) -> FindEntry:
+    async def find(booking_id: UUID, token: str) -> CalendarEntry | None:
+        found = await find_for_calendar(services, booking_id, token)
+        if found is None:
+            return None
+        booking = found.booking
+        place = found.venue_name if found.address is None else f"{found.venue_name}, {found.address}"
+        return CalendarEntry(
+            uid=f"{booking.id}@turnero",
+            summary=f"{found.service_name} · {found.provider_name}",
+            location=place,
+            description=f"{booking.number} · {booking.confirmation_code}",
+            starts_at=booking.starts_at,
+            ends_at=booking.ends_at,
+            changed_at=booking.updated_at,
+            sequence=booking.version - 1,
+            is_cancelled=found.is_cancelled,
+            is_tentative=found.is_tentative,
+        )
+
+    return find
+
+
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    """What readiness asks."""
+
+    postgres: Database
+    queue: Valkey
+
+    async def database(self) -> bool:
+        async with self.postgres.snapshot() as tx:
+            await tx.execute(text("SELECT 1"))
+        return True
+
+    async def migrations_at_head(self) -> bool:
+        async with self.postgres.snapshot() as tx:
+            current = (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
+        return bool(current == head_revision())
+
+    async def valkey(self) -> bool:
+        return await self.queue.ping()
+
+    async def workers(self) -> bool:
+        async with self.postgres.snapshot() as tx:
+            return await workers_alive(tx)

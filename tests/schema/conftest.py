@@ -1,0 +1,26 @@
+"""What the tests of the catalogue share."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.resolvers.context import Services
+from tests.factories import Catalogue, Someone, make_catalogue, someone
+from tests.fixtures_api import GraphQLClient, RunningApi
+
+
+@pytest.fixture
+def services(running: RunningApi) -> Services:
+    return running.api.services
+
+
+@pytest.fixture
+async def owner(services: Services, client: GraphQLClient) -> Someone:
+    """Someone who is signed in, and owns nothing yet."""
+    return await someone(services, client, "owner")
+
+
+@pytest.fixture
+async def catalogue(services: Services, client: GraphQLClient) -> Catalogue:
+    """An organization of the test's own, with one of everything."""
+    return await make_catalogue(services, client)

@@ -1,0 +1,110 @@
+"""A booking as an .ics file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from icalendar import Calendar, Event
+
+from app.core.ids import IdKind, decode_id
+from tests.fixtures_api import GraphQLClient, RunningApi
+from tests.journey import Made, Visitor, rows_of
+from tests.shop import at, make_shop
+
+
+@pytest.fixture
+async def guest(running: RunningApi, client: GraphQLClient) -> Visitor:
+    return Visitor(client, await make_shop(running.api.services, time_zone="America/New_York"))
+
+
+def _address(running: RunningApi, made: Made) -> str:
+    """The booking's own link, on the port of this test."""
+    parts = urlsplit(made.answer["calendarUrl"])
+    return f"{running.url}{parts.path}?{parts.query}"
+
+
+async def _event(http: httpx.AsyncClient, address: str) -> Event:
+    response = await http.get(address)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/calendar; charset=utf-8"
+    assert response.headers["cache-control"] == "private, no-store"
+    calendar = Calendar.from_ical(response.content)
+    assert isinstance(calendar, Calendar)
+    [event] = calendar.events
+    return event
+
+
+async def test_it_follows_the_booking(guest: Visitor, running: RunningApi, http: httpx.AsyncClient) -> None:
+    made = await guest.booked(at(3, 10))
+    address = _address(running, made)
+    event = await _event(http, address)
+    assert (event.start, event.end) == (at(3, 10), at(3, 10, 30))
+    assert event["summary"] == "Service · Provider 0"
+    assert event["location"] == "Venue"
+    assert made.answer["number"] in str(event["description"])
+    assert (event["status"], event["sequence"]) == ("CONFIRMED", 0)
+    uid = event["uid"]
+    await guest.move(made, at(4, 12), accessToken=made.token)
+    event = await _event(http, address)
+    assert (event["uid"], event.start, event["sequence"]) == (uid, at(4, 12), 1)
+    await guest.cancel(made, accessToken=made.token)
+    event = await _event(http, address)
+    assert (event["uid"], event["status"], event["sequence"]) == (uid, "CANCELLED", 2)
+    assert event.DTSTAMP is not None
+    assert abs(event.DTSTAMP - datetime.now(UTC)).total_seconds() < 60
+
+
+async def test_what_waits_is_tentative(running: RunningApi, client: GraphQLClient) -> None:
+    guest = Visitor(client, await make_shop(running.api.services, service={"requires_approval": True}))
+    made = await guest.booked(at(3, 10))
+    assert (await _event(client.http, _address(running, made)))["status"] == "TENTATIVE"
+
+
+async def test_names_cannot_break_out_of_their_line(
+    guest: Visitor, running: RunningApi, http: httpx.AsyncClient
+) -> None:
+    name = "Cut; wash, \\n dry\nDTSTART:20000101T000000Z\nEND:VEVENT" + "ñ" * 80
+    await rows_of(guest.shop, "UPDATE service SET name = :name RETURNING id", name=name)
+    made = await guest.booked(at(3, 10))
+    event = await _event(http, _address(running, made))
+    assert event.start == at(3, 10)
+    assert str(event["summary"]).startswith("Cut; wash, ")
+    assert "END:VEVENT" in str(event["summary"])
+
+
+async def test_other_tokens_read_like_no_booking(guest: Visitor, running: RunningApi, http: httpx.AsyncClient) -> None:
+    made, other = await guest.booked(at(3, 10)), await guest.booked(at(3, 12))
+    booking_id = decode_id(IdKind.BOOKING, made.id)
+    own = _address(running, made).partition("token=")[2]
+    foreign = _address(running, other).partition("token=")[2]
+    unknown = await http.get(f"{running.url}/calendar/01890000-0000-7000-8000-000000000000.ics?token={own}")
+    assert unknown.status_code == 404
+    for path in (
+        f"{booking_id}.ics",
+        f"{booking_id}.ics?token=",
+        f"{booking_id}.ics?token={foreign}",
+        f"{booking_id}.ics?token={made.token}",
+        f"{booking_id}.ics?token=%ed%a0%80",
+        f"{booking_id}.ics?token=%00",
+        f"{booking_id}.txt?token={own}",
+        f"{booking_id}?token={own}",
+        f"{made.id}.ics?token={own}",
+        "x.ics",
+        ".ics",
+    ):
+        response = await http.get(f"{running.url}/calendar/{path}")
+        assert (response.status_code, response.content) == (404, unknown.content), path
+
+
+async def test_a_token_of_the_calendar_opens_nothing_else(
+    guest: Visitor, running: RunningApi, http: httpx.AsyncClient
+) -> None:
+    made = await guest.booked(at(3, 10))
+    token = _address(running, made).partition("token=")[2]
+    for stolen in (token, f"{made.token.partition('.')[0]}.{token}"):
+        assert (await guest.cancel(made, accessToken=stolen))["__typename"] == "NotFound"
+    too_long = await http.get(_address(running, made) + "x" * 10_000)
+    assert too_long.status_code in {400, 404}
