@@ -75,10 +75,10 @@ class JobQueue(Protocol):
         Raises QueueUnavailable; the workers' own poll finds the job all the same.
         """
 
-    async def serve(self, start: Callable[[UUID], Awaitable[None]]) -> None:
+    async def serve(self, start: Callable[[UUID], Awaitable[None]], answers: Callable[[], None]) -> None:
         """Answer calls until cancelled: `start` is awaited with each job's id, and should return once it runs.
 
-        Raises QueueUnavailable.
+        `answers` is called now and then while the queue does. Raises QueueUnavailable.
         """
 
 
@@ -92,8 +92,5 @@ class RateLimiter(Protocol):
     async def hit(self, key: str, *, limit: int, window_s: int) -> int | None:
         """Count one. None when within the limit, else the seconds until the window ends. A limit of 0 never refuses."""
 
-
-class Monitor(Protocol):
-    """Deep health of a dependency."""
-
-    async def ping(self) -> bool: ...
+    async def forget(self, key: str, *, window_s: int) -> None:
+        """Back to zero, for what was counted with this key and window. Never raises."""

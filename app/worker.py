@@ -22,7 +22,7 @@ from app.commands.job import report_alive, report_leaving
 from app.core.database import SYSTEM_ROLE, Database
 from app.core.outages import Outage
 from app.core.settings import Settings
-from app.jobs.poll import Poll, answer_calls
+from app.jobs.poll import Poll
 from app.jobs.recurring import Ticker
 from app.jobs.registry import Handlers, JobServices
 from app.jobs.relay import Relay
@@ -115,7 +115,7 @@ class Worker:
         loops: dict[str, Coroutine[Any, Any, None]] = {
             "heartbeat": self._report(),
             "relay": self.relay.run(),
-            "calls": answer_calls(self.queue, self.runner),
+            "calls": self.poll.answer(),
             "poll": self.poll.run(),
             "ticker": self.ticker.run(),
         }

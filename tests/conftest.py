@@ -42,6 +42,8 @@ class Databases:
         """URL of a new, migrated, empty database. Takes about 0.1 s."""
         name = f"test_{next(self._numbers)}"
         self.server.query(f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}"')
+        # Else they would share a stream in the one Valkey.
+        self.server.query("UPDATE relay_state SET installation_id = uuidv7()", database=name)
         return self.server.url(name)
 
     def drop(self, url: str) -> None:

@@ -64,7 +64,7 @@ class ArqJobQueue:
         except _FAILURES as error:
             raise QueueUnavailable(str(error)) from error
 
-    async def serve(self, start: Callable[[UUID], Awaitable[None]]) -> None:
+    async def serve(self, start: Callable[[UUID], Awaitable[None]], answers: Callable[[], None]) -> None:
         queue_name = self._name()
         _quieten()
 
@@ -90,7 +90,7 @@ class ArqJobQueue:
             job_deserializer=_decode,
             log_results=False,
         )
-        tasks = [asyncio.create_task(worker.async_run()), asyncio.create_task(_watch(connection))]
+        tasks = [asyncio.create_task(worker.async_run()), asyncio.create_task(_watch(connection, answers))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -132,11 +132,12 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-async def _watch(connection: ArqRedis) -> None:
+async def _watch(connection: ArqRedis, answers: Callable[[], None]) -> None:
     """Raises when the server stands still: arq itself would wait for it for ever."""
     while True:
         async with asyncio.timeout(TIMEOUT_S):
             await connection.ping()
+        answers()
         await asyncio.sleep(WATCH_EVERY_S)
 
 

@@ -234,15 +234,24 @@ class ValkeyRateLimiter:
     async def hit(self, key: str, *, limit: int, window_s: int) -> int | None:
         if limit <= 0:
             return None
-        # Keys hold e-mails and addresses: the server sees digests, all of one length.
-        digest = hashlib.blake2b(f"{window_s}:{key}".encode(errors="surrogatepass"), digest_size=16).hexdigest()
-        count, left_s = await self._count(digest, window_s)
+        count, left_s = await self._count(_digest(key, window_s), window_s)
         return None if count <= limit else max(1, math.ceil(left_s))
+
+    async def forget(self, key: str, *, window_s: int) -> None:
+        digest = _digest(key, window_s)
+        self._local.forget(digest)
+        if time.monotonic() < self._away_until:
+            return
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                await self.client.delete(_limit_key(digest))
+        except FAILURES as error:
+            self._note_outage(error)
 
     async def _count(self, digest: str, window_s: int) -> tuple[int, float]:
         if time.monotonic() >= self._away_until:
             try:
-                counted = await self._count_together(f"turnero:limit:{digest}", window_s)
+                counted = await self._count_together(_limit_key(digest), window_s)
             except FAILURES as error:
                 self._note_outage(error)
             else:
@@ -265,6 +274,15 @@ class ValkeyRateLimiter:
         self._is_away = True
 
 
+def _digest(key: str, window_s: int) -> str:
+    """Keys hold e-mails and addresses: the server sees digests, all of one length."""
+    return hashlib.blake2b(f"{window_s}:{key}".encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def _limit_key(digest: str) -> str:
+    return f"turnero:limit:{digest}"
+
+
 class LocalWindows:
     """Counters of this process, at most `size`; the oldest window goes first."""
 
@@ -282,3 +300,6 @@ class LocalWindows:
         while len(self._windows) > self._size:
             self._windows.popitem(last=False)
         return count + 1, ends_at - now
+
+    def forget(self, key: str) -> None:
+        self._windows.pop(key, None)

@@ -32,6 +32,7 @@ class Poll:
         self._queue = queue
         self._runner = runner
         self._poll_s = poll_s
+        self._attached = asyncio.Event()
         self._called: dict[tuple[UUID, int], float] = {}
         self._queue_outage = Outage("poll.queue")
 
@@ -47,6 +48,16 @@ class Poll:
             outage.ok()
             await asyncio.sleep(self._poll_s)
 
+    async def answer(self) -> None:
+        """Start the jobs that the queue calls for. Until cancelled; outages of the queue are waited out."""
+        outage = Outage("poll.calls")
+        await self._attached.wait()
+        while True:
+            try:
+                await self._queue.serve(self._runner.start, outage.ok)
+            except Exception as error:
+                await asyncio.sleep(outage.failed(error))
+
     async def look(self) -> None:
         """Once."""
         async with self._database.transaction() as tx:
@@ -56,6 +67,7 @@ class Poll:
         for job_id, kind, attempts in exhausted:
             log.error("job.failed", job=str(job_id), kind=kind, attempt=attempts, error="its worker fell silent")
         self._queue.attach(state.installation_id)
+        self._attached.set()
         unheard = self._unheard(due)
         await self._run_here(unheard)
         await self._call([job for job in due if job not in unheard])
@@ -83,15 +95,3 @@ class Poll:
             if not self._runner.has_room:
                 return
             await self._runner.start(job.id)
-
-
-async def answer_calls(queue: JobQueue, runner: Runner) -> None:
-    """Start the jobs that the queue calls for. Until cancelled; outages of the queue are waited out."""
-    outage = Outage("calls.queue")
-    while True:
-        try:
-            await queue.serve(runner.start)
-        except QueueUnavailable as error:
-            await asyncio.sleep(outage.failed(error))
-        except Exception as error:
-            await asyncio.sleep(outage.failed(error))

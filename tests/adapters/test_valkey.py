@@ -219,6 +219,14 @@ async def test_exactly_the_limit_passes_at_once(valkey: Valkey) -> None:
     assert hits.count(None) == 7
 
 
+async def test_what_is_forgotten_counts_anew(valkey: Valkey) -> None:
+    for limiter in (valkey.rate_limiter(), Valkey(NOWHERE).rate_limiter()):
+        key = f"test:{new_id()}"
+        assert [await limiter.hit(key, limit=1, window_s=60) is None for _ in range(2)] == [True, False]
+        await limiter.forget(key, window_s=60)
+        assert await limiter.hit(key, limit=1, window_s=60) is None
+
+
 async def test_keys_are_not_stored_in_the_clear(valkey: Valkey, redis_url: str) -> None:
     await valkey.rate_limiter().hit("eve@example.com \ud800", limit=1, window_s=60)
     client = Redis.from_url(redis_url)
@@ -270,7 +278,7 @@ async def test_each_call_is_answered_once_by_one_of_those_who_serve(redis_url: s
     async def start(job_id: UUID) -> None:
         answered.append(job_id)
 
-    async with beside(queue.serve(start), queue.serve(start)):
+    async with beside(queue.serve(start, lambda: None), queue.serve(start, lambda: None)):
         await queue.wake([(job_id, 0) for job_id in jobs])
         await asyncio.sleep(1.5)
         assert sorted(answered) == sorted(jobs)
@@ -290,7 +298,7 @@ async def test_a_call_that_fails_ends_nothing(redis_url: str) -> None:
         if len(answered) == 1:
             raise RuntimeError("not now")
 
-    async with beside(queue.serve(start)):
+    async with beside(queue.serve(start, lambda: None)):
         await queue.wake([(new_id(), 0)])
         await asyncio.sleep(0.5)
         await queue.wake([(new_id(), 0)])
@@ -307,7 +315,7 @@ async def test_a_queue_says_when_its_server_goes(server: ValkeyServer) -> None:
     with pytest.raises(QueueUnavailable):
         await queue.wake([(new_id(), 0)])
     queue.attach(new_id())
-    serving = asyncio.create_task(queue.serve(start))
+    serving = asyncio.create_task(queue.serve(start, lambda: None))
     await asyncio.sleep(0.3)
     server.kill()
     with pytest.raises(QueueUnavailable):
@@ -325,7 +333,7 @@ async def test_a_queue_whose_server_stands_still_is_left(server: ValkeyServer) -
 
     async def start(_job_id: UUID) -> None: ...
 
-    serving = asyncio.create_task(queue.serve(start))
+    serving = asyncio.create_task(queue.serve(start, lambda: None))
     await asyncio.sleep(0.3)
     server.pause()
     with pytest.raises(QueueUnavailable):
