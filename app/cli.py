@@ -55,7 +55,11 @@ def _parser() -> argparse.ArgumentParser:
         return one
 
     up = add("up", _up, "Start everything on this machine: PostgreSQL, Valkey, the API and a worker.")
-    up.add_argument("--no-seed", action="store_true", help="leave out the demo data")
+    up.add_argument(
+        "--seed",
+        action=argparse.BooleanOptionalAction,
+        help="put in the demo data, or leave it out (default: only into the embedded PostgreSQL)",
+    )
     api = add("api", _api, "Serve the GraphQL API.")
     api.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     for one in (up, api):
@@ -168,7 +172,7 @@ def _chore_settings() -> Iterator[Settings]:
 def _up(arguments: argparse.Namespace) -> int:
     from app.up import up
 
-    return up(_settings(), seed=not arguments.no_seed)
+    return up(_settings(), seed=arguments.seed)
 
 
 def _api(arguments: argparse.Namespace) -> int:
@@ -196,8 +200,8 @@ def _api(arguments: argparse.Namespace) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies,
+        # app.web.address reads X-Forwarded-For; were it read here too, the peer that it trusts would be gone.
+        proxy_headers=False,
         # Longer than clients and proxies keep an idle connection, so that it is theirs to close: a request sent while
         # we close ours would be lost.
         timeout_keep_alive=75,
@@ -254,9 +258,8 @@ def _seed(_arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     from app.demo import run as run_demo
-    from app.up import local_url
 
-    return run_demo(arguments.url or local_url(_settings()))
+    return run_demo(arguments.url or _settings().local_url)
 
 
 def _export_schema(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from app.commands.account import create_user
 from app.commands.actor import Actor
@@ -49,7 +49,7 @@ class Seeder:
     tokens: TokenSigner
     passwords: Passwords
     now: datetime
-    chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 (which slots, not a secret)
+    chance: random.Random = field(default_factory=random.Random)
 
     @asynccontextmanager
     async def within(
@@ -70,13 +70,13 @@ class Seeder:
             return (await create_user(tx, email, name, password_hash)).id
 
     async def shop(self, shop: DemoShop) -> None:
-        """The shop with its catalogue, then its bookings; what is there already is left alone."""
+        """The shop with its catalogue, then the bookings of each day that has none; what is there is left alone.
+
+        So a run that was interrupted is finished by the next, and a later one brings the demo up to its day.
+        """
         organization_id = await self._find(shop.slug)
         if organization_id is None:
             organization_id = await self._catalogue(shop)
-        async with self.within(organization_id) as (tx, _):
-            if (await tx.execute(select(func.count()).select_from(Booking))).scalar_one():
-                return
         await self._bookings(shop, organization_id)
 
     async def _find(self, slug: str) -> UUID | None:
@@ -140,7 +140,16 @@ class Seeder:
         """A few bookings on each day, back and ahead, of services and guests drawn by lot."""
         async with self.within(organization_id) as (tx, _):
             service_ids = list((await tx.execute(select(Service.id).order_by(Service.id))).scalars())
+            starts = (await tx.execute(select(Booking.starts_at))).scalars()
+            tz = zone(shop.venues[0].time_zone)
+            booked = {local_date(starts_at, tz) for starts_at in starts}
+        today = local_date(self.now, tz)
         for day in range(-DAYS, DAYS + 1):
+            date = today + timedelta(days=day)
+            if date in booked:
+                continue
+            # The same lots for a date in each run.
+            self.chance = random.Random(f"{shop.slug} {date}")  # noqa: S311 (which slots, not a secret)
             for _ in range(self.chance.randint(1, 3)):
                 guest = self.chance.choice(shop.guests)
                 await self._booking(shop, organization_id, self.chance.choice(service_ids), day, guest)

@@ -26,8 +26,9 @@ from app.resolvers.calendar import find_for_calendar
 from app.resolvers.context import BookingPolicy, RequestContext, Services, Viewer
 from app.resolvers.event_feed import EventFeed
 from app.schema.root import schema
-from app.web.address import parse_networks
+from app.web.address import address_bucket, parse_networks
 from app.web.calendar import CalendarEntry, FindEntry, calendar_routes
+from app.web.failures import answer_failure
 from app.web.graphiql import graphiql_routes, load_examples, new_nonce, page_headers, render_graphiql
 from app.web.graphql.engine import GraphQLEngine
 from app.web.graphql.errors import describe_error
@@ -78,6 +79,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         await services.feed.start()
+        _warn_of_settings(settings)
         log.info("api.started", port=settings.port)
         try:
             yield
@@ -104,6 +106,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
             expose_headers=["X-Request-Id"],
             max_age=86_400,
         ),
+        exception_handlers={Exception: answer_failure},
         openapi_config=None,
         logging_config=None,
     )
@@ -138,8 +141,9 @@ def _policy(settings: Settings) -> BookingPolicy:
         hold_limit_per_user=settings.hold_limit_per_user,
         hold_limit_per_address=settings.hold_limit_per_address,
         sign_in_limit=settings.sign_in_limit,
+        sign_in_limit_per_address=settings.sign_in_limit_per_address,
         sign_up_limit=settings.sign_up_limit,
-        public_url=(settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/"),
+        public_url=settings.public_url or settings.local_url,
     )
 
 
@@ -166,7 +170,7 @@ def _transport(settings: Settings, services: Services) -> GraphQLTransport:
         max_sockets_per_address=settings.sockets_per_address,
         now=services.clock.now,
     )
-    return GraphQLTransport(engine, _context_factory(services), options)
+    return GraphQLTransport(engine, _context_factory(services, _ForwardedNotice(settings)), options)
 
 
 def _page() -> RenderPage:
@@ -179,15 +183,34 @@ def _page() -> RenderPage:
     return render
 
 
-def _context_factory(services: Services) -> ContextFactory:
+def _warn_of_settings(settings: Settings) -> None:
+    if settings.environment == "production" and settings.public_url is None:
+        log.warning("settings.public_url_missing", links_begin_with=settings.local_url, set="TURNERO_PUBLIC_URL")
+
+
+class _ForwardedNotice:
+    """Says once that there is a proxy in front whose word is not taken: all its clients share one address's limits."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._is_due = settings.environment == "production" and not settings.trusted_proxies
+
+    def look(self, headers: Mapping[str, str]) -> None:
+        if self._is_due and "x-forwarded-for" in headers:
+            self._is_due = False
+            log.warning("settings.proxy_not_trusted", header="X-Forwarded-For", set="TURNERO_TRUSTED_PROXIES")
+
+
+def _context_factory(services: Services, notice: _ForwardedNotice) -> ContextFactory:
     async def make(
         headers: Mapping[str, str], client_address: str | None, request_id: str, channel: str
     ) -> RequestContext:
+        notice.look(headers)
         return RequestContext(
             services=services,
             request_id=request_id,
             viewer=_viewer(services, headers.get("authorization")),
             address=client_address,
+            limit_key=address_bucket(client_address) if client_address else None,
             user_agent=(headers.get("user-agent") or "")[:USER_AGENT_LENGTH] or None,
             channel="api" if channel == "http" else channel,
             idempotency_key=headers.get("idempotency-key"),

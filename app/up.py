@@ -9,8 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from ipaddress import ip_address
+from contextlib import contextmanager
 
 from rich.console import Console
 
@@ -47,18 +46,11 @@ class Progress:
         self._console.file.flush()
 
 
-def local_url(settings: Settings) -> str:
-    """Where a person on this machine opens the API: no wildcard address, IPv6 in brackets."""
-    host = settings.host
-    with suppress(ValueError):
-        address = ip_address(host)
-        if address.is_unspecified:
-            host = "127.0.0.1" if address.version == 4 else "::1"
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+def up(settings: Settings, *, seed: bool | None) -> int:
+    """Run until SIGINT, SIGTERM or SIGHUP; 0 then. Raises FolderInUse, ChildFailed or SecretMissing.
 
-
-def up(settings: Settings, *, seed: bool) -> int:
-    """Run until SIGINT, SIGTERM or SIGHUP; 0 then. Raises FolderInUse, ChildFailed or SecretMissing."""
+    `seed`: whether to put in the demo data. None: into the embedded server alone, never into the operator's own.
+    """
     folder = DataFolder(settings.data_dir)
     supervisor = Supervisor(folder.ledger)
     progress = Progress()
@@ -81,7 +73,7 @@ def _start(
     listener: socket.socket,
     progress: Progress,
     *,
-    seed: bool,
+    seed: bool | None,
 ) -> None:
     env = _child_environment(settings, folder)
     if settings.database_url is None:
@@ -99,16 +91,28 @@ def _start(
     with progress.step("Migrations"):
         supervisor.run_once(_command("migrate", env))
     sign_ins = ""
-    if seed and settings.environment == "development":
+    refusal = _no_demo(settings, seed)
+    if refusal is None:
         with progress.step("Demo data"):
             sign_ins = supervisor.run_once(_command("seed", env))
-    elif seed:
-        progress.say("No demo data in production: its passwords are known to everyone.")
+    elif refusal:
+        progress.say(refusal)
     with progress.step("API and worker"):
         for spec in _app_specs(settings, env, listener):
             supervisor.start(spec)
         _wait_until_ready(settings, supervisor)
     _say_what_to_open(settings, progress, sign_ins)
+
+
+def _no_demo(settings: Settings, seed: bool | None) -> str | None:
+    """Why the demo data is left out: `""` when that was asked for. None: it goes in."""
+    if seed is False:
+        return ""
+    if settings.environment == "production":
+        return "No demo data in production: its passwords are known to everyone."
+    if seed is None and settings.database_url is not None:
+        return "No demo data in a database of yours: its passwords are known to everyone. To have it: turnero up --seed"
+    return None
 
 
 def _child_environment(settings: Settings, folder: DataFolder) -> dict[str, str]:
@@ -182,7 +186,7 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor) -> None:
 
 def _readiness(settings: Settings) -> str:
     """Status of /health/ready, with the beginning of what it says when that is not 200."""
-    connection = http.client.HTTPConnection(local_url(settings).removeprefix("http://"), timeout=3)
+    connection = http.client.HTTPConnection(settings.local_url.removeprefix("http://"), timeout=3)
     try:
         connection.request("GET", "/health/ready")
         answer = connection.getresponse()
@@ -195,7 +199,7 @@ def _readiness(settings: Settings) -> str:
 
 
 def _say_what_to_open(settings: Settings, progress: Progress, sign_ins: str) -> None:
-    url = local_url(settings)
+    url = settings.local_url
     lines = [
         "",
         f"  {'GraphiQL' if settings.graphiql_enabled else 'GraphQL':<10}{url}/graphql",

@@ -63,6 +63,7 @@ def make_settings(database_url: str, redis_url: str, **overrides: Any) -> Settin
         "hold_limit_per_address": 0,
         "sign_up_limit": 0,
         "sign_in_limit": 0,
+        "sign_in_limit_per_address": 0,
         "data_dir": Path("unused"),
         **overrides,
     }
@@ -77,7 +78,12 @@ async def serve(settings: Settings) -> AsyncIterator[RunningApi]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
-        api.app, log_config=None, lifespan="on", ws="websockets-sansio", timeout_graceful_shutdown=2
+        api.app,
+        log_config=None,
+        lifespan="on",
+        ws="websockets-sansio",
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

@@ -5,20 +5,21 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, bindparam, text
+from sqlalchemy import Row, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.commands.actor import Actor
 from app.commands.booking_change import acting
-from app.commands.hold import search_of
+from app.commands.hold import require_live
 from app.commands.journal import Audit, Event, Transition, write_journal
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
-from app.domain.booking import BookingStatus, HoldStatus, PaymentMethod, PaymentStatus, confirmation_code
-from app.domain.errors import HoldExpired, InvalidInput, NotAllowed, NotFound, Unauthenticated
+from app.domain.booking import BookingStatus, PaymentMethod, PaymentStatus, confirmation_code
+from app.domain.errors import InvalidInput, NotAllowed, NotFound, Unauthenticated
 from app.domain.policy import ActorKind, cancellable_until
 from app.models import Booking, BookingItem, Customer, Hold, Provider, Service
 from app.queries.booking import role_towards
@@ -76,17 +77,17 @@ async def create_booking(
     locked = await lock_hold(tx, request.hold_id)
     if not signer.is_hold_token(request.hold_token, request.hold_id, locked.hold.token_version):
         raise NotFound
-    _require_live(locked, now)
+    require_live(locked, now)
     booking = _new_booking(locked, request, now)
     item = _new_item(locked.hold, booking.id)
-    owner = await _insert(tx, booking, item, customer, account)
+    owner, change = await _insert(tx, booking, item, customer, account)
     role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)
-    await _tell(tx, booking, actor if actor.user_id is None else acting(actor, role))
+    await _tell(tx, booking, change, actor if actor.user_id is None else acting(actor, role))
     return Booked(booking, item, owner, locked.provider, locked.service, role)
 
 
 def _account_of(customer: CustomerDetails | None, tenancy: Tenancy, user_id: UUID | None) -> UUID | None:
-    """The account whose own customer record is used: made when there is none, else left as it is.
+    """The account whose own customer record is used: made when there is none, else brought up to what was given.
 
     None: a new record, so that a guest neither reads nor changes anybody's. So for whom staff or a provider books,
     too: a walk-in is not the one at the desk. Raises InvalidInput.
@@ -102,17 +103,6 @@ def _refuse_what_is_not_offered(request: BookingRequest) -> None:
         raise NotAllowed("pay_now_unavailable", "Online payment is not available yet: choose PAY_ON_ARRIVAL.")
     if request.promo_code is not None:
         raise NotAllowed("promo_codes_unavailable", "Promo codes are not available yet.")
-
-
-def _require_live(locked: LockedHold, now: datetime) -> None:
-    if locked.is_live(now):
-        return
-    texts = {
-        HoldStatus.CONSUMED: "This hold has already become a booking.",
-        HoldStatus.RELEASED: "This hold was released.",
-    }
-    text_ = texts.get(HoldStatus(locked.hold.status), "This hold ran out.")
-    raise HoldExpired(text_, search_of(locked.hold))
 
 
 def _new_booking(locked: LockedHold, request: BookingRequest, now: datetime) -> Booking:
@@ -165,8 +155,8 @@ def _new_item(hold: Hold, booking_id: UUID) -> BookingItem:
 _INSTANT = TIMESTAMP(timezone=True)
 
 # One statement: the customer (a signed-in one who gave nothing: as the account has it), the confirmed time (the held
-# row in place, so that no gap opens), the consumed hold, the booking with its item, and the event. ON CONFLICT never
-# happens to a guest: null is no conflict.
+# row in place, so that no gap opens), the consumed hold, the booking with its item, and the event. ON CONFLICT an
+# account's own record takes what was given and keeps the rest; it never happens to a guest: null is no conflict.
 _INSERT = text(
     """
     WITH owner AS (
@@ -175,8 +165,11 @@ _INSERT = text(
                COALESCE(:locale, u.locale)
         FROM (VALUES (true)) AS one (row) LEFT JOIN user_account u ON u.id = :user_id
         WHERE :user_id IS NULL OR u.id IS NOT NULL
-        ON CONFLICT (organization_id, user_id) DO UPDATE SET user_id = EXCLUDED.user_id
-        RETURNING id, name, email, phone, locale, created_at
+        ON CONFLICT (organization_id, user_id) DO UPDATE
+        SET name = COALESCE(:name, customer.name), email = COALESCE(:email, customer.email),
+            phone = COALESCE(:phone, customer.phone), locale = COALESCE(:locale, customer.locale)
+        RETURNING id, name, email, phone, locale, created_at, old.id IS NOT NULL AS was_there, old.name AS old_name,
+                  old.email AS old_email, old.phone AS old_phone, old.locale AS old_locale
     ), taken AS (
         UPDATE allocation SET status = 'booked', booking_id = :booking_id, expires_at = NULL
         WHERE hold_id = :hold_id AND status = 'held'
@@ -207,7 +200,8 @@ _INSERT = text(
         FROM taken
     )
     SELECT booked.number, booked.created_at, owner.id AS customer_id, owner.name, owner.email, owner.phone,
-           owner.locale, owner.created_at AS customer_created_at
+           owner.locale, owner.created_at AS customer_created_at, owner.was_there, owner.old_name, owner.old_email,
+           owner.old_phone, owner.old_locale
     FROM booked, owner
     """
 ).bindparams(
@@ -221,8 +215,8 @@ _INSERT = text(
 
 async def _insert(
     tx: Tx, booking: Booking, item: BookingItem, customer: CustomerDetails | None, account: UUID | None
-) -> Customer:
-    """The customer's record as it is now; the booking gets what the database gave it."""
+) -> tuple[Customer, Audit | None]:
+    """The customer's record as it is now, and what changed in it; the booking gets what the database gave it."""
     row = (
         await tx.execute(
             _INSERT,
@@ -261,7 +255,7 @@ async def _insert(
     if row is None:
         raise Unauthenticated("Your account is gone. Sign up again.")
     booking.number, booking.created_at, booking.customer_id = row.number, row.created_at, row.customer_id
-    return Customer(
+    owner = Customer(
         id=row.customer_id,
         organization_id=booking.organization_id,
         user_id=account,
@@ -271,9 +265,20 @@ async def _insert(
         locale=row.locale,
         created_at=row.customer_created_at,
     )
+    return owner, _change_of(row)
 
 
-async def _tell(tx: Tx, booking: Booking, actor: Actor) -> None:
+def _change_of(row: Row[Any]) -> Audit | None:
+    """For the audit: what the details given at checkout changed in a record that was there."""
+    if not row.was_there:
+        return None
+    facts = row._mapping
+    changed = [name for name in ("name", "email", "phone", "locale") if facts[name] != facts[f"old_{name}"]]
+    before, after = {name: facts[f"old_{name}"] for name in changed}, {name: facts[name] for name in changed}
+    return Audit("customer.updated", row.customer_id, before, after) if changed else None
+
+
+async def _tell(tx: Tx, booking: Booking, change: Audit | None, actor: Actor) -> None:
     """PENDING waits for nothing here, so it passes straight on; both steps are recorded."""
     after = {
         "status": booking.status,
@@ -295,7 +300,7 @@ async def _tell(tx: Tx, booking: Booking, actor: Actor) -> None:
             Transition(booking.id, None, BookingStatus.PENDING),
             Transition(booking.id, BookingStatus.PENDING, booking.status),
         ],
-        audit=[Audit("booking.created", booking.id, None, after)],
+        audit=[*([] if change is None else [change]), Audit("booking.created", booking.id, None, after)],
         events=[
             Event("booking.created", booking.id, {"version": 1, "status": BookingStatus.PENDING}),
             Event(f"booking.{booking.status}", booking.id, payload),

@@ -17,7 +17,7 @@ from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
 from app.domain.booking import BookingStatus, occupies
-from app.domain.errors import InvalidInput, NotFound, SlotUnavailable, StaleVersion
+from app.domain.errors import InvalidInput, NotFound, SlotSearch, SlotUnavailable, StaleVersion
 from app.domain.policy import ActorKind, check_transition
 from app.domain.slots import UnavailableReason
 from app.models import Booking
@@ -171,4 +171,18 @@ async def _take_time_again(tx: Tx, booking: Booking) -> None:
         )
     ).one()
     if not row.claimed or (row.lapsed_bookings and await expire_bookings(tx, list(row.lapsed_bookings))):
-        raise SlotUnavailable(UnavailableReason.BOOKED, "Somebody else has this time by now.")
+        search = search_of_booking(booking)
+        raise SlotUnavailable(UnavailableReason.BOOKED, "Somebody else has this time by now.", search)
+
+
+def search_of_booking(booking: Booking) -> SlotSearch:
+    """Where else the visit could be, as staff may book it."""
+    return SlotSearch(
+        organization_id=booking.organization_id,
+        service_id=booking.service_id,
+        provider_ids=(booking.provider_id,),
+        around=booking.starts_at,
+        duration_minutes=round((booking.ends_at - booking.starts_at).total_seconds() / 60),
+        party_size=booking.party_size,
+        for_staff=True,
+    )

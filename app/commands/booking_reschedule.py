@@ -62,7 +62,15 @@ async def reschedule_booking(
         party_size=booking.party_size,
         for_staff=by_staff,
     )
-    plan = await get_service_plan(tx, booking.service_id, (provider_id,), starts_at.date(), starts_at.date())
+    plan = await get_service_plan(
+        tx,
+        booking.service_id,
+        (provider_id,),
+        starts_at.date(),
+        starts_at.date(),
+        # Who stays with their provider knows them anyway.
+        hidden_is_missing=request.provider_id is not None and not requester.tenancy.is_staff,
+    )
     if not plan.offers:
         if request.provider_id is not None:
             raise InvalidInput.at("input.providerId", "does not offer this service now")

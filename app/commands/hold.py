@@ -24,7 +24,7 @@ from app.domain.refusals import why_not
 from app.domain.slots import ProviderPlan, SlotRules, UnavailableReason
 from app.models import Hold
 from app.queries.availability import ServicePlan, get_service_plan, list_busy
-from app.queries.hold import lock_hold
+from app.queries.hold import LockedHold, lock_hold
 from app.queries.tenancy import Tenancy
 
 
@@ -64,7 +64,7 @@ async def hold_slot(
     """
     day = request.starts_at.date()
     providers = None if request.provider_id is None else (request.provider_id,)
-    plan = await get_service_plan(tx, request.service_id, providers, day, day)
+    plan = await get_service_plan(tx, request.service_id, providers, day, day, hidden_is_missing=not tenancy.is_staff)
     check_request(plan, request)
     search = SlotSearch(
         organization_id=plan.organization_id,
@@ -225,10 +225,11 @@ async def _claim(tx: Tx, hold: Hold, ttl: timedelta, limits: HoldLimits) -> Row[
 
 async def release_hold(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, now: datetime) -> Hold:
     """Give the slot back. Releasing twice is the same as once. Raises NotFound, HoldExpired."""
-    hold, is_live = await _own_hold(tx, signer, hold_id, token, now)
+    locked = await _own_hold(tx, signer, hold_id, token)
+    hold = locked.hold
     if hold.status == HoldStatus.RELEASED:
         return hold
-    _require_live(hold, is_live)
+    require_live(locked, now)
     await tx.execute(_RELEASE, {"hold_id": hold_id})
     hold.status = HoldStatus.RELEASED
     return hold
@@ -236,29 +237,33 @@ async def release_hold(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, n
 
 async def extend_hold(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, *, now: datetime, ttl: timedelta) -> Hold:
     """Once, by another full term from the old expiry. Raises NotFound, HoldExpired, NotAllowed."""
-    hold, is_live = await _own_hold(tx, signer, hold_id, token, now)
-    _require_live(hold, is_live)
+    locked = await _own_hold(tx, signer, hold_id, token)
+    require_live(locked, now)
     expires_at = (await tx.execute(_EXTEND, {"hold_id": hold_id, "ttl": ttl})).scalar()
     if expires_at is None:
         raise NotAllowed("hold_extended_once", "A hold can be extended once, and this one was.")
-    hold.expires_at = expires_at
-    return hold
+    locked.hold.expires_at = expires_at
+    return locked.hold
 
 
-async def _own_hold(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, now: datetime) -> tuple[Hold, bool]:
+async def _own_hold(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str) -> LockedHold:
     locked = await lock_hold(tx, hold_id)
     if not signer.is_hold_token(token, hold_id, locked.hold.token_version):
         raise NotFound
-    return locked.hold, locked.is_live(now)
+    return locked
 
 
-def _require_live(hold: Hold, is_live: bool) -> None:
-    if hold.status == HoldStatus.CONSUMED:
-        raise HoldExpired("This hold has already become a booking.", search_of(hold))
-    if hold.status == HoldStatus.RELEASED:
-        raise HoldExpired("This hold was released.", search_of(hold))
-    if not is_live:
-        raise HoldExpired("This hold ran out.", search_of(hold))
+_ENDED = {
+    HoldStatus.CONSUMED: "This hold has already become a booking.",
+    HoldStatus.RELEASED: "This hold was released.",
+}
+
+
+def require_live(locked: LockedHold, now: datetime) -> None:
+    """Raises HoldExpired, with a search for alternatives."""
+    if not locked.is_live(now):
+        message = _ENDED.get(HoldStatus(locked.hold.status), "This hold ran out.")
+        raise HoldExpired(message, search_of(locked.hold))
 
 
 def search_of(hold: Hold) -> SlotSearch:

@@ -13,16 +13,14 @@ from app.commands.catalogue_events import offers_updated
 from app.commands.changes import change_row, write_created
 from app.commands.fields import Form, whole_number
 from app.core.database import Tx
-from app.domain.errors import InvalidInput
-from app.domain.money import MAXIMUM_MINOR
-from app.domain.pricing import PriceType, price
+from app.domain.pricing import MAXIMUM_PRICE
 from app.models import Offer, Provider, Service
 from app.queries.provider import get_offer
 from app.queries.rows import get_row
 
 FORM = Form(
     {
-        "price_minor": whole_number(0, MAXIMUM_MINOR),
+        "price_minor": whole_number(0, MAXIMUM_PRICE),
         "duration_minutes": whole_number(1, 1_440, " minutes"),
     }
 )
@@ -35,7 +33,6 @@ async def set_offer(
     """The provider offers the service from now on, as `values` say. Raises NotFound, InvalidInput."""
     provider = await get_row(tx, Provider, provider_id)
     service = await get_row(tx, Service, service_id)
-    _check_price(service, values)
     # The row first, so that two who make it at once end up changing the same one.
     made = await tx.execute(
         insert(Offer)
@@ -72,12 +69,3 @@ async def remove_offer(tx: Tx, organization_id: UUID, actor: Actor, provider_id:
         events=events,
     )
     return offer
-
-
-def _check_price(service: Service, values: Mapping[str, Any]) -> None:
-    base = service.price_minor if values["price_minor"] is None else values["price_minor"]
-    minutes = service.maximum_duration_minutes or values["duration_minutes"] or service.duration_minutes
-    try:
-        price(PriceType(service.price_type), base, minutes)
-    except ValueError as fault:
-        raise InvalidInput.at("input.priceMinor", str(fault)) from None

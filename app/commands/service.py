@@ -24,8 +24,7 @@ from app.commands.provider import add_offers
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.errors import FieldErrors
-from app.domain.money import MAXIMUM_MINOR
-from app.domain.pricing import PriceType, price
+from app.domain.pricing import MAXIMUM_PRICE
 from app.models import Provider, Service
 from app.queries.rows import lock_row, require_rows
 
@@ -40,12 +39,6 @@ def _whole(values: Mapping[str, Any], errors: FieldErrors) -> None:
     shortest, longest = values.get("duration_minutes"), values.get("maximum_duration_minutes")
     if shortest is not None and longest is not None and longest < shortest:
         errors.add("input.maximumDurationMinutes", f"must be at least durationMinutes, {shortest}")
-    base, kind = values.get("price_minor"), values.get("price_type")
-    if base is not None and kind is not None:
-        try:
-            price(PriceType(kind), base, longest or shortest or 1)
-        except ValueError as fault:
-            errors.add("input.priceMinor", str(fault))
 
 
 def _minutes(least: int, most: int = DAY_MINUTES) -> Any:
@@ -58,7 +51,7 @@ FORM = Form(
         "category": name(CATEGORY_MAXIMUM),
         "description": optional_text(),
         "subcategory": optional_line(CATEGORY_MAXIMUM),
-        "price_minor": required(whole_number(0, MAXIMUM_MINOR)),
+        "price_minor": required(whole_number(0, MAXIMUM_PRICE)),
         "price_type": required(as_given),
         "duration_minutes": _minutes(1),
         "maximum_duration_minutes": whole_number(1, DAY_MINUTES, " minutes"),

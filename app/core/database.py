@@ -62,6 +62,8 @@ class Database:
             max_overflow=0,
             pool_timeout=10,
             pool_pre_ping=False,
+            # Values are customers' data: they stay out of errors, and so out of logs.
+            hide_parameters=True,
             connect_args={"server_settings": server_settings, "timeout": 10},
         )
         self._snapshot_engine = self.engine.execution_options(

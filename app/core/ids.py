@@ -22,8 +22,6 @@ class IdKind(StrEnum):
     HOLD = "hld"
     BOOKING = "bkg"
     CUSTOMER = "cus"
-    PAYMENT = "pay"
-    EVENT = "evt"
 
 
 class WrongId(ValueError):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 import sys
 from collections.abc import Mapping
 from typing import Literal
 
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, ExcInfo, Processor
+
+from app.core.outages import trace
 
 # C0 and C1 controls, DEL, the Unicode line ends and the marks that reverse or hide text, lone surrogates.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _LONGEST_VALUE = 4_000
 _DEEPEST = 4
 
@@ -30,7 +30,7 @@ def configure_logging(
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_trace),
         escape_control_characters,
     ]
     structlog.configure(
@@ -70,14 +70,9 @@ def configure_logging(
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def request_id_from(header: str | None) -> str:
-    """The caller's request id when it is 8 to 64 harmless characters, else a new one (32 hexadecimal digits)."""
-    return header if header is not None and _REQUEST_ID.fullmatch(header) else secrets.token_hex(16)
-
-
-def bind_request_id(request_id: str) -> None:
-    """Every line that this task (and those it starts) logs from now on carries `request_id`."""
-    structlog.contextvars.bind_contextvars(request_id=request_id)
+def _trace(exc_info: ExcInfo) -> str:
+    """No traceback shows the values of a statement, whoever logs it."""
+    return trace(exc_info[1])
 
 
 def escape_control_characters(_logger: object, _method: str, event: EventDict) -> EventDict:

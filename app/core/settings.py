@@ -6,7 +6,10 @@ in which unit, and what happens at the edges.
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +32,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="TCP port the API listens on.")
     public_url: str | None = Field(
-        None, description="Address clients reach the API at, used in links (.ics). None: `http://HOST:PORT`."
+        None,
+        description="Address clients reach the API at, used in links (.ics). None: `http://HOST:PORT`, "
+        "which other machines may not reach. Set it in production.",
     )
     api_processes: int = Field(1, ge=1, le=64, description="API processes that share the port.")
     data_dir: Path = Field(
@@ -65,13 +70,23 @@ class Settings(BaseSettings):
     access_token_ttl_s: int = Field(3600, ge=60, le=86_400, description="Life of a signed-in person's access token.")
 
     hold_ttl_s: int = Field(600, ge=1, le=86_400, description="How long a held slot is kept for its holder.")
-    hold_limit_per_user: int = Field(3, ge=0, description="Active holds of one signed-in guest. 0: no limit.")
-    hold_limit_per_address: int = Field(30, ge=0, description="Active holds of one network address. 0: no limit.")
+    hold_limit_per_user: int = Field(
+        3, ge=0, description="Active holds of one signed-in guest in one organization. 0: no limit."
+    )
+    hold_limit_per_address: int = Field(
+        30, ge=0, description="Active holds of one network address (IPv6: /64) in one organization. 0: no limit."
+    )
     sign_in_limit: int = Field(10, ge=0, description="Failed sign-ins of one e-mail in 15 minutes. 0: no limit.")
-    sign_up_limit: int = Field(20, ge=0, description="Accounts made from one address in an hour. 0: no limit.")
+    sign_in_limit_per_address: int = Field(
+        100, ge=0, description="Sign-ins tried from one network address (IPv6: /64) in 15 minutes. 0: no limit."
+    )
+    sign_up_limit: int = Field(
+        20, ge=0, description="Accounts made from one network address (IPv6: /64) in an hour. 0: no limit."
+    )
     trusted_proxies: list[str] = Field(
         default_factory=list,
-        description="Addresses or networks whose `X-Forwarded-For` is believed, as a JSON list.",
+        description="Addresses or networks whose `X-Forwarded-For` is believed, as a JSON list: "
+        '`["10.0.0.0/8"]`. Behind a proxy that is not in it, all clients count as one address.',
     )
     allowed_origins: list[str] = Field(
         default_factory=lambda: ["*"],
@@ -104,6 +119,49 @@ class Settings(BaseSettings):
         if value is not None and len(value.get_secret_value()) < 32:
             raise ValueError("must have at least 32 characters; make one with: openssl rand -hex 32")
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_web_address(cls, value: str | None) -> str | None:
+        if value is None or not value.strip():
+            return None
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// or http://")
+        return value.strip().rstrip("/")
+
+    @field_validator("database_url", "migration_database_url")
+    @classmethod
+    def _is_postgresql(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"postgres(ql)?(\+\w+)?://", value):
+            raise ValueError("must begin with postgresql://")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, values: list[str]) -> list[str]:
+        for value in values:
+            try:
+                ip_network(value.strip(), strict=False)
+            except ValueError:
+                raise ValueError(f"{value!r} is no address and no network such as 10.0.0.0/8") from None
+        return values
+
+    @property
+    def local_url(self) -> str:
+        """Where a person on this machine opens the API: no wildcard address, IPv6 in brackets."""
+        host = self.host
+        with suppress(ValueError):
+            address = ip_address(host)
+            if address.is_unspecified:
+                host = "127.0.0.1" if address.version == 4 else "::1"
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def graphiql_enabled(self) -> bool:

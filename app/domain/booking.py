@@ -1,4 +1,4 @@
-"""What a booking can be, and the only steps between its states (mission.md, "The state machine")."""
+"""What a booking can be, and the only steps between its states."""
 
 from __future__ import annotations
 
@@ -128,12 +128,3 @@ def confirmation_code(randomness: bytes) -> str:
     if len(randomness) < CODE_LENGTH:
         raise ValueError(f"needs {CODE_LENGTH} random bytes")
     return "".join(CODE_ALPHABET[byte & 31] for byte in randomness[:CODE_LENGTH])
-
-
-def booking_number(year: int, sequence: int) -> str:
-    """`(2026, 1234)` → `TRN-2026-001234`. At least six digits, more when the sequence outgrows them."""
-    if not 1970 <= year <= 9999:
-        raise ValueError("the year must be of four digits, from 1970")
-    if sequence < 1:
-        raise ValueError("the sequence counts from 1")
-    return f"TRN-{year}-{sequence:06d}"

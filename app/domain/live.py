@@ -27,6 +27,7 @@ from app.domain.slots import (
     blocked_mask,
     blocked_span,
     bookable_range,
+    count_slots,
     fits_mask,
     next_boundary,
     slots_of_masks,
@@ -105,6 +106,10 @@ class AvailabilityState:
     def slots(self) -> list[Slot]:
         """Every free slot, in order: the body of a snapshot."""
         return slots_of_masks([(view.plan, view.free) for view in self.views], self.config.window)
+
+    def count(self) -> int:
+        """How many slots there are, without making them."""
+        return count_slots((view.plan, view.free) for view in self.views)
 
     def starts(self) -> list[datetime]:
         """The same as bare starts."""

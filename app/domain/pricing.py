@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from app.domain.money import MAXIMUM_MINOR
 
+MAXIMUM_PRICE = MAXIMUM_MINOR // 24
+"""Most for a service, so that a whole day of it by the hour can still be represented."""
+
 
 class PriceType(StrEnum):
     FIXED = "fixed"

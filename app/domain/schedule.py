@@ -63,13 +63,6 @@ def parse_local_time(text: str) -> int:
     return int(text[:2]) * 60 + int(text[3:])
 
 
-def format_local_time(minute: int) -> str:
-    """`570` → `09:30`; 1440 is `24:00`; later ones are times of the next day."""
-    if minute > DAY_MINUTES:
-        minute -= DAY_MINUTES
-    return f"{minute // 60:02d}:{minute % 60:02d}"
-
-
 def weekly_hours(weekday: int, opened: Iterable[Times], breaks: Iterable[Times] = ()) -> WeeklyHours:
     """One weekday from times as a person gives them. Never refuses: `check_weekly` says what is wrong.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -61,7 +61,3 @@ def check_length_and_party(
     if not 1 <= party_size <= largest_party:
         errors.add("input.partySize", f"must be 1 to {largest_party} for this service")
     return errors
-
-
-def is_whole_minute(instant: datetime) -> bool:
-    return instant.second == 0 and instant.microsecond == 0

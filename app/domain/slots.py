@@ -192,8 +192,26 @@ def slots(
     rules: SlotRules,
 ) -> list[Slot]:
     """Free slots of anyone among the plans, in `slot_order`. A provider without an entry in the map has no claims."""
-    masks = [(plan, free_mask(plan, busy_by_provider.get(plan.provider_id, ()), window, rules)) for plan in plans]
-    return slots_of_masks(masks, window)
+    return slots_of_masks(free_masks(plans, busy_by_provider, window, rules), window)
+
+
+def free_masks(
+    plans: Sequence[ProviderPlan],
+    busy_by_provider: Mapping[UUID, Iterable[Busy]],
+    window: Window,
+    rules: SlotRules,
+) -> list[tuple[ProviderPlan, int]]:
+    """Each plan's free starts, as `free_mask` gives them."""
+    return [(plan, free_mask(plan, busy_by_provider.get(plan.provider_id, ()), window, rules)) for plan in plans]
+
+
+def count_slots(masks: Iterable[tuple[ProviderPlan, int]]) -> int:
+    """How many slots `slots_of_masks` would make of them: cheap, so that an answer can be refused before it is made."""
+    groups: dict[tuple[int, int | None], int] = {}
+    for plan, mask in masks:
+        key = (plan.duration_minutes, plan.price_minor)
+        groups[key] = groups.get(key, 0) | mask
+    return sum(mask.bit_count() for mask in groups.values())
 
 
 def slots_of_masks(masks: Iterable[tuple[ProviderPlan, int]], window: Window) -> list[Slot]:

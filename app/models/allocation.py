@@ -43,6 +43,9 @@ class Allocation(Identified, OfOrganization, Timestamped, Base):
             postgresql_include=["id", "organization_id", "ends_at", "busy", "status", "expires_at"],
             postgresql_where="status IN ('held', 'booked')",
         ),
+        # What may have lapsed. Row-level security keeps the range test out of an index: without this one every claim
+        # would look at all that its provider ever had.
+        Index("allocation_held_idx", "subject_id", postgresql_where="status = 'held'"),
         Index("allocation_hold_id_idx", "hold_id"),
         Index("allocation_booking_id_idx", "booking_id"),
     )

@@ -19,6 +19,8 @@ class OutboxEvent(OfOrganization, Base):
     __tablename__ = "outbox_event"
     __table_args__ = (
         Index("outbox_event_unnumbered_idx", "id", postgresql_where="position IS NULL"),
+        # For cursors: one organization's, whatever waits of the others when the relay stands still.
+        Index("outbox_event_waiting_idx", "organization_id", "id", postgresql_where="position IS NULL"),
         Index("outbox_event_position_key", "position", unique=True, postgresql_where="position IS NOT NULL"),
         Index("outbox_event_subject_idx", "subject_id", "position"),
         Index("outbox_event_occurred_at_idx", "occurred_at"),

@@ -136,6 +136,7 @@ _PLAN = text(
            COALESCE(f.price_minor, s.price_minor) AS base_price_minor,
            COALESCE(f.duration_minutes, s.duration_minutes) AS offer_duration_minutes,
            (f.is_active AND p.is_active AND v.is_active) IS TRUE AS is_offered,
+           (p.is_active AND v.is_active) IS TRUE AS is_visible,
            hours.versions,
            (SELECT r.last_position FROM relay_state r) AS position,
            (SELECT jsonb_agg(jsonb_build_array(e.id, e.subject_id))
@@ -168,12 +169,18 @@ _PLAN = text(
 
 
 async def get_service_plan(
-    tx: Tx, service_id: UUID, provider_ids: Sequence[UUID] | None, from_date: date, to_date: date
+    tx: Tx,
+    service_id: UUID,
+    provider_ids: Sequence[UUID] | None,
+    from_date: date,
+    to_date: date,
+    *,
+    hidden_is_missing: bool = False,
 ) -> ServicePlan:
     """The service with its providers and their hours between two dates. One statement.
 
     `provider_ids` none: anyone who offers it. One that does not offer it is left out; one that does not exist, like
-    the service itself, raises NotFound.
+    the service itself, raises NotFound. With `hidden_is_missing` so does one who is deactivated, or whose venue is.
     """
     wanted = None if provider_ids is None else list(provider_ids)[:PROVIDER_LIMIT]
     rows = (
@@ -189,7 +196,8 @@ async def get_service_plan(
             },
         )
     ).all()
-    if not rows or (wanted is not None and len({row.provider_id for row in rows} & set(wanted)) < len(set(wanted))):
+    there = {row.provider_id for row in rows if row.is_visible or not hidden_is_missing}
+    if not rows or (wanted is not None and not there.issuperset(wanted)):
         raise NotFound
     service = rows[0]
     return ServicePlan(

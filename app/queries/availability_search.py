@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from app.core.database import Tx
@@ -22,6 +24,11 @@ ALTERNATIVE_REACH = timedelta(days=14)
 FURTHER_REACH = timedelta(days=62)
 """How much further alternatives are looked for when two weeks hold none."""
 FIRST_LOOK = timedelta(days=31)
+FEW_PEOPLE = 10
+"""So many are searched in a few milliseconds."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ async def get_plan_of(tx: Tx, search: AvailabilitySearch, now: datetime) -> Serv
         search.provider_ids,
         min(search.from_date, today),
         max(search.to_date, date.fromordinal(today.toordinal() + engine.MAXIMUM_WINDOW_DAYS)),
+        hidden_is_missing=True,
     )
     if not plan.is_active:
         raise NotFound
@@ -53,13 +61,20 @@ async def get_plan_of(tx: Tx, search: AvailabilitySearch, now: datetime) -> Serv
     return plan
 
 
-async def find_availability(tx: Tx, search: AvailabilitySearch, now: datetime) -> FoundAvailability:
-    """For one provider at most three statements: the plan, the claims, and those beyond a window that is full."""
+async def find_availability(
+    tx: Tx, search: AvailabilitySearch, now: datetime, spend: Callable[[int], None] = lambda _count: None
+) -> FoundAvailability:
+    """For one provider at most three statements: the plan, the claims, and those beyond a window that is full.
+
+    `spend` is told how many slots the answer will have before they are made, and may raise.
+    """
     plan = await get_plan_of(tx, search, now)
     window = search.window()
     busy = await list_busy(tx, plan.provider_ids, window.from_utc, window.to_utc) if plan.offers else {}
     plans, rules = plan.plans(search.duration_minutes), plan.rules(now)
-    found = engine.slots(plans, _claims(busy), window, rules)
+    masks = await _aside(len(plans), engine.free_masks, plans, _claims(busy), window, rules)
+    spend(engine.count_slots(masks))
+    found = engine.slots_of_masks(masks, window)
     return FoundAvailability(
         plan=plan,
         slots=found,
@@ -90,11 +105,18 @@ async def _next_beyond(
     while start < end:
         part = Window(start, min(start + reach, end))
         busy = await list_busy(tx, plan.provider_ids, part.from_utc, part.to_utc)
-        slot = engine.first_slot(plans, _claims(busy), part, rules)
+        slot = await _aside(len(plans), engine.first_slot, plans, _claims(busy), part, rules)
         if slot is not None:
             return slot
         start, reach = part.to_utc, 2 * reach
     return None
+
+
+async def _aside(people: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Few people at once; many in a thread, so that everybody else's requests go on meanwhile."""
+    if people <= FEW_PEOPLE:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
 
 
 def _horizon(plans: Sequence[ProviderPlan], rules: SlotRules) -> datetime:

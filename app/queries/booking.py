@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, select, tuple_
 
 from app.core.database import Tx
 from app.domain.booking import OCCUPYING, BookingStatus
@@ -17,7 +17,7 @@ from app.domain.policy import ActorKind, BookingFacts
 from app.models import Booking, BookingItem, BookingTransition, Customer, Provider, Service
 from app.queries.tenancy import Tenancy
 
-AFFECTED_LIMIT = 200
+COMMITMENTS_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,13 @@ async def transitions_of_bookings(tx: Tx, booking_ids: Sequence[UUID]) -> list[B
     return list((await tx.execute(query)).scalars())
 
 
-async def list_commitments(tx: Tx, provider_id: UUID, from_at: datetime, to_at: datetime | None) -> list[Booking]:
-    """Bookings that take this provider's time between two instants (None: for good), at most 200, soonest first."""
+async def list_commitments(
+    tx: Tx, provider_id: UUID, from_at: datetime, to_at: datetime | None, after: Booking | None = None
+) -> list[Booking]:
+    """Bookings that take this provider's time between two instants (None: for good), soonest first.
+
+    A page of COMMITMENTS_PAGE; the next one comes after the last of this.
+    """
     query = (
         select(Booking)
         .where(
@@ -125,8 +130,9 @@ async def list_commitments(tx: Tx, provider_id: UUID, from_at: datetime, to_at: 
             Booking.starts_at >= from_at,
             Booking.status.in_(sorted(OCCUPYING)),
             *(() if to_at is None else (Booking.starts_at < to_at,)),
+            *(() if after is None else (tuple_(Booking.starts_at, Booking.id) > (after.starts_at, after.id),)),
         )
         .order_by(Booking.starts_at, Booking.id)
-        .limit(AFFECTED_LIMIT)
+        .limit(COMMITMENTS_PAGE)
     )
     return list((await tx.execute(query)).scalars())

@@ -52,8 +52,7 @@ async def sign_up(context: RequestContext, email: str, password: str, name: str)
     password against the account itself.
     """
     address, shown = check_sign_up(email, password, name)
-    if context.address is not None:
-        await _count(context, f"sign_up:{context.address}", context.services.policy.sign_up_limit, SIGN_UP_WINDOW_S)
+    await _count_address(context, "sign_up", context.services.policy.sign_up_limit, SIGN_UP_WINDOW_S)
     password_hash = await PASSWORDS.hash(password)
     offset = context.services.clock.offset
 
@@ -85,13 +84,18 @@ async def sign_up(context: RequestContext, email: str, password: str, name: str)
 async def sign_in(context: RequestContext, email: str, password: str) -> SignedIn:
     """Raises NotAllowed(rule "credentials") alike for an unknown e-mail and a wrong password, RateLimited."""
     address = _address(email)
+    policy, key = context.services.policy, f"sign_in:{address}"
+    # The caller's own limit first: who is beyond it must not use up the attempts of somebody's e-mail.
+    await _count_address(context, "sign_in", policy.sign_in_limit_per_address, SIGN_IN_WINDOW_S)
     # Counted before the password is looked at: guesses made all at once are as many as those made in a row.
-    await _count(context, f"sign_in:{address}", context.services.policy.sign_in_limit, SIGN_IN_WINDOW_S)
+    await _count(context, key, policy.sign_in_limit, SIGN_IN_WINDOW_S)
     async with context.read_bound(None) as tx:
         user = await find_login(tx, address)
     verdict = await PASSWORDS.verify(user.password_hash if user else None, password)
     if user is None or not verdict.matches:
         raise NotAllowed("credentials", "The e-mail or the password is wrong.")
+    if policy.sign_in_limit:
+        await context.services.limiter.forget(key, window_s=SIGN_IN_WINDOW_S)
     if verdict.renewed is not None:
         async with context.services.database.transaction() as tx:
             await bind(tx, user_id=user.id)
@@ -127,6 +131,12 @@ def _address(email: str) -> str:
         return normalize_email(email)
     except ValueError:
         return hashlib.sha256(email.encode("utf-8", "replace")).hexdigest()
+
+
+async def _count_address(context: RequestContext, what: str, limit: int, window_s: int) -> None:
+    """By the caller's network address, when the server knows one. Raises RateLimited beyond the limit."""
+    if context.limit_key is not None:
+        await _count(context, f"{what}_from:{context.limit_key}", limit, window_s)
 
 
 async def _count(context: RequestContext, key: str, limit: int, window_s: int) -> None:

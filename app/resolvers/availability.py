@@ -12,4 +12,4 @@ async def get_availability(context: RequestContext, search: AvailabilitySearch) 
     """Raises BadInput, NotFound."""
     check_search(search)
     async with context.read(Door.SERVICE, search.service_id) as (tx, _):
-        return await find_availability(tx, search, context.now())
+        return await find_availability(tx, search, context.now(), context.spend_slots)

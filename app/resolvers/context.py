@@ -13,7 +13,7 @@ from uuid import UUID
 from app.commands.actor import Actor
 from app.core.database import Database, Tx
 from app.core.tokens import TokenSigner
-from app.domain.errors import Unauthenticated
+from app.domain.errors import BadInput, Unauthenticated
 from app.ports import EventStream, RateLimiter, ShiftedClock
 from app.queries.tenancy import Door, Tenancy, bind, enter
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from app.resolvers.event_feed import EventFeed
     from app.resolvers.loaders import Loaders
 
+SLOTS_AT_ONCE = 6_000
+"""Most slots in one answer: 62 days of every quarter of an hour. More would hold up everybody else's requests."""
 READS_AT_ONCE = 4
 """Sibling fields run at once; one request may not take the whole pool."""
 
@@ -33,6 +35,7 @@ class BookingPolicy:
     hold_limit_per_user: int
     hold_limit_per_address: int
     sign_in_limit: int
+    sign_in_limit_per_address: int
     sign_up_limit: int
     public_url: str
 
@@ -67,9 +70,12 @@ class RequestContext:
     request_id: str
     viewer: Viewer | None = None
     address: str | None = None
+    limit_key: str | None = None
+    """What limits of one network address count by: `address`, or the IPv6 network that one household has."""
     user_agent: str | None = None
     channel: str = "api"
     idempotency_key: str | None = None
+    slots_left: int = SLOTS_AT_ONCE
     _reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_AT_ONCE))
 
     def __post_init__(self) -> None:
@@ -84,6 +90,7 @@ class RequestContext:
             request_id=self.request_id,
             viewer=self.viewer,
             address=self.address,
+            limit_key=self.limit_key,
             user_agent=self.user_agent,
             channel=self.channel,
         )
@@ -96,6 +103,14 @@ class RequestContext:
     @property
     def user_id(self) -> UUID | None:
         return self.viewer.user_id if self.viewer else None
+
+    def spend_slots(self, count: int) -> None:
+        """Count the slots of this operation's answer. Raises BadInput when they become too many."""
+        self.slots_left -= count
+        if self.slots_left < 0:
+            raise BadInput.at(
+                "input.to", f"asks for more than {SLOTS_AT_ONCE} slots in one request: take fewer days or providers"
+            )
 
     def now(self) -> datetime:
         return self.services.clock.now()

@@ -44,7 +44,7 @@ async def hold_slot(context: RequestContext, request: HoldRequest, idempotency_k
             ttl=policy.hold_ttl,
             limits=HoldLimits(policy.hold_limit_per_user, policy.hold_limit_per_address),
             user_id=context.user_id,
-            address=context.address,
+            address=context.limit_key,
         )
 
     hold = await mutate(

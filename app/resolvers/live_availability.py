@@ -235,9 +235,11 @@ def _begin(
     """The client's view and what it is told first: a snapshot, or what it missed, each change for itself."""
     if resume is None:
         view = _fresh(context, search, plan, busy)
+        context.spend_slots(view.state.count())
         return view, [view.snapshot(EventKind.SNAPSHOT)]
     if missed is None:
         view = _fresh(context, search, plan, busy)
+        context.spend_slots(view.state.count())
         return view, [view.snapshot(EventKind.RESYNC)]
     claims = [event for event in missed if event.type in ALLOCATION_EVENTS]
     then = live.undo(busy, (_allocation_event(event) for event in reversed(claims)))

@@ -7,15 +7,16 @@ from typing import Any
 from uuid import UUID
 
 from app.commands import schedule as commands
+from app.commands.booking_change import search_of_booking
 from app.commands.schedule import PublishedSchedule, ScheduleRequest
 from app.core.database import Tx
-from app.domain.errors import Alternatives, SlotSearch
+from app.domain.errors import Alternatives
 from app.domain.policy import ActorKind
 from app.models import Booking, ScheduleVersion
-from app.queries.availability_search import nearest_slots
 from app.queries.booking import SeenBooking
 from app.queries.schedule import get_version
 from app.queries.tenancy import Door, Tenancy
+from app.resolvers.alternatives import find_alternatives
 from app.resolvers.context import RequestContext
 from app.resolvers.mutation import Remembered, mutate
 
@@ -44,7 +45,7 @@ async def publish_schedule(context: RequestContext, request: ScheduleRequest, id
 
     async def again(tx: Tx, tenancy: Tenancy, facts: dict[str, Any]) -> Published:
         version = await get_version(tx, UUID(facts["versionId"]))
-        return Published(await commands.affected_by(tx, version, context.now()), _role(tenancy))
+        return Published(await commands.affected_by(tx, tenancy, version, context.now()), _role(tenancy))
 
     return await mutate(
         context,
@@ -63,17 +64,7 @@ def _role(tenancy: Tenancy) -> ActorKind:
 
 async def alternatives_for(context: RequestContext, booking: Booking) -> Alternatives:
     """Where a booking that falls outside the new hours could go."""
-    search = SlotSearch(
-        organization_id=booking.organization_id,
-        service_id=booking.service_id,
-        provider_ids=(booking.provider_id,),
-        around=booking.starts_at,
-        duration_minutes=round((booking.ends_at - booking.starts_at).total_seconds() / 60),
-        party_size=booking.party_size,
-        for_staff=True,
-    )
-    async with context.read_bound(booking.organization_id) as tx:
-        return await nearest_slots(tx, search, context.now())
+    return await find_alternatives(context, search_of_booking(booking))
 
 
 async def read_schedule(context: RequestContext, version_id: UUID) -> ScheduleVersion:

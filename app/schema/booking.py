@@ -6,22 +6,19 @@ from datetime import datetime
 from uuid import UUID
 
 import strawberry
-from strawberry.types import Info
 
 from app import models
 from app.core.ids import IdKind
 from app.domain.booking import BookingStatus, PaymentMethod, PaymentStatus
 from app.queries.booking import SeenBooking
 from app.resolvers import booking as resolvers
-from app.resolvers.context import RequestContext
 from app.schema.customer import Customer
 from app.schema.ids import public_id, read_optional_id
+from app.schema.info import Ctx
 from app.schema.node import Money, Node
 from app.schema.provider import Provider
 from app.schema.scalars import TimeZone
 from app.schema.service import Service
-
-Ctx = Info[RequestContext, None]
 
 
 @strawberry.type(description="One service of the visit.")

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Annotated
 
 import strawberry
-from strawberry.types import Info
 
 from app.commands.booking import BookingRequest, CustomerDetails
 from app.commands.booking_change import TransitionRequest
@@ -19,7 +18,6 @@ from app.domain.errors import FieldErrors
 from app.domain.places import check_locale
 from app.domain.text import clean_name, clean_text
 from app.resolvers import booking as resolvers
-from app.resolvers.context import RequestContext
 from app.schema.booking import Booking, PaymentSession
 from app.schema.errors import (
     HoldExpired,
@@ -33,8 +31,7 @@ from app.schema.errors import (
     StaleVersion,
 )
 from app.schema.ids import read_id, read_optional_id
-
-Ctx = Info[RequestContext, None]
+from app.schema.info import Ctx
 
 NAME_LENGTH = 200
 REASON_LENGTH = 500

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Annotated
 
 import strawberry
-from strawberry.types import Info
 
 from app import models
 from app.commands.hold import HoldRequest
@@ -15,7 +14,6 @@ from app.domain.booking import HoldStatus
 from app.domain.errors import FieldErrors
 from app.queries.hold import shown_status
 from app.resolvers import hold as resolvers
-from app.resolvers.context import RequestContext
 from app.resolvers.hold import HoldByToken
 from app.schema.availability import VisitItemInput
 from app.schema.errors import (
@@ -28,10 +26,9 @@ from app.schema.errors import (
     SlotUnavailable,
 )
 from app.schema.ids import public_id, read_id, read_optional_id
+from app.schema.info import Ctx
 from app.schema.node import Money, Node
 from app.schema.provider import Provider
-
-Ctx = Info[RequestContext, None]
 
 
 @strawberry.type(description="A slot kept for its holder until `expiresAt`.")

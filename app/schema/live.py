@@ -7,20 +7,18 @@ from contextlib import aclosing
 from datetime import datetime
 
 import strawberry
-from strawberry.types import Info
 
 from app.core.ids import IdKind
 from app.domain.live import AvailabilityCause
-from app.resolvers.context import RequestContext
 from app.resolvers.live_availability import AvailabilityUpdate, EventKind, watch_availability
 from app.resolvers.live_booking import BookingUpdate, watch_booking
 from app.schema.availability import AvailabilityInput
 from app.schema.booking import Booking
 from app.schema.ids import read_id
+from app.schema.info import Ctx
 from app.schema.slot import Slot
 
 strawberry.enum(EventKind, description="SNAPSHOT begins, CHANGE follows; RESYNC: forget what you had, take this.")
-Ctx = Info[RequestContext, None]
 
 
 @strawberry.type

@@ -7,7 +7,6 @@ from enum import Enum
 from typing import Annotated
 
 import strawberry
-from strawberry.types import Info
 
 from app import models
 from app.commands.schedule import Affected, ScheduleRequest
@@ -17,16 +16,14 @@ from app.domain.schedule import WeeklyHours, parse_local_time, weekly_hours
 from app.domain.slots import UnavailableReason
 from app.queries.schedule import effective_from
 from app.resolvers import schedule as resolvers
-from app.resolvers.context import RequestContext
 from app.resolvers.schedule import Published
 from app.schema.booking import Booking
 from app.schema.errors import IdempotencyConflict, InvalidInput, NotAllowed, NotFound
 from app.schema.ids import public_id, read_id
+from app.schema.info import Ctx
 from app.schema.node import Node
 from app.schema.scalars import LocalTime
 from app.schema.slot import Slot
-
-Ctx = Info[RequestContext, None]
 
 MAXIMUM_DAYS = 7
 

@@ -11,6 +11,8 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
+from app.core.outages import describe
+
 log = structlog.get_logger(__name__)
 
 CHECK_TIMEOUT_S = 2.0
@@ -71,5 +73,5 @@ async def _ask(name: str, probe: Callable[[], Awaitable[bool]], timeout_s: float
         async with asyncio.timeout(timeout_s):
             return await probe()
     except Exception as error:
-        log.warning("health.check_failed", check=name, error=repr(error))
+        log.warning("health.check_failed", check=name, error=describe(error))
         return False

@@ -143,6 +143,7 @@ CREATE INDEX outbox_event_occurred_at_idx ON outbox_event (occurred_at);
 CREATE UNIQUE INDEX outbox_event_position_key ON outbox_event (position) WHERE position IS NOT NULL;
 CREATE INDEX outbox_event_subject_idx ON outbox_event (subject_id, position);
 CREATE INDEX outbox_event_unnumbered_idx ON outbox_event (id) WHERE position IS NULL;
+CREATE INDEX outbox_event_waiting_idx ON outbox_event (organization_id, id) WHERE position IS NULL;
 
 CREATE TABLE schedule_version (
     owner_id UUID NOT NULL,
@@ -359,6 +360,7 @@ CREATE TABLE allocation (
     CONSTRAINT allocation_organization_id_fkey FOREIGN KEY(organization_id) REFERENCES organization (id)
 );
 CREATE INDEX allocation_booking_id_idx ON allocation (booking_id);
+CREATE INDEX allocation_held_idx ON allocation (subject_id) WHERE status = 'held';
 CREATE INDEX allocation_hold_id_idx ON allocation (hold_id);
 CREATE INDEX allocation_subject_starts_idx ON allocation (subject_id, starts_at) INCLUDE (id, organization_id, ends_at, busy, status, expires_at) WHERE status IN ('held', 'booked');
 

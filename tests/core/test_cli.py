@@ -9,12 +9,13 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app import reference
 from app.core.settings import Settings
-from app.up import local_url
+from app.up import _no_demo
 
 
 def turnero(*arguments: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -83,7 +84,50 @@ def test_a_process_alone_needs_its_servers(tmp_path: Path, command: str) -> None
     ],
 )
 def test_the_address_to_open(host: str, url: str) -> None:
-    assert local_url(Settings(host=host, port=8000)) == url
+    assert settings_of(host=host, port=8000).local_url == url
+
+
+@pytest.mark.parametrize("given", [None, "", "  "])
+def test_an_empty_public_address_is_none(given: str | None) -> None:
+    assert settings_of(public_url=given).public_url is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("TRUSTED_PROXIES", '["10.0.0.0/8", "proxy"]', "'proxy' is no address and no network"),
+        ("DATABASE_URL", "mysql://user:hunter2@host/db", "must begin with postgresql://"),
+        ("MIGRATION_DATABASE_URL", "hunter2", "must begin with postgresql://"),
+        ("REDIS_URL", "http://:hunter2@host", "must begin with redis://, rediss:// or unix://"),
+        ("PUBLIC_URL", "bookings.example.com", "must begin with https:// or http://"),
+    ],
+)
+def test_a_setting_of_the_wrong_shape_is_explained(tmp_path: Path, name: str, value: str, reason: str) -> None:
+    result = turnero("up", folder=tmp_path, **{f"TURNERO_{name}": value})
+    assert result.returncode == 1
+    assert f"TURNERO_{name}: Value error, {reason}" in result.stderr
+    assert "hunter2" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("database_url", "environment", "seed", "goes_in"),
+    [
+        (None, "development", None, True),
+        (None, "development", False, False),
+        (None, "production", True, False),
+        ("postgresql://host/db", "development", None, False),
+        ("postgresql+asyncpg://host/db", "development", True, True),
+        ("postgres://host/db", "production", True, False),
+    ],
+)
+def test_where_the_demo_goes(database_url: str | None, environment: str, seed: bool | None, goes_in: bool) -> None:
+    settings = settings_of(database_url=database_url, environment=environment)
+    assert (_no_demo(settings, seed) is None) == goes_in
+
+
+def settings_of(**values: Any) -> Settings:
+    return Settings(_env_file=None, **values)
 
 
 def test_the_settings_page_names_every_setting() -> None:

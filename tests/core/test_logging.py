@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from sqlalchemy.exc import IntegrityError
 
-from app.core.logging import bind_request_id, configure_logging, request_id_from
+from app.core.logging import configure_logging
+from app.core.outages import trace
 
 FORGED = "ok\n2026-01-01T00:00:00Z [info     ] forged\r\x1b[2J\u2028\x85\ud800\u202e"
 
@@ -53,7 +55,7 @@ def test_a_traceback_cannot_forge_a_line(logger: str, capsys: pytest.CaptureFixt
 
 def test_every_line_carries_the_request_id(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json")
-    bind_request_id("request-1")
+    structlog.contextvars.bind_contextvars(request_id="request-1")
     structlog.get_logger("one").info("a")
     logging.getLogger("two").info("b")
     assert [json.loads(line)["request_id"] for line in lines(capsys)] == ["request-1", "request-1"]
@@ -67,11 +69,41 @@ def test_the_level_rules_both(capsys: pytest.CaptureFixture[str]) -> None:
     assert [json.loads(line)["event"] for line in lines(capsys)] == ["c"]
 
 
-@pytest.mark.parametrize("header", [None, "", "short", "x" * 65, "with space", "new\nline", "ünïcode1", "<script>"])
-def test_a_harmful_request_id_is_replaced(header: str | None) -> None:
-    assert request_id_from(header) != header
-    assert len(request_id_from(header)) == 32
+class Failing(Exception):
+    """As the driver raises it: the row that was refused stands below the first line."""
+
+    sqlstate = "23514"
 
 
-def test_a_harmless_request_id_is_kept() -> None:
-    assert request_id_from("01J9-trace.id_42") == "01J9-trace.id_42"
+def test_no_value_of_a_statement_or_row_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "console")
+    secret = "$argon2id$secret"
+    refused = Failing(f'new row violates check constraint "user_name"\nDETAIL: Failing row contains ({secret}).')
+    wrong = Failing(f"invalid input for query argument $1: {secret}")
+    wrong.sqlstate = "22000"
+    for cause in (refused, wrong):
+        try:
+            try:
+                raise cause
+            except Failing as error:
+                raise IntegrityError("UPDATE user_account", {"hash": secret}, error, hide_parameters=True) from error
+        except IntegrityError:
+            structlog.get_logger("one").exception("failed")
+            logging.getLogger("two").exception("failed")
+    text = capsys.readouterr().err
+    assert secret not in text
+    assert text.count("Failing (22000)") == 4
+    assert text.count('Failing (23514): new row violates check constraint "user_name"') == 4
+    assert text.count("test_logging.py") >= 8
+
+
+def test_a_trace_tells_of_the_whole_chain_and_group() -> None:
+    try:
+        try:
+            raise ExceptionGroup("two", [ValueError("first"), KeyError("second")])
+        except ExceptionGroup as group:
+            raise RuntimeError("third") from group
+    except RuntimeError as error:
+        text = trace(error)
+    places = [text.index(f"{kind}: ") for kind in ("ExceptionGroup", "ValueError", "KeyError", "RuntimeError")]
+    assert places == sorted(places)

@@ -11,7 +11,6 @@ from app.domain.booking import (
     OCCUPYING,
     TRANSITIONS,
     BookingStatus,
-    booking_number,
     confirmation_code,
     occupies,
     table_faults,
@@ -66,12 +65,3 @@ def test_confirmation_codes() -> None:
     assert len(confirmation_code(os.urandom(8))) == 8
     with pytest.raises(ValueError, match="8 random bytes"):
         confirmation_code(b"short")
-
-
-def test_booking_numbers_grow_beyond_six_digits() -> None:
-    assert booking_number(2026, 1_234) == "TRN-2026-001234"
-    assert booking_number(2026, 12_345_678) == "TRN-2026-12345678"
-    with pytest.raises(ValueError, match="from 1"):
-        booking_number(2026, 0)
-    with pytest.raises(ValueError, match="four digits"):
-        booking_number(26, 1)

@@ -13,7 +13,6 @@ from app.domain.schedule import (
     Interval,
     WeeklyHours,
     check_weekly,
-    format_local_time,
     minutes_per_week,
     parse_local_time,
     sorted_weekly,
@@ -39,7 +38,6 @@ def paths(*days: WeeklyHours) -> list[str]:
 
 def test_local_times() -> None:
     assert [parse_local_time(text) for text in ("00:00", "09:30", "23:59", "24:00")] == [0, 570, 1_439, 1_440]
-    assert [format_local_time(minute) for minute in (0, 570, 1_440, 1_500)] == ["00:00", "09:30", "24:00", "01:00"]
     for bad in ("", "9:30", "24:01", "25:00", "12:60", "12.30", "12:30:00", "1\u0662:30", "12:30\n", " 12:30"):
         with pytest.raises(ValueError, match="HH:MM"):
             parse_local_time(bad)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import Any
 from uuid import uuid4
 
@@ -193,6 +194,36 @@ async def test_limits_on_guessing_and_on_new_accounts(database_url: str, redis_u
         assert (await sign_in(client, address()))["__typename"] == "NotAllowed"
         assert (await sign_up(client, address()))["__typename"] == "AuthSession"
         assert (await sign_up(client, address()))["__typename"] == "RateLimited"
+
+
+async def test_a_success_is_no_failure(database_url: str, redis_url: str, http: Any) -> None:
+    async with serve(make_settings(database_url, redis_url, sign_in_limit=3)) as running:
+        client = GraphQLClient(http, running.graphql_url)
+        email = address()
+        await sign_up(client, email)
+        for password in ["wrong password"] * 2 + [PASSWORD] * 5 + ["wrong password"] * 2 + [PASSWORD]:
+            expected = "AuthSession" if password == PASSWORD else "NotAllowed"
+            assert (await sign_in(client, email, password))["__typename"] == expected
+
+
+async def test_one_network_is_limited_whatever_the_email(database_url: str, redis_url: str, http: Any) -> None:
+    """Each host of an IPv6 network counts for all of it; other networks go on."""
+    settings = make_settings(
+        database_url, redis_url, sign_in_limit_per_address=3, sign_up_limit=2, trusted_proxies=["127.0.0.1"]
+    )
+    network = f"2001:db8:{secrets.randbelow(65_536):x}:{secrets.randbelow(65_536):x}"
+    elsewhere = f"2001:db9:{secrets.randbelow(65_536):x}::1"
+    async with serve(settings) as running:
+        client = GraphQLClient(http, running.graphql_url)
+
+        async def attempt(query: str, host: str) -> str:
+            variables = {"email": address(), "password": PASSWORD, **({"name": "Ana"} if query == SIGN_UP else {})}
+            return str((await client(query, variables, **{"X-Forwarded-For": host}))["__typename"])
+
+        assert [await attempt(SIGN_IN, f"{network}::{n}") for n in range(5)] == ["NotAllowed"] * 3 + ["RateLimited"] * 2
+        assert [await attempt(SIGN_UP, f"{network}::{n}") for n in range(3)] == ["AuthSession"] * 2 + ["RateLimited"]
+        assert await attempt(SIGN_IN, elsewhere) == "NotAllowed"
+        assert await attempt(SIGN_UP, elsewhere) == "AuthSession"
 
 
 async def test_a_person_is_a_node_for_themselves_alone(

@@ -241,8 +241,10 @@ async def test_who_is_off_is_left_out(services: Services, client: GraphQLClient)
     await set_active(shop, "provider", shop.provider_uuids[0], False)
     found = await guest.search(_day(2))
     assert {tuple(slot["providerIds"]) for slot in found["days"][0]["slots"]} == {(shop.provider_ids[1],)}
-    found = await guest.search(_day(2), providerIds=[shop.provider_id])
-    assert (found["days"][0]["slots"], found["nextAvailable"]) == ([], None)
+    hidden = await client.raw(op.AVAILABILITY, guest.search_variables(_day(2), providerIds=[shop.provider_id]))
+    unknown = await client.raw(op.AVAILABILITY, guest.search_variables(_day(2), providerIds=[f"prv_{UNKNOWN}"]))
+    assert hidden["errors"][0]["extensions"] == {"code": "NOT_FOUND"}
+    assert hidden == unknown
     await set_active(shop, "venue", shop.venue_uuid, False)
     assert (await guest.search(_day(2)))["nextAvailable"] is None
 
@@ -333,3 +335,32 @@ async def test_searches_beside_bookings_agree(services: Services, client: GraphQ
     free = set(await guest.starts(_day(3)))
     assert not {instant(each.answer["startsAt"]) for each in made} & free
     assert datetime(2000, 1, 1, tzinfo=UTC) not in free
+
+
+async def test_an_answer_that_would_hold_up_everybody_is_refused(services: Services, client: GraphQLClient) -> None:
+    shop = await make_shop(services, slot_interval=1)
+
+    def wanted(days: int) -> dict[str, Any]:
+        search = {"serviceId": shop.service_id, "from": _day(1).isoformat(), "to": _day(days).isoformat()}
+        return {"input": {**search, "timeZone": "UTC"}}
+
+    refused = (await client.raw(op.AVAILABILITY, wanted(5)))["errors"][0]
+    assert refused["extensions"]["code"] == "BAD_INPUT"
+    assert "fewer days" in refused["message"]
+    found = await client(op.AVAILABILITY, wanted(3))
+    assert sum(len(day["starts"]) for day in found["days"]) > 4_000
+    twice = """query ($input: AvailabilityInput!) {
+      a: availability(input: $input) { cursor } b: availability(input: $input) { cursor }
+    }"""
+    assert "fewer days" in (await client.raw(twice, wanted(3)))["errors"][0]["message"]
+
+
+async def test_no_price_can_outgrow_what_can_be_told(services: Services, client: GraphQLClient) -> None:
+    shop = await make_shop(services, service={"price_type": "hourly"})
+    owner = client.signed_in(shop.owner.token)
+    offer = """mutation ($input: SetOfferInput!) {
+      setOffer(input: $input) { __typename ... on InvalidInput { violations { path } } ... on Error { message } }
+    }"""
+    wanted = {"providerId": shop.provider_id, "serviceId": shop.service_id, "priceMinor": 2**53 - 1}
+    refused = await owner(offer, {"input": wanted})
+    assert refused["violations"] == [{"path": "input.priceMinor"}]

@@ -6,11 +6,13 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 from typing import Any
+from unittest.mock import ANY
 from uuid import uuid4
 
 import pytest
 
 from app.commands import booking as command
+from app.core.ids import IdKind, decode_id
 from app.domain.membership import Role
 from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog
@@ -111,11 +113,48 @@ async def test_one_who_is_signed_in_needs_to_say_nothing(guest: Visitor, client:
     assert [step["actor"] for step in first.answer["transitions"]] == ["customer", "customer"]
     second = await customer.booked(at(2, 12), customer=None)
     assert second.answer["customer"] == first.answer["customer"]
-    third = await customer.booked(at(2, 14), customer={"name": "Else", "email": "else@example.com"})
-    assert third.answer["customer"] == first.answer["customer"]  # their own record, left as it is
     assert (await customer.read(first))["id"] == first.id
     [entry] = await audit_of(guest.shop, first)
     assert (entry["actor"], entry["actor_id"]) == ("customer", person.user_id)
+
+
+async def test_what_one_gives_for_oneself_is_kept(guest: Visitor, client: GraphQLClient) -> None:
+    customer = await account(client, guest.shop, "customer")
+    first = await customer.booked(at(2, 8), customer=None)
+    other = await guest.booked(at(2, 9))
+    given = {"name": "Else", "email": "else@example.com", "phone": "+54 11 4321-5678", "locale": "es-AR"}
+    second = await customer.booked(at(2, 10), customer=given)
+    known = {**given, "id": first.answer["customer"]["id"], "phone": "+541143215678"}
+    shown = second.answer["customer"]
+    assert shown == {name: known[name] for name in shown}
+    # What is left out stays; the same once more is no change.
+    third = await customer.booked(at(2, 12), customer={"name": "Elsa", "email": "else@example.com"})
+    assert third.answer["customer"] == {**shown, "name": "Elsa"}
+    await customer.booked(at(2, 14), customer={"name": "Elsa", "email": "else@example.com"})
+    await customer.booked(at(2, 16), customer=None)
+    stored = await rows_of(guest.shop, "SELECT name, email, phone, locale FROM customer ORDER BY created_at")
+    assert stored[0] == {"name": "Elsa", "email": "else@example.com", "phone": "+541143215678", "locale": "es-AR"}
+    assert len(stored) == 2
+    assert (await guest.read(other, other.token))["customer"]["name"] == "Ana"
+    audited = await rows_of(
+        guest.shop,
+        "SELECT subject_id, actor, actor_id, before, after FROM audit_entry"
+        " WHERE action = 'customer.updated' ORDER BY id",
+    )
+    person = guest.shop.people["customer"]
+    own = decode_id(IdKind.CUSTOMER, first.answer["customer"]["id"])
+    assert {(row["subject_id"], row["actor"], row["actor_id"]) for row in audited} == {
+        (own, "customer", person.user_id)
+    }
+    assert audited[0]["before"] == {"name": "customer", "email": person.email, "phone": None, "locale": ANY}
+    assert audited[0]["after"] == stored[0] | {"name": "Else"}
+    assert [(row["before"], row["after"]) for row in audited[1:]] == [({"name": "Else"}, {"name": "Elsa"})]
+
+
+async def test_a_first_booking_with_details_is_no_change(guest: Visitor, client: GraphQLClient) -> None:
+    customer = await account(client, guest.shop, "customer")
+    assert (await customer.booked(at(2, 10))).answer["customer"]["name"] == "Ana"
+    assert await rows_of(guest.shop, "SELECT id FROM audit_entry WHERE action = 'customer.updated'") == []
 
 
 async def test_two_first_bookings_at_once_share_one_record(guest: Visitor, client: GraphQLClient) -> None:
@@ -267,8 +306,9 @@ async def test_two_equal_confirmation_codes_are_drawn_again(guest: Visitor, monk
 
 async def test_budget(guest: Visitor, client: GraphQLClient, statements: StatementLog) -> None:
     customer = await account(client, guest.shop, "customer")
-    for visitor, extra in ((guest, {}), (customer, {"customer": None})):
-        held = await visitor.held(at(2, 10 if visitor is guest else 12))
+    ways: list[tuple[Visitor, dict[str, Any]]] = [(guest, {}), (customer, {"customer": None}), (customer, {})]
+    for hour, (visitor, extra) in enumerate(ways, 10):
+        held = await visitor.held(at(2, hour))
         statements.clear()
         answer = await visitor.book(held, idempotencyKey=str(uuid4()), **extra)
         assert answer["booking"]["transitions"]

@@ -15,7 +15,7 @@ import pytest
 from app.domain.membership import Role
 from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog, make_settings, serve
-from tests.journey import Visitor, account, colleague, instant, live_time
+from tests.journey import Visitor, account, colleague, instant, live_time, rows_of
 from tests.schema import operations as op
 from tests.shop import OFFICE, at, iso, make_shop, set_active, set_offer
 
@@ -198,9 +198,15 @@ async def test_a_price_by_quote_is_refused(services: Services, client: GraphQLCl
 
 async def test_who_does_not_offer_it(services: Services, client: GraphQLClient) -> None:
     shop = await make_shop(services, providers=2)
-    guest = Visitor(client, shop)
+    guest, staff = Visitor(client, shop), await colleague(client, shop, Role.STAFF)
+    first = shop.provider_uuids[0]
+    await rows_of(shop, "UPDATE offer SET is_active = false WHERE provider_id = :id RETURNING 1", id=first)
+    for visitor in (guest, staff):
+        refused = await visitor.hold(at(2, 10), providerId=shop.provider_id)
+        assert refused["violations"][0]["path"] == "input.providerId"
     await set_active(shop, "provider", shop.provider_uuids[0], False)
-    refused = await guest.hold(at(2, 10), providerId=shop.provider_id)
+    assert (await guest.hold(at(2, 10), providerId=shop.provider_id))["__typename"] == "NotFound"
+    refused = await staff.hold(at(2, 10), providerId=shop.provider_id)
     assert refused["violations"][0]["path"] == "input.providerId"
     assert (await guest.held(at(2, 10))).answer["provider"]["id"] == shop.provider_ids[1]
     await set_active(shop, "provider", shop.provider_uuids[1], False)
@@ -210,7 +216,10 @@ async def test_who_does_not_offer_it(services: Services, client: GraphQLClient) 
 
 async def test_what_is_not_there_reads_the_same_whatever_the_cause(services: Services, client: GraphQLClient) -> None:
     shop, other, closed = await make_shop(services), await make_shop(services), await make_shop(services)
+    gone, moved_out = await make_shop(services), await make_shop(services)
     await set_active(closed, "service", closed.service_uuids[0], False)
+    await set_active(gone, "provider", gone.provider_uuids[0], False)
+    await set_active(moved_out, "venue", moved_out.venue_uuid, False)
     guest = Visitor(client, shop)
     unknown = "01h2xcejqtf2nbrexx3vqjhp41"
     answers = [
@@ -218,6 +227,8 @@ async def test_what_is_not_there_reads_the_same_whatever_the_cause(services: Ser
         await guest.hold(at(2, 10), providerId=f"prv_{unknown}"),
         await guest.hold(at(2, 10), providerId=other.provider_id),
         await Visitor(client, closed).hold(at(2, 10)),
+        await Visitor(client, gone).hold(at(2, 10), providerId=gone.provider_id),
+        await Visitor(client, moved_out).hold(at(2, 10), providerId=moved_out.provider_id),
     ]
     assert answers[0]["__typename"] == "NotFound"
     assert all(answer == answers[0] for answer in answers)

@@ -10,10 +10,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from app.commands.schedule import AFFECTED_LIMIT
+from app.core.ids import IdKind, decode_id, encode_id
 from app.domain.membership import Role
+from app.queries.booking import COMMITMENTS_PAGE
 from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient, MovableClock
-from tests.journey import Visitor, account, colleague, hours, instant, live_time, rows_of
+from tests.journey import Made, Visitor, account, colleague, hours, instant, live_time, rows_of
 from tests.schema import operations as op
 from tests.shop import at, iso, make_person, make_shop
 
@@ -95,6 +98,81 @@ async def test_only_what_the_version_rules_is_affected(guest: Visitor, owner: Vi
     answer = await _published(owner, hours(("14:00", "16:00")), effectiveFrom=_day(4).isoformat())
     assert answer["schedule"]["effectiveTo"] == _day(10).isoformat()
     assert [each["booking"]["id"] for each in answer["affectedBookings"]] == [in_between.id]
+
+
+async def _copies(made: Made, visitor: Visitor, count: int, start: datetime) -> list[str]:
+    """As many bookings as that one, all at one start, written past the API: their ids in order."""
+    rows = await rows_of(
+        visitor.shop,
+        """
+        WITH copied AS (
+            SELECT b, h, n, gen_random_uuid() AS booking_id, gen_random_uuid() AS hold_id,
+                   next_booking_number() AS number, CAST(:start AS timestamptz) AS starts_at,
+                   CAST(:start AS timestamptz) + (b.ends_at - b.starts_at) AS ends_at
+            FROM booking b JOIN hold h ON h.id = b.hold_id, generate_series(1, :count) n WHERE b.id = :id
+        ), held AS (
+            INSERT INTO hold SELECT one.* FROM copied,
+            LATERAL jsonb_populate_record(h, jsonb_build_object('id', hold_id)) one
+        )
+        INSERT INTO booking SELECT one.* FROM copied,
+        LATERAL jsonb_populate_record(b, jsonb_build_object(
+            'id', booking_id, 'hold_id', hold_id, 'number', number, 'confirmation_code', right(number, 8),
+            'starts_at', starts_at, 'ends_at', ends_at
+        )) one
+        RETURNING id
+        """,
+        id=decode_id(IdKind.BOOKING, made.id),
+        count=count,
+        start=start,
+    )
+    return sorted(encode_id(IdKind.BOOKING, row["id"]) for row in rows)
+
+
+async def test_none_is_left_out_among_many(guest: Visitor, owner: Visitor) -> None:
+    """More that stand inside the new hours than fit a page come first, at one instant."""
+    made = await guest.booked(at(3, 10))
+    await _copies(made, guest, 2 * COMMITMENTS_PAGE + 20, at(3, 10))
+    outside = await _copies(made, guest, 3, at(9, 20))
+    answer = await _published(owner, hours(("09:00", "12:00")), idempotencyKey="many")
+    assert [each["booking"]["id"] for each in answer["affectedBookings"]] == outside
+    assert await _published(owner, hours(("09:00", "12:00")), idempotencyKey="many") == answer
+
+
+async def test_of_very_many_the_soonest_are_told(guest: Visitor, owner: Visitor) -> None:
+    made = await guest.booked(at(3, 10))
+    await _copies(made, guest, AFFECTED_LIMIT + 5, at(5, 10))
+    told = await owner.client(
+        "mutation ($input: PublishScheduleInput!) { publishSchedule(input: $input) {"
+        " ... on PublishSchedulePayload { affectedBookings { booking { id } } } } }",
+        {"input": {"ownerId": guest.shop.provider_id, "weekly": []}},
+    )
+    assert len(told["affectedBookings"]) == AFFECTED_LIMIT
+    assert told["affectedBookings"][0]["booking"]["id"] == made.id
+
+
+async def test_the_small_hours_go_with_their_evening(guest: Visitor, owner: Visitor) -> None:
+    """An opening belongs to the day it begins on: past midnight too, behind the version's last day."""
+    await _published(owner, hours(("20:00", "04:00")), idempotencyKey="nights")
+    await _published(owner, hours(("20:00", "04:00")), effectiveFrom=_day(6).isoformat())
+    before = await guest.booked(at(4, 1))  # of the evening before the new hours
+    last_night = await guest.booked(at(6, 1))  # of the last evening of the new hours
+    after = await guest.booked(at(7, 1))
+    one = await _published(owner, hours(("09:00", "12:00")), effectiveFrom=_day(4).isoformat(), idempotencyKey="days")
+    assert one["schedule"]["effectiveTo"] == _day(6).isoformat()
+    assert [(each["booking"]["id"], each["reason"]) for each in one["affectedBookings"]] == [(last_night.id, "CLOSED")]
+    again = await _published(owner, hours(("09:00", "12:00")), effectiveFrom=_day(4).isoformat(), idempotencyKey="days")
+    assert again == one
+    # Outside already: nothing that other hours of those days do.
+    two = await _published(owner, hours(("10:00", "12:00")), effectiveFrom=_day(4).isoformat())
+    assert two["affectedBookings"] == []
+    for made in (before, after):
+        assert (await guest.read(made, made.token))["status"] == "CONFIRMED"
+
+
+async def test_a_visit_over_midnight_into_hours_that_are_no_more(guest: Visitor, owner: Visitor) -> None:
+    over = await guest.booked(at(3, 23, 45))
+    answer = await _published(owner, hours(("09:00", "12:00")), effectiveFrom=_day(4).isoformat())
+    assert [each["booking"]["id"] for each in answer["affectedBookings"]] == [over.id]
 
 
 async def test_versions_follow_one_another(guest: Visitor, owner: Visitor) -> None:
@@ -214,6 +292,31 @@ async def test_replayed_it_is_published_once(owner: Visitor) -> None:
     refused = await owner.publish(ALL_DAY, idempotencyKey="hours of spring", slotIntervalMinutes=20)
     assert refused["__typename"] == "IdempotencyConflict"
     assert len(await _versions(owner)) == 2
+
+
+async def test_one_who_left_replays_nothing(services: Services, client: GraphQLClient) -> None:
+    """The answer holds bookings: it is for those who may still publish."""
+    linked = await make_person(services, "linked")
+    shop = await make_shop(services, linked=linked)
+    guest, provider = Visitor(client, shop), Visitor(client.signed_in(linked.token), shop)
+    owner = Visitor(client.signed_in(shop.owner.token), shop)
+    admin, demoted = await colleague(client, shop, Role.ADMIN), await colleague(client, shop, Role.STAFF)
+    made = await guest.booked(at(3, 10))
+    person = shop.people["staff"].user_id
+    await rows_of(shop, "UPDATE membership SET role = 'admin' WHERE user_id = :id RETURNING id", id=person)
+    for visitor in (admin, demoted, provider):
+        answer = await _published(visitor, [], idempotencyKey="mine")
+        assert [each["booking"]["id"] for each in answer["affectedBookings"]] == [made.id]
+        assert await visitor.publish([], idempotencyKey="mine") == answer
+    await rows_of(shop, "UPDATE membership SET role = 'staff' WHERE user_id = :id RETURNING id", id=person)
+    await rows_of(shop, "DELETE FROM membership WHERE user_id = :id RETURNING id", id=shop.people["admin"].user_id)
+    await rows_of(shop, "UPDATE provider SET user_id = NULL RETURNING id")
+    unknown = await owner.publish([], ownerId="prv_01h2xcejqtf2nbrexx3vqjhp41")
+    assert unknown["__typename"] == "NotFound"
+    assert await admin.publish([], idempotencyKey="mine") == unknown
+    assert await provider.publish([], idempotencyKey="mine") == unknown
+    refused = await demoted.publish([], idempotencyKey="mine")
+    assert (refused["__typename"], refused["rule"]) == ("NotAllowed", "role")
 
 
 async def test_what_is_told(owner: Visitor) -> None:

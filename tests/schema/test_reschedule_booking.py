@@ -196,8 +196,16 @@ async def test_where_nobody_offers_it_any_more(guest: Visitor) -> None:
     one, two = guest.shop.provider_ids
     made = await guest.booked(at(2, 10), hold={"providerId": one})
     await set_active(guest.shop, "provider", guest.shop.provider_uuids[1], False)
-    refused = await guest.move(made, at(2, 12), accessToken=made.token, providerId=two)
+    hidden = await guest.move(made, at(2, 12), accessToken=made.token, providerId=two)
+    assert hidden["__typename"] == "NotFound"
+    unknown = "prv_01h2xcejqtf2nbrexx3vqjhp41"
+    assert await guest.move(made, at(2, 12), accessToken=made.token, providerId=unknown) == hidden
+    staff = await colleague(guest.client, guest.shop, Role.STAFF)
+    refused = await staff.move(made, at(2, 12), providerId=two)
     assert [violation["path"] for violation in refused["violations"]] == ["input.providerId"]
+    await set_active(guest.shop, "provider", guest.shop.provider_uuids[0], False)
+    refused = await guest.move(made, at(2, 12), accessToken=made.token)  # their own they know anyway
+    assert (refused["__typename"], refused["reason"], refused["alternatives"]) == ("SlotUnavailable", "INACTIVE", [])
     await set_active(guest.shop, "service", guest.shop.service_uuids[0], False)
     refused = await guest.move(made, at(2, 12), accessToken=made.token)
     assert (refused["__typename"], refused["reason"], refused["alternatives"]) == ("SlotUnavailable", "INACTIVE", [])

@@ -133,6 +133,7 @@ async def test_a_correction_takes_nobodys_time(services: Services, client: Graph
     before = await guest.read(made, made.token)
     refused = await admin.step(made, "CHECKED_IN")
     assert (refused["__typename"], refused["reason"]) == ("SlotUnavailable", "BOOKED")
+    assert len(refused["alternatives"]) == 6
     assert await guest.read(made, made.token) == before
     await guest.release(other)
     assert (await admin.step(made, "CHECKED_IN"))["status"] == "CHECKED_IN"

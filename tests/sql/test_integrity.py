@@ -272,3 +272,43 @@ async def _plan_of_busy(url: str, organization: UUID, subject: UUID) -> str:
             return "\n".join(row[0] for row in rows)
     finally:
         await database.dispose()
+
+
+async def test_a_claim_looks_at_held_time_alone(fresh_database_url: str) -> None:
+    """However many bookings a provider ever had. The bookings are none, so all is rolled back before anyone checks."""
+    subject, organization = uuid4(), uuid4()
+    opened: Connection = await asyncpg.connect(fresh_database_url)
+    transaction = opened.transaction()
+    await transaction.start()
+    try:
+        await opened.execute(
+            "INSERT INTO organization (id, slug, name, currency, locale) VALUES ($1, 'old', 'Old', 'USD', 'en')",
+            organization,
+        )
+        await opened.execute(
+            """
+            INSERT INTO allocation (id, organization_id, subject_id, busy, starts_at, ends_at, status, booking_id)
+            SELECT gen_random_uuid(), $1, $2, tstzrange(t, t + interval '30 minutes'), t, t + interval '30 minutes',
+                   'booked', gen_random_uuid()
+            FROM generate_series(1, 5000) AS n, LATERAL (SELECT $3::timestamptz - n * interval '1 hour') AS starts (t)
+            """,
+            organization,
+            subject,
+            at(0, 0),
+        )
+        await opened.execute("ANALYZE allocation")
+        await opened.execute("SET LOCAL ROLE turnero_app")
+        await opened.execute("SELECT set_config('app.organization_id', $1, true)", str(organization))
+        rows = await opened.fetch(
+            f"""
+            EXPLAIN SELECT a.id FROM allocation a
+            WHERE a.subject_id = '{subject}' AND a.busy && tstzrange(now(), now() + interval '1 hour')
+              AND a.status = 'held' AND a.expires_at <= turnero_now()
+            ORDER BY a.id FOR NO KEY UPDATE SKIP LOCKED
+            """
+        )
+    finally:
+        await transaction.rollback()
+        await opened.close()
+    plan = "\n".join(row[0] for row in rows)
+    assert "allocation_held_idx" in plan, plan

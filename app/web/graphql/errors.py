@@ -19,6 +19,7 @@ from graphql import (
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from app.core.outages import describe
 from app.domain.errors import (
     DomainError,
     InvalidInput,
@@ -92,7 +93,7 @@ def describe_error(error: GraphQLError, request_id: str) -> ErrorDescription:
     if isinstance(cause, DomainError):
         return describe_domain_error(cause)
     if is_outage(cause):
-        log.warning("graphql.unavailable", request_id=request_id, path=error.path, error=repr(cause))
+        log.warning("graphql.unavailable", request_id=request_id, path=error.path, error=describe(cause))
         return describe_domain_error(Unavailable())
     return _masked(cause, request_id, error.path)
 
@@ -121,7 +122,7 @@ def describe_domain_error(error: DomainError) -> ErrorDescription:
 
 
 def _masked(cause: Exception, request_id: str, path: Sequence[str | int] | None = None) -> ErrorDescription:
-    log.error("graphql.failed", request_id=request_id, path=path, error=repr(cause)[:500], exc_info=cause)
+    log.error("graphql.failed", request_id=request_id, path=path, error=describe(cause)[:500], exc_info=cause)
     return ErrorDescription(MASKED_MESSAGE, {"code": "INTERNAL", "requestId": request_id})
 
 

@@ -19,6 +19,7 @@ import msgspec
 import structlog
 from graphql import ExecutionResult, OperationType
 
+from app.core.outages import describe
 from app.domain.errors import Unauthenticated
 from app.web.graphql.bodies import BadRequest, GraphQLRequest, decode_json, read_request
 from app.web.graphql.engine import GraphQLEngine, RequestRefused, formatted_request_errors
@@ -228,7 +229,7 @@ class Socket:
             raise
         except Exception as error:
             if is_outage(error):
-                log.warning("socket.unavailable", error=repr(error))
+                log.warning("socket.unavailable", error=describe(error))
                 raise SocketClose(1013, "Temporarily unavailable. Try again in a moment.") from None
             raise
         expires_at = getattr(context, "expires_at", None)
