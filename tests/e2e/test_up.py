@@ -1,0 +1,161 @@
+"""`turnero up` as a person runs it: real processes, real signals."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from app.adapters.process import Ledger, ProcessRecord
+
+READY = "Ctrl-C stops everything."
+
+
+@dataclass(slots=True)
+class Up:
+    """A running `turnero up`, without demo data."""
+
+    data_dir: Path
+    port: int
+    process: subprocess.Popen[str]
+    output: str = ""
+
+    def wait_until_ready(self) -> None:
+        assert self.process.stdout is not None
+        while READY not in self.output:
+            line = self.process.stdout.readline()
+            assert line, f"ended before it was ready:\n{self.output}"
+            self.output += line
+
+    def records(self) -> dict[str, ProcessRecord]:
+        return {r.name: r for r in Ledger(self.data_dir / "processes.json").load().processes}
+
+    def has_replaced(self, name: str, before: ProcessRecord) -> bool:
+        return self.records().get(name, before) != before
+
+    def status(self) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=20)
+
+
+def run_up(data_dir: Path, port: int) -> Up:
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith("TURNERO_") and k not in {"DATABASE_URL", "REDIS_URL"}
+    }
+    options = ("--data-dir", str(data_dir), "--port", str(port), "--no-seed")
+    process = subprocess.Popen(
+        (sys.executable, "-P", "-m", "app", "up", *options),
+        env=kept,
+        cwd=data_dir,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return Up(data_dir, port, process)
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="turnero-test-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def up(data_dir: Path) -> Iterator[Up]:
+    running = run_up(data_dir, free_port())
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.end()
+
+
+def test_it_serves_and_ctrl_c_ends_everything_within_five_seconds(up: Up) -> None:
+    assert up.status() == 200
+    assert f"http://127.0.0.1:{up.port}/graphql" in up.output
+    records = up.records()
+    assert set(records) == {"postgres", "valkey", "api", "worker"}
+    assert all(r.is_alive() for r in records.values())
+    # A terminal's Ctrl-C goes to its foreground group: the children must not be in it.
+    group = os.getpgid(up.process.pid)
+    assert all(os.getpgid(r.pid) != group for r in records.values())
+
+    began = time.monotonic()
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(10) == 0
+    assert time.monotonic() - began < 5
+    assert not any(r.is_alive() for r in records.values())
+    assert up.records() == {}
+
+
+def test_a_second_up_in_the_folder_is_refused(up: Up) -> None:
+    second = run_up(up.data_dir, free_port())
+    output, _ = second.process.communicate(timeout=30)
+    assert second.process.returncode == 1
+    assert f"already runs in {up.data_dir.resolve()} (process {up.process.pid})" in output
+    assert up.status() == 200
+
+
+def test_killed_children_come_back_and_the_port_stays_open(up: Up) -> None:
+    for name in ("api", "worker", "valkey", "postgres"):
+        before = up.records()[name]
+        os.kill(before.pid, signal.SIGKILL)
+        eventually(partial(up.has_replaced, name, before))
+        eventually(lambda: up.status() == 200)
+    assert all(r.is_alive() for r in up.records().values())
+
+
+def test_what_a_killed_supervisor_leaves_is_taken_up_by_the_next(up: Up) -> None:
+    left = up.records()
+    up.process.kill()
+    up.process.wait()
+    eventually(lambda: not left["api"].is_alive() and not left["worker"].is_alive(), within_s=6)
+    assert left["postgres"].is_alive()
+
+    again = run_up(up.data_dir, up.port)
+    try:
+        again.wait_until_ready()
+        assert again.status() == 200
+        assert not any(r.is_alive() for r in left.values())
+    finally:
+        again.end()
+    assert again.records() == {}
+
+
+def eventually(check: Callable[[], bool], within_s: float = 20) -> None:
+    deadline = time.monotonic() + within_s
+    while not check():
+        assert time.monotonic() < deadline, "did not come true in time"
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    """Below the ports that the system hands out by itself: one of those may be taken again before it is used."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

@@ -1,0 +1,169 @@
+"""A real relay beside the API, that a test can pause; a guest, and an owner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.adapters.valkey import Valkey
+from app.core.database import SYSTEM_ROLE, Database
+from app.jobs.relay import Relay
+from app.queries.event import log_state
+from tests.fixtures_api import GraphQLClient
+from tests.live_client import LiveStream, Screen, live_socket
+from tests.schema import operations as op
+from tests.shop import Shop, iso
+
+CUSTOMER = {"name": "Ana", "email": "ana@example.com"}
+
+
+@dataclass(slots=True)
+class RunningRelay:
+    """The relay of the worker, in this process."""
+
+    database: Database
+    valkey: Valkey
+    _task: asyncio.Task[None] | None = field(default=None)
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(Relay(self.database, self.valkey.event_stream()).run(), name="relay")
+
+    async def pause(self) -> None:
+        """What is committed from here on stays without a number."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def catch_up(self) -> int:
+        """Wait until everything has its number; the last."""
+        async with asyncio.timeout(10):
+            while True:
+                async with self.database.snapshot() as tx:
+                    state = await log_state(tx)
+                if not state.is_waiting and state.published_position == state.last_position:
+                    return state.last_position
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+async def shared_relay(database_url: str, redis_url: str) -> AsyncIterator[RunningRelay]:
+    relay = RunningRelay(Database(database_url, role=SYSTEM_ROLE, pool_size=4), Valkey(redis_url))
+    relay.start()
+    yield relay
+    await relay.pause()
+    await relay.valkey.close()
+    await relay.database.dispose()
+
+
+@pytest.fixture
+async def relay(shared_relay: RunningRelay) -> AsyncIterator[RunningRelay]:
+    """Runs again after a test that paused it."""
+    yield shared_relay
+    await shared_relay.pause()
+    shared_relay.start()
+
+
+@dataclass(slots=True)
+class Guest:
+    """Does what guests do in one shop. Each method fails unless it succeeds."""
+
+    client: GraphQLClient
+    shop: Shop
+
+    async def hold(self, start: Any, provider: str | None = None, service: str | None = None) -> dict[str, Any]:
+        asked = {"serviceId": service or self.shop.service_id, "startsAt": iso(start)}
+        if provider is not None:
+            asked["providerId"] = provider
+        held: dict[str, Any] = await self.client(op.HOLD, {"input": asked})
+        assert held["__typename"] == "HoldSlotPayload", held
+        return held
+
+    async def release(self, held: dict[str, Any]) -> None:
+        answer = await self.client(op.RELEASE, {"id": held["hold"]["id"], "token": held["holdToken"]})
+        assert answer["__typename"] == "Hold", answer
+
+    async def extend(self, held: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = await self.client(op.EXTEND, {"id": held["hold"]["id"], "token": held["holdToken"]})
+        assert answer["__typename"] == "Hold", answer
+        return answer
+
+    async def book(self, held: dict[str, Any]) -> dict[str, Any]:
+        """The payload: accessToken, booking."""
+        booked: dict[str, Any] = await self.client(op.BOOK, {"input": booking_input(held)})
+        assert booked["__typename"] == "CreateBookingPayload", booked
+        return booked
+
+    async def move(self, booked: dict[str, Any], start: Any) -> dict[str, Any]:
+        moved: dict[str, Any] = await self.client(op.MOVE, {"input": {**link(booked), "startsAt": iso(start)}})
+        assert moved["__typename"] == "Booking", moved
+        return moved
+
+    async def cancel(self, booked: dict[str, Any]) -> dict[str, Any]:
+        gone: dict[str, Any] = await self.client(op.CANCEL, {"input": {**link(booked), "reason": "ill"}})
+        assert gone["__typename"] == "Booking", gone
+        return gone
+
+    async def search(self, asked: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = await self.client(op.AVAILABILITY, {"input": asked})
+        return found
+
+
+def booking_input(held: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "holdId": held["hold"]["id"],
+        "holdToken": held["holdToken"],
+        "paymentMethod": "PAY_ON_ARRIVAL",
+        "customer": CUSTOMER,
+    }
+
+
+def link(booked: dict[str, Any]) -> dict[str, Any]:
+    """What a guest's secret link stands for."""
+    return {"bookingId": booked["booking"]["id"], "accessToken": booked["accessToken"]}
+
+
+def search_of(shop: Shop, first: Any, days: int = 1, **more: Any) -> dict[str, Any]:
+    """Input of the availability query and subscription."""
+    last = first + timedelta(days=days - 1)
+    asked = {"serviceId": shop.service_id, "from": iso(first)[:10], "to": iso(last)[:10], "timeZone": "UTC"}
+    return {**asked, **more}
+
+
+async def publish(client: GraphQLClient, shop: Shop, weekly: list[dict[str, Any]]) -> None:
+    """New hours of the first provider, by the owner."""
+    owner = client.signed_in(shop.owner.token)
+    answer = await owner(op.PUBLISH, {"input": {"ownerId": shop.provider_id, "weekly": weekly}})
+    assert answer["__typename"] == "PublishSchedulePayload", answer
+
+
+@dataclass(slots=True)
+class Watcher:
+    """A screen that is kept up to date by a subscription."""
+
+    stream: LiveStream
+    screen: Screen = field(default_factory=Screen)
+
+    async def next(self, kind: str = "CHANGE") -> dict[str, Any]:
+        event = await self.stream.next()
+        assert event["kind"] == kind, event
+        self.screen.show(event)
+        return event
+
+    async def change(self, cause: str) -> tuple[list[str], list[str]]:
+        """The next one: what opened and what closed."""
+        event = await self.next()
+        assert event["causes"] == [cause], event
+        return event["opened"], event["closed"]
+
+
+@asynccontextmanager
+async def watching(url: str, asked: dict[str, Any], after: str | None = None) -> AsyncIterator[Watcher]:
+    async with live_socket(url) as socket:
+        yield Watcher(await socket.subscribe(op.WATCH_AVAILABILITY, input=asked, after=after))
