@@ -1,0 +1,130 @@
+"""The whole system on this machine, durable, made to be killed: every process of it was started here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import httpx
+
+from app.adapters.embedded import DataFolder
+from app.adapters.process import GENTLY
+from app.adapters.supervisor import ChildSpec, Supervisor
+from app.core.migrations import migrate
+from tests.fixtures_api import SECRET
+
+HOLD_TTL_S = 7_200
+
+
+class Victim(StrEnum):
+    """What is killed. The values are the names of the supervisor's children."""
+
+    API = "api"
+    WORKER = "worker"
+    VALKEY = "valkey"
+    POSTGRES = "postgres"
+
+
+@dataclass(slots=True)
+class Stack:
+    """Running until the block that made it ends. What dies is started again by the supervisor, as in `turnero up`."""
+
+    supervisor: Supervisor
+    database_url: str
+    redis_url: str
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def kill(self, victim: Victim) -> bool:
+        """kill -9. False when it is down already."""
+        pid = self.supervisor.pid_of(victim.value)
+        if pid is None:
+            return False
+        os.kill(pid, signal.SIGKILL)
+        return True
+
+    async def keep_running(self) -> None:
+        """Until cancelled. Raises ChildFailed for a child that would not come back."""
+        while True:
+            self.supervisor.tick()
+            await asyncio.sleep(0.02)
+
+    async def is_ready(self) -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=2) as client:
+                answer = await client.get(f"{self.url}/health/ready")
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 200 and answer.json().get("status") == "ok"
+
+
+@asynccontextmanager
+async def running_stack() -> AsyncIterator[Stack]:
+    """Yields once everything answers. The folder is removed afterwards, unless the block raised: then its logs stay."""
+    folder = Path(tempfile.mkdtemp(prefix="turnero-faults-"))
+    with DataFolder(folder) as data, Supervisor(data.ledger) as supervisor:
+        postgres, valkey = data.postgres(durable=True), data.valkey()
+        postgres.start(supervisor)
+        valkey.start(supervisor)
+        with ThreadPoolExecutor(1) as pool:  # migrations run an event loop of their own
+            pool.submit(migrate, postgres.url()).result()
+        stack = Stack(supervisor, postgres.url(), valkey.url(), _free_port(), folder / "logs" / "app.log")
+        for name in ("api", "worker"):
+            supervisor.start(_spec(name, stack))
+        async with asyncio.timeout(60):
+            while not await stack.is_ready():  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(0.1)
+        yield stack
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _spec(name: str, stack: Stack) -> ChildSpec:
+    env = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("TURNERO_")},
+        "TURNERO_DATABASE_URL": stack.database_url,
+        "TURNERO_REDIS_URL": stack.redis_url,
+        "TURNERO_SECRET_KEY": SECRET,
+        "TURNERO_PORT": str(stack.port),
+        "TURNERO_HOLD_TTL_S": str(HOLD_TTL_S),
+        "TURNERO_HOLD_LIMIT_PER_ADDRESS": "0",
+        "TURNERO_LOG_LEVEL": "warning",
+        "TURNERO_LOG_FORMAT": "json",
+    }
+    return ChildSpec(
+        name=name,
+        command=(sys.executable, "-P", "-m", "app", name),
+        env=env,
+        stage=2,
+        stop=GENTLY,
+        log=stack.log,
+        follows_supervisor=True,
+    )
+
+
+def _free_port() -> int:
+    """Below the range from which the system gives ports to connections: none of ours may sit on it after a kill."""
+    chance = random.SystemRandom()
+    while True:
+        port = chance.randint(20_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
