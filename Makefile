@@ -1,0 +1,69 @@
+# Set-up needs python3 (3.11 or later, with venv), make and the package index; every target does it first, once.
+# Written for GNU make 3.81, which macOS still has.
+
+PYTHON ?= python3
+TEST_PROCESSES ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime-installed
+DEV := $(VENV)/.dev-installed
+# Stands while packages are being installed: found at the start, it says that an install was interrupted.
+UNFINISHED := $(VENV)/.install-unfinished
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo test lint fmt schema bench faults
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+up: $(RUNTIME) ## Start everything: make up PORT=8000 DATA_DIR=.turnero SEED=0
+	@exec $(BIN)/turnero up $(if $(PORT),--port "$(PORT)") $(if $(DATA_DIR),--data-dir "$(DATA_DIR)") $(if $(filter 0 no false,$(SEED)),--no-seed)
+
+demo: $(RUNTIME) ## A guest's journey against the running server: make demo PORT=8000
+	@exec $(BIN)/turnero demo $(if $(PORT),--port "$(PORT)")
+
+test: lint ## All checks, then the tests (without the long fault runs)
+	@exec $(BIN)/python -m pytest -n $(TEST_PROCESSES) -m "not faults"
+
+lint: $(DEV) ## Style, types, architecture, and files made from the code
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.txt || { cat $(VENV)/lint-imports.txt; exit 1; }
+	@$(BIN)/turnero export-schema --check
+	@$(BIN)/turnero settings-doc --check
+
+fmt: $(DEV) ## Format, and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+schema: $(RUNTIME) ## Write schema.graphql and docs/settings.md
+	@$(BIN)/turnero export-schema
+	@$(BIN)/turnero settings-doc
+
+bench: $(DEV) ## Benchmarks
+	@exec $(BIN)/python -m bench
+
+faults: $(DEV) ## Long runs that kill processes in the middle of bookings
+	@exec $(BIN)/python -m pytest -n 0 -s -m faults
+
+# Stamps are touched last, by `&&`: an interrupted install leaves none, and the next run starts from a clean folder.
+$(RUNTIME): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Turnero needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) has no venv module (Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
+	@if [ -e $(UNFINISHED) ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then $(PYTHON) -m venv --clear $(VENV); fi
+	@echo "Installing packages into $(VENV) ..."
+	@touch $(UNFINISHED) \
+	  && $(PIP) install --require-hashes -r requirements.lock \
+	  && $(PIP) install --no-deps --no-build-isolation -e . \
+	  && rm $(UNFINISHED) && touch $@
+
+$(DEV): requirements-dev.lock $(RUNTIME)
+	@echo "Installing development packages into $(VENV) ..."
+	@touch $(UNFINISHED) \
+	  && $(PIP) install --require-hashes -r requirements-dev.lock \
+	  && rm $(UNFINISHED) && touch $@
