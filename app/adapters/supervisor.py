@@ -213,7 +213,7 @@ class Supervisor:
             if child.spec.prepare is not None:
                 child.spec.prepare()
             process = self._spawn(child)
-        except OSError as error:
+        except (OSError, ChildFailed) as error:
             self._count_failure(child, f"did not start: {error}", time.monotonic())
         else:
             _log.info("child restarted", child=child.spec.name, pid=process.pid)

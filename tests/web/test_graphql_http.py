@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-import msgspec
 import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
@@ -137,7 +137,14 @@ requests = st.fixed_dictionaries(
         "extensions": json_values,
     },
 )
-any_body = requests.map(msgspec.json.encode) | json_values.map(msgspec.json.encode) | st.binary(max_size=200)
+
+
+def _encoded(value: object) -> bytes:
+    """As JSON of escapes alone: a lone surrogate travels as one, which a stricter encoder would refuse to write."""
+    return json.dumps(value).encode()
+
+
+any_body = requests.map(_encoded) | json_values.map(_encoded) | st.binary(max_size=200)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])

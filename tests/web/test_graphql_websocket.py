@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
@@ -124,7 +124,7 @@ async def test_random_messages_never_crash_the_socket(server: RunningServer) -> 
     drawn: list[str] = []
 
     @settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given((messages | values).map(lambda value: msgspec.json.encode(value).decode()) | st.text(max_size=60))
+    @given((messages | values).map(json.dumps) | st.text(max_size=60))
     def draw(text: str) -> None:
         drawn.append(text)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
+from asyncpg.exceptions import InternalClientError
 from graphql import (
     ArgumentNode,
     DocumentNode,
@@ -142,6 +143,8 @@ def is_outage(error: BaseException) -> bool:
         if isinstance(current, OSError | PoolTimeoutError | InterfaceError | OperationalError):
             return True
         if isinstance(current, Unavailable | StreamUnavailable | QueueUnavailable):
+            return True
+        if isinstance(current, InternalClientError):  # the driver's own muddle when the server dies under it
             return True
         if isinstance(current, DBAPIError) and current.connection_invalidated:
             return True
