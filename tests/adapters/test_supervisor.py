@@ -49,9 +49,8 @@ def supervisor(ledger: Ledger) -> Iterator[Supervisor]:
 
 def test_start_waits_until_ready_and_stop_ends_it(supervisor: Supervisor, ledger: Ledger, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
-    supervisor.start(
-        replace(child("one", f"sleep 0.2; touch {flag}; exec sleep 60"), is_ready=lambda _pid: flag.exists())
-    )
+    one = child("one", f"sleep 0.2; : > {flag}; while :; do sleep 0.1; done")
+    supervisor.start(replace(one, is_ready=lambda _pid: flag.exists()))
     assert flag.exists()
     (record,) = ledger.load().processes
     assert record.name == "one"
