@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from graphql import build_schema, get_introspection_query, parse
@@ -11,6 +13,27 @@ from app.web.graphql import GraphQLEngine, Limits, describe_error
 from app.web.graphql.engine import DocumentCache, RequestRefused
 from app.web.graphql.measure import measure
 from tests.web.graphql_server import engine_for_tests
+
+MOST_STEPS = 250_000
+"""Calls and returns: a document within the limits takes up to 115,000, and a walk that doubles has no end."""
+
+
+@contextmanager
+def few_steps() -> Iterator[None]:
+    """Counts what Python does instead of measuring how long it takes, so that a busy machine fails nothing."""
+    steps = 0
+
+    def count(*_event: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+    assert steps < MOST_STEPS, steps
+
 
 SCHEMA = build_schema("""
     type Query { node: Node  nodes: [Node!]!  page(first: Int = 20, last: Int): Page!  plain(first: Int): [Node!]!
@@ -151,10 +174,9 @@ def test_nine_aliases_five_deep_are_refused_at_once() -> None:
     query = "name"
     for _ in range(5):
         query = " ".join(f"a{i}:child{{{query}}}" for i in range(2))
-    started = time.perf_counter()
-    assert "aliases" in refusals("{node{" + query + "}}")
-    assert "cost" in refusals("{page(first:100){nodes{page(first:100){nodes{page(first:100){nodes{name}}}}}}}")
-    assert time.perf_counter() - started < 1
+    with few_steps():
+        assert "aliases" in refusals("{node{" + query + "}}")
+        assert "cost" in refusals("{page(first:100){nodes{page(first:100){nodes{page(first:100){nodes{name}}}}}}}")
 
 
 def doubling_fragments(count: int) -> str:
@@ -179,9 +201,8 @@ def test_evaluation_with_variables_is_linear_too() -> None:
     links = "".join(f"fragment F{i} on Page{{...F{i + 1} ...F{i + 1} }}" for i in range(count))
     query = "query($n:Int){page{...F0}}" + links
     query += f"fragment F{count} on Page{{nodes{{page(first:$n){{totalCount nodes{{id}}}}}}}}"
-    started = time.perf_counter()
-    assert cost_of(query, {"n": 5}) == 1_000_000_000
-    assert time.perf_counter() - started < 1
+    with few_steps():
+        assert cost_of(query, {"n": 5}) == 1_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -223,9 +244,8 @@ def test_documents_that_are_not_valid_are_refused_without_harm(query: str) -> No
 )
 def test_the_dearest_documents_within_the_tokens_are_cheap(query: str) -> None:
     gate = engine()
-    started = time.perf_counter()
-    gate.prepare(query)
-    assert time.perf_counter() - started < 0.15
+    with few_steps():
+        gate.prepare(query)
 
 
 def test_introspection_is_exempt_but_bounded() -> None:
