@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
+from app.domain.state_table import state_table_faults
+
 
 class BookingStatus(StrEnum):
     """Values are those of the database's enum; names those of the contract."""
@@ -92,19 +94,7 @@ def table_faults(
     terminal: frozenset[BookingStatus] = frozenset({BookingStatus.REFUNDED}),
 ) -> list[str]:
     """What is wrong with a table of steps: states without a row or never reached, dead ends that are not `terminal`."""
-    faults = [f"{status.name} has no row" for status in BookingStatus if status not in table]
-    faults += [f"{status.name} leads to itself" for status, targets in table.items() if status in targets]
-    reached = {initial}
-    frontier = [initial]
-    while frontier:
-        fresh = table.get(frontier.pop(), frozenset()) - reached
-        reached |= fresh
-        frontier += fresh
-    faults += [f"{status.name} is never reached" for status in BookingStatus if status not in reached]
-    ends = {status for status, targets in table.items() if not targets}
-    faults += [f"{status.name} should be terminal" for status in terminal - ends]
-    faults += [f"{status.name} is a dead end" for status in ends - terminal]
-    return faults
+    return state_table_faults(table, BookingStatus, initial, terminal)
 
 
 def _check_table() -> None:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from app.domain.booking import CORRECTIONS, TRANSITIONS, BookingStatus
 from app.domain.errors import IllegalTransition, NotAllowed
 from app.domain.instants import day_bounds, local_date
+from app.domain.refund import NOTHING_AFTER_NOTICE, Ending, RefundPolicy, settle
 
 
 class ActorKind(StrEnum):
@@ -189,7 +190,8 @@ def cancellable_until_after_move(
 class CancellationTerms:
     """What cancelling at this instant gives back and costs, in minor units; free of charge until `free_until`.
 
-    `free_until` is None once the notice is lost, or when there is nothing left to cancel.
+    `fee_minor` is kept of what was paid, and for the rest charged by the saved method. `free_until` is None once the
+    notice is lost, or when there is nothing left to cancel.
     """
 
     refund_minor: int
@@ -197,10 +199,42 @@ class CancellationTerms:
     free_until: datetime | None
 
 
-def cancellation_terms(facts: BookingFacts, paid_minor: int, now: datetime) -> CancellationTerms:
-    """All that was paid goes back within the notice, nothing after it. What was never paid is never charged."""
+_NOT_AGREED = frozenset({_S.PENDING, _S.PAYMENT_FAILED, _S.AWAITING_PROVIDER})
+
+
+def cancellation_ending(facts: BookingFacts, actor: ActorKind, now: datetime) -> Ending:
+    """What a cancellation is to the refund policy: nobody loses money on a booking that was not confirmed to them."""
+    if actor is not ActorKind.CUSTOMER or facts.status in _NOT_AGREED:
+        return Ending.OURS
+    return Ending.IN_TIME if now <= facts.cancellable_until else Ending.LATE
+
+
+def cancellation_terms(
+    facts: BookingFacts,
+    paid_minor: int,
+    now: datetime,
+    policy: RefundPolicy = NOTHING_AFTER_NOTICE,
+    *,
+    price_minor: int = 0,
+    can_charge: bool = False,
+    minimum_charge_minor: int = 0,
+    step: int = 1,
+    actor: ActorKind = ActorKind.CUSTOMER,
+) -> CancellationTerms:
+    """The policy's answer for this instant. The staff who cancel at a customer's wish ask with the customer as actor.
+
+    `paid_minor`: paid and not yet given back. The rest is as in `refund.settle`.
+    """
     if _S.CANCELLED not in TRANSITIONS[facts.status]:
         return CancellationTerms(0, 0, None)
-    if now <= facts.cancellable_until:
-        return CancellationTerms(paid_minor, 0, facts.cancellable_until)
-    return CancellationTerms(0, paid_minor, None)
+    settled = settle(
+        policy,
+        cancellation_ending(facts, actor, now),
+        price_minor=price_minor,
+        paid_minor=paid_minor,
+        can_charge=can_charge,
+        minimum_charge_minor=minimum_charge_minor,
+        step=step,
+    )
+    free_until = facts.cancellable_until if now <= facts.cancellable_until else None
+    return CancellationTerms(settled.refund_minor, settled.kept_minor, free_until)
