@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from app.commands.account import create_user
+from app.commands.activity import Taken, create_activity
 from app.commands.actor import Actor
 from app.commands.booking import BookingRequest, CustomerDetails, create_booking
 from app.commands.booking_change import apply_transition
@@ -20,6 +21,8 @@ from app.commands.organization import create_organization
 from app.commands.provider import create_provider
 from app.commands.schedule import ScheduleRequest, publish_schedule
 from app.commands.service import create_service
+from app.commands.session_booking import create_session_booking
+from app.commands.session_hold import PlacesRequest, hold_places
 from app.commands.venue import create_venue
 from app.core.database import Database, Tx
 from app.core.passwords import Passwords
@@ -31,13 +34,17 @@ from app.domain.errors import NotFound, SlotUnavailable
 from app.domain.instants import local_date, zone
 from app.domain.schedule import weekly_hours
 from app.domain.search import AvailabilitySearch
-from app.models import Booking, Service
+from app.models import Activity, Booking, Provider, Service, Venue
 from app.queries.account import find_login
 from app.queries.availability_search import find_availability
+from app.queries.schedule import OwnerKind
+from app.queries.session import list_sessions
 from app.queries.tenancy import Door, Tenancy, bind, enter
 
 DAYS = 14
 """How far the bookings reach, back and ahead."""
+SESSIONS_BOOKED = 18
+"""Of an activity, so many coming sessions are looked at."""
 SEED = Actor("system", channel="demo")
 
 
@@ -77,6 +84,7 @@ class Seeder:
         organization_id = await self._find(shop.slug)
         if organization_id is None:
             organization_id = await self._catalogue(shop)
+        await self._activities(shop, organization_id)
         await self._bookings(shop, organization_id)
 
     async def _find(self, slug: str) -> UUID | None:
@@ -107,16 +115,19 @@ class Seeder:
                 made = await create_service(tx, organization.id, SEED, service.values())
                 services[service.key] = made.id
             for venue in shop.venues:
-                await self._venue(tx, organization.id, venue, services)
+                await self._venue(tx, organization.id, shop.country, venue, services)
         return organization.id
 
-    async def _venue(self, tx: Tx, organization_id: UUID, venue: DemoVenue, services: dict[str, UUID]) -> None:
+    async def _venue(
+        self, tx: Tx, organization_id: UUID, country: str, venue: DemoVenue, services: dict[str, UUID]
+    ) -> None:
         facts = {
             "name": venue.name,
             "time_zone": venue.time_zone,
             "address": venue.address,
             "latitude": venue.latitude,
             "longitude": venue.longitude,
+            "country": country,
         }
         made = await create_venue(tx, organization_id, SEED, facts)
         for provider in venue.providers:
@@ -136,11 +147,54 @@ class Seeder:
         tenancy = Tenancy(organization_id, "owner")
         await publish_schedule(tx, tenancy, request, actor=SEED, now=published_at)
 
+    async def _activities(self, shop: DemoShop, organization_id: UUID) -> None:
+        """Those that are missing, with their schedule, their sessions and the first guests of the coming ones."""
+        async with self.within(organization_id) as (tx, tenancy):
+            venues = {row.name: row.id for row in await tx.execute(select(Venue.name, Venue.id))}
+            providers = {row.name: row.id for row in await tx.execute(select(Provider.name, Provider.id))}
+            there = set((await tx.execute(select(Activity.name))).scalars())
+            for venue in shop.venues:
+                for wanted in venue.activities:
+                    if wanted.name in there or venue.name not in venues:
+                        continue
+                    led_by = Taken(tuple(providers[name] for name in wanted.led_by if name in providers))
+                    made = await create_activity(tx, organization_id, SEED, venues[venue.name], wanted.values(), led_by)
+                    hours = HOURS[wanted.hours].items()
+                    weekly = tuple(weekly_hours(day, opened, breaks) for day, (opened, breaks) in hours)
+                    request = ScheduleRequest(made.id, None, weekly, wanted.interval, OwnerKind.ACTIVITY)
+                    await publish_schedule(tx, tenancy, request, actor=SEED, now=self.now)
+                    await self._places(tx, tenancy, shop, made.id)
+
+    async def _places(self, tx: Tx, tenancy: Tenancy, shop: DemoShop, activity_id: UUID) -> None:
+        """Every third of the next sessions has a party already."""
+        soon = await list_sessions(tx, activity_id, self.now, self.now + timedelta(days=DAYS), limit=SESSIONS_BOOKED)
+        for number, seen in enumerate(soon[::3]):
+            guest = shop.guests[number % len(shop.guests)]
+            hold = await hold_places(
+                tx,
+                tenancy,
+                PlacesRequest(seen.session.id, 2 + number % 3),
+                now=self.now,
+                ttl=timedelta(minutes=10),
+                limits=HoldLimits(0, 0),
+                user_id=None,
+                address=None,
+            )
+            await create_session_booking(
+                tx,
+                self.tokens,
+                BookingRequest(hold.id, self.tokens.hold_token(hold.id, 1), PaymentMethod.PAY_ON_ARRIVAL, notes=None),
+                CustomerDetails(guest[0], guest[1], None, shop.locale),
+                tenancy=tenancy,
+                actor=SEED,
+                now=self.now,
+            )
+
     async def _bookings(self, shop: DemoShop, organization_id: UUID) -> None:
         """A few bookings on each day, back and ahead, of services and guests drawn by lot."""
         async with self.within(organization_id) as (tx, _):
             service_ids = list((await tx.execute(select(Service.id).order_by(Service.id))).scalars())
-            starts = (await tx.execute(select(Booking.starts_at))).scalars()
+            starts = (await tx.execute(select(Booking.starts_at).where(Booking.session_id.is_(None)))).scalars()
             tz = zone(shop.venues[0].time_zone)
             booked = {local_date(starts_at, tz) for starts_at in starts}
         today = local_date(self.now, tz)
@@ -165,9 +219,10 @@ class Seeder:
         async with self.within(organization_id, offset) as (tx, tenancy):
             search = AvailabilitySearch(service_id, None, wanted, wanted, tz, None, 1)
             found = await find_availability(tx, search, booked_at)
-            if not found.slots:
+            free = found.times.slots(wanted)
+            if not free:
                 return
-            slot = self.chance.choice(found.slots)
+            slot = self.chance.choice(free)
             try:
                 hold = await hold_slot(
                     tx,

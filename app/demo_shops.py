@@ -52,6 +52,38 @@ class DemoProvider:
 
 
 @dataclass(frozen=True, slots=True)
+class DemoActivity:
+    """`hours` name a week of HOURS; a session begins every `interval` minutes. `led_by`: whose time each takes."""
+
+    name: str
+    description: str
+    category: str
+    price_minor: int
+    capacity: int
+    minutes: int
+    hours: str
+    interval: int
+    led_by: tuple[str, ...] = ()
+
+    def values(self) -> dict[str, Any]:
+        """Columns of the activity."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "category": self.category,
+            "price_minor": self.price_minor,
+            "capacity": self.capacity,
+            "duration_minutes": self.minutes,
+            "advance_notice_minutes": 0,
+            "maximum_advance_days": 90,
+            "session_horizon_days": 30,
+            "cancellation_notice_minutes": 1440,
+            "max_party_size": None,
+            "tags": [],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class DemoVenue:
     name: str
     time_zone: str
@@ -59,6 +91,7 @@ class DemoVenue:
     latitude: float
     longitude: float
     providers: tuple[DemoProvider, ...]
+    activities: tuple[DemoActivity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +124,13 @@ HOURS: dict[str, Week] = {
         5: ([(9 * 60, 18 * 60)], [(13 * 60, 14 * 60)]),
     },
     "barber_all_week": _same(range(6), [(10 * 60, 19 * 60)], [(13 * 60, 14 * 60)]),
+    "barber_workshop": _same((5,), [(16 * 60, 18 * 60)], []),
     "israel": _same((6, 0, 1, 2, 3), [(9 * 60, 19 * 60)], [(13 * 60, 13 * 60 + 30)]),
     "israel_evenings": _same((6, 0, 1, 2, 3), [(15 * 60, 22 * 60)], []),
+    "games": {
+        **_same(WORKDAYS, [(16 * 60, 22 * 60)], []),
+        **_same((5, 6), [(11 * 60, 23 * 60)], []),
+    },
     "late": {
         **_same(WORKDAYS, [(14 * 60, 23 * 60)], []),
         **_same((5, 6), [(11 * 60, 24 * 60 + 60)], []),
@@ -135,6 +173,19 @@ SHOPS: tuple[DemoShop, ...] = (
                         "diego@barberia-palermo.com",
                     ),
                     DemoProvider("Tomás Álvarez", "Degradados y barba.", ("cut", "cut_beard", "shave"), "barber"),
+                ),
+                (
+                    DemoActivity(
+                        "Taller de barba",
+                        "Navaja, toalla caliente y aceites, en grupo.",
+                        "Talleres",
+                        1_500_000,
+                        6,
+                        120,
+                        "barber_workshop",
+                        120,
+                        ("Diego Romero",),
+                    ),
                 ),
             ),
         ),
@@ -227,6 +278,18 @@ SHOPS: tuple[DemoShop, ...] = (
                 (
                     DemoProvider("The Vault", "A bank at midnight.", ("game", "party"), "late"),
                     DemoProvider("Lost on the Subway", "The last train never came.", ("game",), "late"),
+                ),
+                (
+                    DemoActivity(
+                        "Open team: The Lighthouse",
+                        "Come alone or with friends, and play with whoever else is there.",
+                        "Escape room",
+                        3_500,
+                        8,
+                        60,
+                        "games",
+                        90,
+                    ),
                 ),
             ),
         ),

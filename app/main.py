@@ -10,32 +10,38 @@ from uuid import UUID
 
 import structlog
 from litestar import Litestar
-from litestar.config.cors import CORSConfig
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from app.adapters.valkey import Valkey
 from app.core.database import APP_ROLE, SYSTEM_ROLE, Database
 from app.core.logging import configure_logging
+from app.core.metrics import exposition
 from app.core.migrations import head_revision
 from app.core.settings import Settings, get_settings
 from app.core.tokens import TokenSigner
 from app.domain.errors import Unauthenticated
 from app.ports import ShiftedClock
+from app.queries.facts_cache import FactsReader
 from app.queries.job import workers_alive
+from app.queries.provider_calendar import CalendarEvent
 from app.resolvers.calendar import find_for_calendar
 from app.resolvers.context import BookingPolicy, RequestContext, Services, Viewer
 from app.resolvers.event_feed import EventFeed
+from app.resolvers.provider_feed import find_provider_feed
 from app.schema.root import schema
 from app.web.address import address_bucket, parse_networks
+from app.web.application import web_application
 from app.web.calendar import CalendarEntry, FindEntry, calendar_routes
-from app.web.failures import answer_failure
 from app.web.graphiql import graphiql_routes, load_examples, new_nonce, page_headers, render_graphiql
 from app.web.graphql.engine import GraphQLEngine
 from app.web.graphql.errors import describe_error
 from app.web.graphql.limits import Limits
 from app.web.graphql.options import ContextFactory, RenderPage, TransportOptions
-from app.web.graphql.transport import GraphQLTransport, graphql_routes
+from app.web.graphql.transport import GRAPHQL_PATH, GraphQLTransport, graphql_routes
 from app.web.health import health_routes
+from app.web.metrics import metrics_routes
+from app.web.provider_calendar import FindProviderCalendar, ProviderCalendar, provider_calendar_routes
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +73,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
     stream = valkey.event_stream()
     services = Services(
         database=database,
+        facts=_facts(settings, database, valkey),
         clock=clock or ShiftedClock(),
         tokens=_signer(settings),
         stream=stream,
@@ -86,29 +93,25 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
         finally:
             await transport.shutdown()
             await services.feed.stop()
+            await services.facts.close()
             await valkey.close()
             await feed_database.dispose()
             await database.dispose()
             log.info("api.stopped")
 
-    app = Litestar(
-        route_handlers=[
-            *graphql_routes(transport),
-            *health_routes(_Checks(database, valkey)),
-            *calendar_routes(_calendar(services)),
-            *(graphiql_routes() if settings.graphiql_enabled else []),
-        ],
+    routes = [
+        *graphql_routes(transport),
+        *health_routes(_Checks(database, valkey)),
+        *metrics_routes(exposition, _plain(settings.metrics_token)),
+        *calendar_routes(_calendar(services)),
+        *provider_calendar_routes(_provider_calendar(services)),
+        *(graphiql_routes() if settings.graphiql_enabled else []),
+    ]
+    app = web_application(
+        routes,
+        allowed_origins=settings.allowed_origins,
         lifespan=[lifespan],
-        cors_config=CORSConfig(
-            allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "POST", "OPTIONS"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
-            expose_headers=["X-Request-Id"],
-            max_age=86_400,
-        ),
-        exception_handlers={Exception: answer_failure},
-        openapi_config=None,
-        logging_config=None,
+        shortcuts={GRAPHQL_PATH: transport.http},
     )
     return Api(app, services, transport)
 
@@ -130,9 +133,22 @@ def _database(settings: Settings, *, role: str = APP_ROLE, pool_size: int | None
     )
 
 
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _facts(settings: Settings, database: Database, valkey: Valkey) -> FactsReader:
+    return FactsReader(
+        database,
+        local_bytes=settings.facts_cache_mb * 1_000_000,
+        shared=valkey.facts_cache() if settings.facts_cache_shared_s else None,
+        shared_ttl_s=settings.facts_cache_shared_s,
+    )
+
+
 def _signer(settings: Settings) -> TokenSigner:
-    key = None if settings.secret_key is None else settings.secret_key.get_secret_value()
-    return TokenSigner(_required(key, "TURNERO_SECRET_KEY"), timedelta(seconds=settings.access_token_ttl_s))
+    key = _required(_plain(settings.secret_key), "TURNERO_SECRET_KEY")
+    return TokenSigner(key, timedelta(seconds=settings.access_token_ttl_s))
 
 
 def _policy(settings: Settings) -> BookingPolicy:
@@ -239,7 +255,7 @@ def _calendar(services: Services) -> FindEntry:
         place = found.venue_name if found.address is None else f"{found.venue_name}, {found.address}"
         return CalendarEntry(
             uid=f"{booking.id}@turnero",
-            summary=f"{found.service_name} · {found.provider_name}",
+            summary=" · ".join(name for name in (found.service_name, found.provider_name) if name),
             location=place,
             description=f"{booking.number} · {booking.confirmation_code}",
             starts_at=booking.starts_at,
@@ -251,6 +267,33 @@ def _calendar(services: Services) -> FindEntry:
         )
 
     return find
+
+
+def _provider_calendar(services: Services) -> FindProviderCalendar:
+    async def find(token: str) -> ProviderCalendar | None:
+        found = await find_provider_feed(services, token)
+        if found is None:
+            return None
+        return ProviderCalendar(found.provider.name, tuple(map(_provider_entry, found.events)), found.day)
+
+    return find
+
+
+def _provider_entry(event: CalendarEvent) -> CalendarEntry:
+    """The provider's own calendar may say who comes. The parts of a visit are events of their own."""
+    places = "" if event.places is None else f"{event.places[0]}/{event.places[1]}"
+    return CalendarEntry(
+        uid=f"{event.id}@turnero" if event.position == 1 else f"{event.id}-{event.position}@turnero",
+        summary=f"{event.title} · {event.who or places}",
+        location=None,
+        description=event.number or places,
+        starts_at=event.starts_at,
+        ends_at=event.ends_at,
+        changed_at=event.changed_at,
+        sequence=event.version - 1,
+        is_cancelled=event.status == "cancelled",
+        is_tentative=event.status in {"pending", "payment_failed", "awaiting_provider"},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 
 class Clock(Protocol):
@@ -94,3 +95,69 @@ class RateLimiter(Protocol):
 
     async def forget(self, key: str, *, window_s: int) -> None:
         """Back to zero, for what was counted with this key and window. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedUnchanged:
+    """The calendar is as it was when its validators were given."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedContents:
+    """A calendar's bytes, and the validators that its server gave for them."""
+
+    body: bytes
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedProblem:
+    """Why there is nothing. `reason` is for a person; it shows nothing of what the address answered.
+
+    `is_refused`: this will not mend by itself. `retry_after`: the server asked for so much patience.
+    """
+
+    reason: str
+    is_refused: bool = False
+    retry_after: timedelta | None = None
+
+
+class CalendarFetcher(Protocol):
+    """Fetches calendars from addresses that strangers typed in."""
+
+    async def fetch(
+        self, url: str, *, etag: str | None = None, last_modified: str | None = None
+    ) -> FeedUnchanged | FeedContents | FeedProblem:
+        """Never raises, ends within a deadline, and never connects to an address that is not public (unless set)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarBusy:
+    """When somebody is busy: sorted spans in UTC that do not touch. `warning`, for a person: what was left out."""
+
+    spans: tuple[tuple[datetime, datetime], ...]
+    warning: str | None = None
+
+
+class CalendarReader(Protocol):
+    """Works out when the owner of a calendar is busy."""
+
+    async def read(self, body: bytes, home: ZoneInfo, window: tuple[datetime, datetime]) -> CalendarBusy | FeedProblem:
+        """What touches the window, whole, in bounded time and memory. `home`: zone of all-day events."""
+
+
+class FactsCache(Protocol):
+    """Bytes by key, shared by processes, for a while. Losing any of it costs speed alone. Nothing here raises.
+
+    Who reads checks what comes back: it may be old, and somebody else may have written it.
+    """
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None] | None:
+        """In the order of the keys; None: it does not answer."""
+
+    async def put(self, key: str, value: bytes, ttl_s: int) -> bool:
+        """Was it taken?"""
+
+    async def keep(self, key: str, ttl_s: int) -> bool:
+        """Keep what is there for so much longer. Is it there?"""

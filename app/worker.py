@@ -16,12 +16,16 @@ from typing import Any
 import structlog
 import uvloop
 
+from app.adapters.calendar_feed import HttpCalendarFetcher
+from app.adapters.calendar_reader import ChildCalendarReader
 from app.adapters.job_queue import ArqJobQueue
 from app.adapters.valkey import Valkey
 from app.commands.job import report_alive, report_leaving
 from app.core.database import SYSTEM_ROLE, Database
-from app.core.outages import Outage
+from app.core.metrics import serve_locally
+from app.core.outages import Outage, describe
 from app.core.settings import Settings
+from app.jobs import calendars, outlook, precompute, sessions
 from app.jobs.poll import Poll
 from app.jobs.recurring import Ticker
 from app.jobs.registry import Handlers, JobServices
@@ -49,6 +53,7 @@ def run(settings: Settings) -> None:
 
 async def _run_until_signal(settings: Settings) -> None:
     worker = build_worker(settings)
+    _show_metrics(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -56,7 +61,16 @@ async def _run_until_signal(settings: Settings) -> None:
     await worker.run(stop)
 
 
-def build_worker(settings: Settings, handlers: Handlers = HANDLERS, clock: Clock | None = None) -> Worker:
+def _show_metrics(settings: Settings) -> None:
+    if settings.worker_metrics_port is None:
+        return
+    try:
+        serve_locally(settings.worker_metrics_port)
+    except OSError as error:  # another worker's, say: no reason not to work
+        log.warning("worker.metrics_not_shown", port=settings.worker_metrics_port, error=describe(error))
+
+
+def build_worker(settings: Settings, handlers: Handlers | None = None, clock: Clock | None = None) -> Worker:
     """Everything wired, nothing opened yet. Raises RuntimeError when a server's URL is not set."""
     if settings.database_url is None or settings.redis_url is None:
         raise RuntimeError("TURNERO_DATABASE_URL and TURNERO_REDIS_URL must be set. `turnero up` sets them itself.")
@@ -68,6 +82,8 @@ def build_worker(settings: Settings, handlers: Handlers = HANDLERS, clock: Clock
         idempotency_retention=timedelta(hours=settings.idempotency_retention_h),
     )
     queue = valkey.job_queue()
+    clock = clock or ShiftedClock()
+    handlers = handlers or _handlers(settings, valkey, clock)
     runner = Runner(control, services, handlers, lease=timedelta(seconds=settings.job_lease_s))
     return Worker(
         name=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
@@ -77,9 +93,33 @@ def build_worker(settings: Settings, handlers: Handlers = HANDLERS, clock: Clock
         queue=queue,
         runner=runner,
         relay=Relay(control, valkey.event_stream()),
-        ticker=Ticker(control, queue, clock or ShiftedClock(), RECURRING),
+        ticker=Ticker(
+            control,
+            queue,
+            clock,
+            (*RECURRING, *sessions.RECURRING, *calendars.RECURRING, *outlook.RECURRING, *precompute.RECURRING),
+        ),
         poll=Poll(control, queue, runner),
     )
+
+
+def _handlers(settings: Settings, valkey: Valkey, clock: Clock) -> Handlers:
+    polling = calendars.CalendarPolling(
+        HttpCalendarFetcher(
+            allow_private=settings.calendar_allow_private_addresses,
+            allow_plain_http=settings.calendar_allow_plain_http,
+        ),
+        ChildCalendarReader(),
+        timedelta(seconds=settings.calendar_poll_interval_s),
+    )
+    shared = valkey.facts_cache() if settings.facts_cache_shared_s else None
+    return {
+        **HANDLERS,
+        **sessions.HANDLERS,
+        **outlook.HANDLERS,
+        **polling.handlers(),
+        **precompute.Precomputing(shared, clock).handlers(),
+    }
 
 
 def _database(settings: Settings, pool_size: int) -> Database:

@@ -24,8 +24,9 @@ from app.adapters.embedded_valkey import EmbeddedValkey
 from app.adapters.process import FolderInUse
 from app.adapters.supervisor import ChildFailed
 from app.core.migrations import migrate
+from tests import facts_guard
 
-pytest_plugins = ["tests.fixtures_api", "tests.fixtures_live"]
+pytest_plugins = ["tests.fixtures_api", "tests.fixtures_live", "tests.city"]
 
 _PREFIX = "turnero-test-"
 _TEMPLATE = "migrated"
@@ -71,6 +72,7 @@ def databases(servers: tuple[EmbeddedPostgres, EmbeddedValkey]) -> Databases:
     # In a thread of its own: migrations run an event loop, and this one may be running already.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(migrate, postgres.url(_TEMPLATE)).result()
+    postgres.query(facts_guard.INSTALL, database=_TEMPLATE)
     return Databases(postgres)
 
 

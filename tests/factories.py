@@ -24,6 +24,12 @@ FIELDS = {
     "Venue": "id name timeZone address latitude longitude embedKey isActive",
     "Provider": "id name bio timeZone rating isActive",
     "Service": SERVICE,
+    "Resource": "id name kind quantity isActive",
+    "Activity": (
+        "id name description category price { amountMinor currency amount } capacity durationMinutes"
+        " advanceNoticeMinutes maximumAdvanceDays sessionHorizonDays cancellationNoticeMinutes maxPartySize tags"
+        " isActive"
+    ),
     "Offer": "isActive durationMinutes price { amountMinor } provider { id } service { id }",
     "Membership": "id userId role organization { id }",
 }

@@ -15,8 +15,8 @@ import httpx
 import pytest
 import uvicorn
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.core.database import Database
 from app.core.settings import Settings
 from app.main import Api, build_api
 from app.ports import ShiftedClock
@@ -130,7 +130,7 @@ class GraphQLClient:
 
 @dataclass(slots=True)
 class StatementLog:
-    """Every statement of an engine but BEGIN and COMMIT, which the driver sends on its own."""
+    """Every statement of a pool but BEGIN and COMMIT, which the driver sends on its own."""
 
     statements: list[str]
 
@@ -141,15 +141,25 @@ class StatementLog:
         self.statements.clear()
 
 
-def log_statements(engine: AsyncEngine) -> tuple[StatementLog, Callable[[], None]]:
+def log_statements(database: Database) -> tuple[StatementLog, Callable[[], None]]:
     """Start logging; call what comes back to stop."""
     log = StatementLog([])
+    straight = database.fetch_row
 
     def note(*arguments: Any) -> None:
         log.statements.append(arguments[2])
 
-    event.listen(engine.sync_engine, "before_cursor_execute", note)
-    return log, lambda: event.remove(engine.sync_engine, "before_cursor_execute", note)
+    async def note_and_fetch(statement: str, *arguments: Any) -> Any:
+        log.statements.append(statement)
+        return await straight(statement, *arguments)
+
+    def stop() -> None:
+        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+        del database.fetch_row
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    database.fetch_row = note_and_fetch  # type: ignore[method-assign]
+    return log, stop
 
 
 @pytest.fixture(scope="session")
@@ -181,6 +191,6 @@ def clock(running: RunningApi) -> Any:
 @pytest.fixture
 def statements(running: RunningApi) -> Any:
     """Statements of the API's own pool during this test."""
-    log, stop = log_statements(running.api.services.database.engine)
+    log, stop = log_statements(running.api.services.database)
     yield log
     stop()

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from app.core.ids import IdKind, decode_id
 from app.domain.membership import Role
 from app.queries.tenancy import bind
+from tests.facts_guard import let_pass
 from tests.fixtures_api import GraphQLClient
 from tests.schema import operations as op
 from tests.shop import Shop, iso
@@ -162,7 +163,10 @@ async def rows_of(shop: Shop, query: str, **parameters: Any) -> list[dict[str, A
     """What the database has, as the API's role sees it inside the shop's organization."""
     async with shop.services.database.transaction() as tx:
         await bind(tx, organization_id=shop.organization_uuid, clock_offset=shop.services.clock.offset)
-        return [dict(row._mapping) for row in await tx.execute(text(query), parameters)]
+        found = [dict(row._mapping) for row in await tx.execute(text(query), parameters)]
+        if not query.lstrip().startswith("SELECT"):
+            await let_pass(tx)
+        return found
 
 
 async def live_time(shop: Shop) -> list[tuple[datetime, datetime, str]]:

@@ -20,6 +20,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError, ResponseError
 
+from app.adapters.facts_cache import ValkeyFactsCache
 from app.adapters.job_queue import ArqJobQueue
 from app.ports import StreamUnavailable
 
@@ -74,6 +75,9 @@ class Valkey:
 
     def rate_limiter(self) -> ValkeyRateLimiter:
         return ValkeyRateLimiter(self._client)
+
+    def facts_cache(self) -> ValkeyFactsCache:
+        return ValkeyFactsCache(self._client)
 
     def job_queue(self) -> ArqJobQueue:
         return ArqJobQueue(self._url)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Row, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.commands.actor import Actor
 from app.commands.booking_change import acting
+from app.commands.customer_limit import check_customer_limits
 from app.commands.hold import require_live
 from app.commands.journal import Audit, Event, Transition, write_journal
 from app.core.database import Tx
@@ -48,13 +51,13 @@ class BookingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """The booking and what it hangs on, so that nothing is read twice."""
+    """The booking and what it hangs on, so that nothing is read twice. Of a session: no items, provider and service."""
 
     booking: Booking
-    item: BookingItem
+    items: tuple[BookingItem, ...]
     customer: Customer
-    provider: Provider
-    service: Service
+    provider: Provider | None
+    service: Service | None
     viewer: ActorKind
 
 
@@ -68,25 +71,40 @@ async def create_booking(
     actor: Actor,
     now: datetime,
 ) -> Booked:
-    """Turn a live hold into a booking. Three statements.
+    """Turn a live hold of time into a booking. Three statements; one more where customers have limits.
 
     Raises InvalidInput, NotAllowed, NotFound, HoldExpired; Unauthenticated for an account that is gone.
     """
-    _refuse_what_is_not_offered(request)
-    account = _account_of(customer, tenancy, actor.user_id)
+    refuse_what_is_not_offered(request)
+    account = account_of(customer, tenancy, actor.user_id)
     locked = await lock_hold(tx, request.hold_id)
     if not signer.is_hold_token(request.hold_token, request.hold_id, locked.hold.token_version):
         raise NotFound
     require_live(locked, now)
+    if not works_here(tenancy):
+        await check_customer_limits(
+            tx,
+            locked.hold.organization_id,
+            locked.customer_limits,
+            account=account,
+            email=None if customer is None else customer.email,
+            starts_at=locked.hold.starts_at,
+            time_zone=locked.time_zone,
+        )
     booking = _new_booking(locked, request, now)
-    item = _new_item(locked.hold, booking.id)
-    owner, change = await _insert(tx, booking, item, customer, account)
+    items = tuple(_new_items(locked.hold, booking.id))
+    owner, change = await insert_booking(tx, booking, items, customer, account)
     role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)
-    await _tell(tx, booking, change, actor if actor.user_id is None else acting(actor, role))
-    return Booked(booking, item, owner, locked.provider, locked.service, role)
+    await tell_booked(tx, booking, change, actor if actor.user_id is None else acting(actor, role))
+    return Booked(booking, items, owner, locked.provider, locked.service, role)
 
 
-def _account_of(customer: CustomerDetails | None, tenancy: Tenancy, user_id: UUID | None) -> UUID | None:
+def works_here(tenancy: Tenancy) -> bool:
+    """Staff and providers book for others; no limit of customers binds them."""
+    return tenancy.is_staff or tenancy.provider_id is not None
+
+
+def account_of(customer: CustomerDetails | None, tenancy: Tenancy, user_id: UUID | None) -> UUID | None:
     """The account whose own customer record is used: made when there is none, else brought up to what was given.
 
     None: a new record, so that a guest neither reads nor changes anybody's. So for whom staff or a provider books,
@@ -94,11 +112,10 @@ def _account_of(customer: CustomerDetails | None, tenancy: Tenancy, user_id: UUI
     """
     if customer is None and user_id is None:
         raise InvalidInput.at("input.customer", "is needed unless you are signed in")
-    works_here = tenancy.is_staff or tenancy.provider_id is not None
-    return None if customer is not None and works_here else user_id
+    return None if customer is not None and works_here(tenancy) else user_id
 
 
-def _refuse_what_is_not_offered(request: BookingRequest) -> None:
+def refuse_what_is_not_offered(request: BookingRequest) -> None:
     if request.payment_method is PaymentMethod.PAY_NOW:
         raise NotAllowed("pay_now_unavailable", "Online payment is not available yet: choose PAY_ON_ARRIVAL.")
     if request.promo_code is not None:
@@ -106,8 +123,9 @@ def _refuse_what_is_not_offered(request: BookingRequest) -> None:
 
 
 def _new_booking(locked: LockedHold, request: BookingRequest, now: datetime) -> Booking:
-    hold, service = locked.hold, locked.service
-    status = BookingStatus.AWAITING_PROVIDER if service.requires_approval else BookingStatus.CONFIRMED
+    hold = locked.hold
+    notice, requires_approval = _terms(locked)
+    status = BookingStatus.AWAITING_PROVIDER if requires_approval else BookingStatus.CONFIRMED
     return Booking(
         id=new_id(),
         organization_id=hold.organization_id,
@@ -126,9 +144,9 @@ def _new_booking(locked: LockedHold, request: BookingRequest, now: datetime) -> 
         payment_status=PaymentStatus.UNPAID,
         payment_method=request.payment_method,
         expires_at=None,
-        cancellable_until=cancellable_until(hold.starts_at, service.cancellation_notice_minutes),
-        cancellation_notice_minutes=service.cancellation_notice_minutes,
-        requires_approval=service.requires_approval,
+        cancellable_until=cancellable_until(hold.starts_at, notice),
+        cancellation_notice_minutes=notice,
+        requires_approval=requires_approval,
         notes=request.notes,
         access_version=1,
         created_at=now,
@@ -136,20 +154,40 @@ def _new_booking(locked: LockedHold, request: BookingRequest, now: datetime) -> 
     )
 
 
-def _new_item(hold: Hold, booking_id: UUID) -> BookingItem:
-    return BookingItem(
-        id=new_id(),
-        organization_id=hold.organization_id,
-        booking_id=booking_id,
-        position=1,
-        service_id=hold.service_id,
-        provider_id=hold.provider_id,
-        starts_at=hold.starts_at,
-        ends_at=hold.ends_at,
-        buffer_before_minutes=hold.buffer_before_minutes,
-        buffer_after_minutes=hold.buffer_after_minutes,
-        price_minor=hold.price_minor,
-    )
+def _terms(locked: LockedHold) -> tuple[int, bool]:
+    """Minutes of notice to cancel, and whether somebody has to approve: of a visit the strictest of its services."""
+    service, items = locked.service, locked.hold.items
+    if not items:
+        return service.cancellation_notice_minutes, service.requires_approval
+    notice = max(item["cancellationNoticeMinutes"] for item in items)
+    return notice, any(item["requiresApproval"] for item in items)
+
+
+def _new_items(hold: Hold, booking_id: UUID) -> Iterator[BookingItem]:
+    """One for each service of the hold."""
+    of_one: dict[str, Any] = {
+        "serviceId": str(hold.service_id),
+        "providerId": str(hold.provider_id),
+        "startsAt": hold.starts_at.isoformat(),
+        "endsAt": hold.ends_at.isoformat(),
+        "bufferBefore": hold.buffer_before_minutes,
+        "bufferAfter": hold.buffer_after_minutes,
+        "priceMinor": hold.price_minor,
+    }
+    for position, item in enumerate(hold.items or (of_one,), 1):
+        yield BookingItem(
+            id=new_id(),
+            organization_id=hold.organization_id,
+            booking_id=booking_id,
+            position=position,
+            service_id=UUID(item["serviceId"]),
+            provider_id=UUID(item["providerId"]),
+            starts_at=datetime.fromisoformat(item["startsAt"]),
+            ends_at=datetime.fromisoformat(item["endsAt"]),
+            buffer_before_minutes=item["bufferBefore"],
+            buffer_after_minutes=item["bufferAfter"],
+            price_minor=item["priceMinor"],
+        )
 
 
 _INSTANT = TIMESTAMP(timezone=True)
@@ -178,21 +216,23 @@ _INSERT = text(
         UPDATE hold SET status = 'consumed' WHERE id = :hold_id
     ), booked AS (
         INSERT INTO booking (id, organization_id, number, confirmation_code, status, starts_at, ends_at, time_zone,
-                             party_size, provider_id, service_id, customer_id, hold_id, price_minor, currency,
-                             payment_status, payment_method, cancellable_until, cancellation_notice_minutes,
+                             party_size, provider_id, service_id, session_id, customer_id, hold_id, price_minor,
+                             currency, payment_status, payment_method, cancellable_until, cancellation_notice_minutes,
                              requires_approval, notes)
         SELECT :booking_id, :organization_id, next_booking_number(), :confirmation_code, :status, :starts_at, :ends_at,
-               :time_zone, :party_size, :provider_id, :service_id, owner.id, :hold_id, :price_minor, :currency,
-               :payment_status, :payment_method, :cancellable_until, :cancellation_notice_minutes,
+               :time_zone, :party_size, :provider_id, :service_id, :session_id, owner.id, :hold_id, :price_minor,
+               :currency, :payment_status, :payment_method, :cancellable_until, :cancellation_notice_minutes,
                :requires_approval, :notes
         FROM owner
         RETURNING id, number, created_at
     ), item AS (
         INSERT INTO booking_item (id, organization_id, booking_id, position, service_id, provider_id, starts_at,
                                   ends_at, buffer_before_minutes, buffer_after_minutes, price_minor)
-        SELECT :item_id, :organization_id, booked.id, 1, :service_id, :provider_id, :starts_at, :ends_at,
-               :buffer_before_minutes, :buffer_after_minutes, :price_minor
-        FROM booked
+        SELECT i.id, :organization_id, booked.id, i.position, i.service_id, i.provider_id, i.starts_at, i.ends_at,
+               i.buffer_before_minutes, i.buffer_after_minutes, i.price_minor
+        FROM booked, jsonb_to_recordset(CAST(:items AS jsonb)) AS i (
+            id uuid, position integer, service_id uuid, provider_id uuid, starts_at timestamptz, ends_at timestamptz,
+            buffer_before_minutes integer, buffer_after_minutes integer, price_minor bigint)
     ), told AS (
         INSERT INTO outbox_event (organization_id, type, subject_id, payload)
         SELECT organization_id, 'allocation.confirmed', subject_id,
@@ -205,18 +245,25 @@ _INSERT = text(
     FROM booked, owner
     """
 ).bindparams(
-    *(bindparam(name, type_=Uuid) for name in ("customer_id", "user_id")),
-    *(bindparam(name, type_=Text) for name in ("name", "email", "phone", "locale", "notes")),
+    *(bindparam(name, type_=Uuid) for name in ("customer_id", "user_id", "provider_id", "service_id", "session_id")),
+    *(bindparam(name, type_=Text) for name in ("name", "email", "phone", "locale", "notes", "items")),
     bindparam("starts_at", type_=_INSTANT),
     bindparam("ends_at", type_=_INSTANT),
     bindparam("cancellable_until", type_=_INSTANT),
 )
 
 
-async def _insert(
-    tx: Tx, booking: Booking, item: BookingItem, customer: CustomerDetails | None, account: UUID | None
+async def insert_booking(
+    tx: Tx,
+    booking: Booking,
+    items: Sequence[BookingItem],
+    customer: CustomerDetails | None,
+    account: UUID | None,
 ) -> tuple[Customer, Audit | None]:
-    """The customer's record as it is now, and what changed in it; the booking gets what the database gave it."""
+    """The customer's record as it is now, and what changed in it; the booking gets what the database gave it.
+
+    One statement, which confirms the time that its hold has. Places are confirmed before.
+    """
     row = (
         await tx.execute(
             _INSERT,
@@ -238,6 +285,7 @@ async def _insert(
                 "party_size": booking.party_size,
                 "provider_id": booking.provider_id,
                 "service_id": booking.service_id,
+                "session_id": booking.session_id,
                 "price_minor": booking.price_minor,
                 "currency": booking.currency,
                 "payment_status": booking.payment_status,
@@ -246,9 +294,7 @@ async def _insert(
                 "cancellation_notice_minutes": booking.cancellation_notice_minutes,
                 "requires_approval": booking.requires_approval,
                 "notes": booking.notes,
-                "item_id": item.id,
-                "buffer_before_minutes": item.buffer_before_minutes,
-                "buffer_after_minutes": item.buffer_after_minutes,
+                "items": _json(items),
             },
         )
     ).first()
@@ -268,6 +314,23 @@ async def _insert(
     return owner, _change_of(row)
 
 
+_ITEM_COLUMNS = (
+    "id",
+    "position",
+    "service_id",
+    "provider_id",
+    "starts_at",
+    "ends_at",
+    "buffer_before_minutes",
+    "buffer_after_minutes",
+    "price_minor",
+)
+
+
+def _json(items: Sequence[BookingItem]) -> str:
+    return msgspec.json.encode([{name: getattr(item, name) for name in _ITEM_COLUMNS} for item in items]).decode()
+
+
 def _change_of(row: Row[Any]) -> Audit | None:
     """For the audit: what the details given at checkout changed in a record that was there."""
     if not row.was_there:
@@ -278,7 +341,7 @@ def _change_of(row: Row[Any]) -> Audit | None:
     return Audit("customer.updated", row.customer_id, before, after) if changed else None
 
 
-async def _tell(tx: Tx, booking: Booking, change: Audit | None, actor: Actor) -> None:
+async def tell_booked(tx: Tx, booking: Booking, change: Audit | None, actor: Actor) -> None:
     """PENDING waits for nothing here, so it passes straight on; both steps are recorded."""
     after = {
         "status": booking.status,
@@ -287,6 +350,7 @@ async def _tell(tx: Tx, booking: Booking, change: Audit | None, actor: Actor) ->
         "endsAt": booking.ends_at,
         "providerId": booking.provider_id,
         "serviceId": booking.service_id,
+        "sessionId": booking.session_id,
         "customerId": booking.customer_id,
         "priceMinor": booking.price_minor,
         "currency": booking.currency,

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, text, update
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy import text, update
 
 from app.commands.actor import Actor
-from app.commands.expiry import expire_bookings
+from app.commands.claim import CLAIMED, claim_again
 from app.commands.journal import Audit, Event, Transition, write_journal
+from app.commands.session_places import take_places_again
 from app.core.database import Tx
-from app.core.ids import new_id
 from app.core.tokens import TokenSigner
 from app.domain.booking import BookingStatus, occupies
+from app.domain.claims import Part
 from app.domain.errors import InvalidInput, NotFound, SlotSearch, SlotUnavailable, StaleVersion
+from app.domain.instants import zone
+from app.domain.plan import ProviderPlan, UnavailableReason
 from app.domain.policy import ActorKind, check_transition
-from app.domain.slots import UnavailableReason
-from app.models import Booking
-from app.queries.booking import SeenBooking, facts_of, first_item, lock_booking, role_towards
+from app.domain.search import VisitItem
+from app.models import Booking, BookingItem
+from app.queries.availability import ServicePlan, get_service_plans
+from app.queries.booking import SeenBooking, facts_of, items_of_bookings, lock_booking, role_towards
 from app.queries.tenancy import Tenancy
 
 
@@ -141,48 +145,59 @@ async def release_time(tx: Tx, booking_id: UUID, cause: str) -> None:
     await tx.execute(_RELEASE_TIME, {"booking_id": booking_id, "cause": cause})
 
 
-_CLAIM_TIME = text(
-    "SELECT * FROM claim_time(:allocation, :organization, :subject,"
-    " tstzrange(:starts_at - make_interval(mins => :before), :ends_at + make_interval(mins => :after), '[)'),"
-    " :starts_at, :ends_at, 'booked', NULL, :booking, NULL, 'BOOKED')"
-).bindparams(
-    bindparam("allocation", type_=Uuid),
-    bindparam("starts_at", type_=TIMESTAMP(timezone=True)),
-    bindparam("ends_at", type_=TIMESTAMP(timezone=True)),
-)
-
-
 async def _take_time_again(tx: Tx, booking: Booking) -> None:
-    """A correction brings a booking back: its time must still be free. Raises SlotUnavailable."""
-    item = await first_item(tx, booking.id)
-    row = (
-        await tx.execute(
-            _CLAIM_TIME,
-            {
-                "allocation": new_id(),
-                "organization": booking.organization_id,
-                "subject": booking.provider_id,
-                "starts_at": booking.starts_at,
-                "ends_at": booking.ends_at,
-                "before": item.buffer_before_minutes,
-                "after": item.buffer_after_minutes,
-                "booking": booking.id,
-            },
-        )
-    ).one()
-    if not row.claimed or (row.lapsed_bookings and await expire_bookings(tx, list(row.lapsed_bookings))):
-        search = search_of_booking(booking)
+    """A correction brings a booking back: its time, or its places, must still be free. Raises SlotUnavailable."""
+    if booking.session_id is not None:
+        await take_places_again(tx, booking)
+        return
+    items = await items_of_bookings(tx, [booking.id])
+    day = booking.starts_at.date()
+    services = await get_service_plans(tx, [(item.service_id, (item.provider_id,)) for item in items], day, day)
+    parts = [
+        Part(_as_booked(item, service, booking), item.starts_at) for item, service in zip(items, services, strict=True)
+    ]
+    if await claim_again(tx, booking.organization_id, booking.id, parts) != CLAIMED:
+        search = search_of_booking(booking, items)
         raise SlotUnavailable(UnavailableReason.BOOKED, "Somebody else has this time by now.", search)
 
 
-def search_of_booking(booking: Booking) -> SlotSearch:
-    """Where else the visit could be, as staff may book it."""
+def _as_booked(item: BookingItem, service: ServicePlan, booking: Booking) -> ProviderPlan:
+    """What it took, with what its service needs now. No hours and no limits: it was granted once."""
+    return ProviderPlan(
+        provider_id=item.provider_id,
+        time_zone=zone(booking.time_zone),
+        versions=(),
+        duration_minutes=minutes_of(item),
+        buffer_before=item.buffer_before_minutes,
+        buffer_after=item.buffer_after_minutes,
+        needs=service.offers[0].needs if service.offers else (),
+    )
+
+
+def minutes_of(booked: Booking | BookingItem) -> int:
+    return round((booked.ends_at - booked.starts_at).total_seconds() / 60)
+
+
+def search_of_booking(
+    booking: Booking,
+    items: Sequence[BookingItem] = (),
+    *,
+    around: datetime | None = None,
+    provider_id: UUID | None = None,
+    for_staff: bool = True,
+) -> SlotSearch:
+    """Where else an appointment, or the visit of these items, could be: with the same people, or with another one."""
+    assert booking.service_id is not None
+    assert booking.provider_id is not None
     return SlotSearch(
         organization_id=booking.organization_id,
         service_id=booking.service_id,
-        provider_ids=(booking.provider_id,),
-        around=booking.starts_at,
-        duration_minutes=round((booking.ends_at - booking.starts_at).total_seconds() / 60),
+        provider_ids=(provider_id or booking.provider_id,) if len(items) <= 1 else None,
+        around=around or booking.starts_at,
+        duration_minutes=minutes_of(booking) if len(items) <= 1 else None,
         party_size=booking.party_size,
-        for_staff=True,
+        for_staff=for_staff,
+        items=tuple(VisitItem(item.service_id, item.provider_id, minutes_of(item)) for item in items)
+        if len(items) > 1
+        else (),
     )

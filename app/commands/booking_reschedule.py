@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy import Interval, Uuid, bindparam, text
 
-from app.commands.booking_change import Requester, acting, lock_for_change, write_change
-from app.commands.expiry import expire_bookings
-from app.commands.hold import bookable_plans, slot_taken
+from app.commands.booking_change import (
+    Requester,
+    acting,
+    lock_for_change,
+    minutes_of,
+    search_of_booking,
+    write_change,
+)
+from app.commands.claim import CLAIMED, move_claims, visit_taken
+from app.commands.customer_limit import check_customer_move
+from app.commands.hold_visit import refuse_visit
 from app.core.database import Tx
-from app.core.ids import new_id
 from app.core.tokens import TokenSigner
 from app.domain.booking import BookingStatus
-from app.domain.errors import InvalidInput, SlotSearch, SlotUnavailable
+from app.domain.claims import Part
+from app.domain.errors import InvalidInput, SlotUnavailable
+from app.domain.plan import ProviderPlan, UnavailableReason
 from app.domain.policy import ActorKind, cancellable_until_after_move, check_reschedule, needs_new_approval
-from app.domain.slots import ProviderPlan, UnavailableReason
 from app.models import Booking, BookingItem
-from app.queries.availability import ServicePlan, get_service_plan
-from app.queries.booking import SeenBooking, facts_of, first_item
+from app.queries.availability import ServicePlan, get_service_plans
+from app.queries.booking import SeenBooking, facts_of, items_of_bookings
+from app.queries.visit import VisitPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,111 +49,66 @@ async def reschedule_booking(
 ) -> SeenBooking:
     """The new slot is claimed and the old one given back in one call; refused, nothing changed.
 
-    Length, price and buffers stay as booked. A customer's move of a service that needs approval asks for it again.
+    Length, price and buffers stay as booked; a visit moves as a whole, with everybody. Resources are chosen anew. A
+    customer's move of a service that needs approval asks for it again.
     Raises NotFound, StaleVersion, NotAllowed, InvalidInput, SlotUnavailable.
     """
     seen = await lock_for_change(tx, signer, request.booking_id, requester, request.expected_version)
     booking = seen.booking
+    if booking.session_id is not None:
+        raise InvalidInput.at("input.sessionId", "is needed: name another session of the activity")
     check_reschedule(facts_of(booking), seen.viewer, now)
+    items = await items_of_bookings(tx, [booking.id])
     starts_at = request.starts_at or booking.starts_at
-    provider_id = request.provider_id or booking.provider_id
-    if (starts_at, provider_id) == (booking.starts_at, booking.provider_id):
-        raise InvalidInput.at("input.startsAt", "is where the booking already is; name another time or provider")
-    item = await first_item(tx, booking.id)
+    _check_place(request, booking, items, starts_at)
     by_staff = seen.viewer is not ActorKind.CUSTOMER
-    ends_at = starts_at + (booking.ends_at - booking.starts_at)
-    search = SlotSearch(
-        organization_id=booking.organization_id,
-        service_id=booking.service_id,
-        provider_ids=(provider_id,),
-        around=starts_at,
-        duration_minutes=_minutes(booking.ends_at - booking.starts_at),
-        party_size=booking.party_size,
-        for_staff=by_staff,
-    )
-    plan = await get_service_plan(
-        tx,
-        booking.service_id,
-        (provider_id,),
-        starts_at.date(),
-        starts_at.date(),
-        # Who stays with their provider knows them anyway.
-        hidden_is_missing=request.provider_id is not None and not requester.tenancy.is_staff,
-    )
-    if not plan.offers:
+    search = search_of_booking(booking, items, around=starts_at, provider_id=request.provider_id, for_staff=by_staff)
+    # Who stays with their provider knows them anyway.
+    hidden_is_missing = request.provider_id is not None and not requester.tenancy.is_staff
+    people = [(item.service_id, (request.provider_id or item.provider_id,)) for item in items]
+    day = starts_at.date()
+    services = await get_service_plans(tx, people, day, day, hidden_is_missing=hidden_is_missing)
+    if not all(service.offers for service in services):
         if request.provider_id is not None:
             raise InvalidInput.at("input.providerId", "does not offer this service now")
         raise SlotUnavailable(UnavailableReason.INACTIVE, "The provider does not offer this service now.", search)
-    target = _target(plan, booking, item)
-    rules = plan.rules(now, for_staff=by_staff)
-    bookable_plans([target], starts_at, rules, search)
-    if not await _move_time(tx, booking, item=item, target=target, starts_at=starts_at, ends_at=ends_at):
-        raise await slot_taken(tx, [target], starts_at, rules, search)
-    await _write(
-        tx,
-        seen,
-        target=target,
-        starts_at=starts_at,
-        ends_at=ends_at,
-        reason=request.reason,
-        requester=requester,
-        now=now,
-    )
+    targets = [_target(service, item) for service, item in zip(services, items, strict=True)]
+    rules = VisitPlan(search.items, tuple(services)).rules(now, for_staff=by_staff)
+    refuse_visit([[target] for target in targets], starts_at, rules, search)
+    if not by_staff:
+        await check_customer_move(tx, booking, starts_at, targets[0].time_zone.key)
+    shift = starts_at - booking.starts_at
+    parts = [Part(target, item.starts_at + shift) for target, item in zip(targets, items, strict=True)]
+    outcome = await move_claims(tx, booking.organization_id, booking.id, parts)
+    if outcome != CLAIMED:
+        raise await visit_taken(tx, [[target] for target in targets], starts_at, rules, search, outcome=outcome)
+    await tx.execute(_MOVE_ITEMS, {"booking_id": booking.id, "provider_id": request.provider_id, "shift": shift})
+    await _write(tx, seen, target=targets[0], starts_at=starts_at, reason=request.reason, requester=requester, now=now)
     return seen
 
 
-def _minutes(length: timedelta) -> int:
-    return round(length.total_seconds() / 60)
+def _check_place(
+    request: RescheduleRequest, booking: Booking, items: Sequence[BookingItem], starts_at: datetime
+) -> None:
+    """Raises InvalidInput."""
+    if request.provider_id is not None and len(items) > 1:
+        raise InvalidInput.at(
+            "input.providerId", "is for bookings of one service; a visit moves with all its providers"
+        )
+    if (starts_at, request.provider_id or booking.provider_id) == (booking.starts_at, booking.provider_id):
+        raise InvalidInput.at("input.startsAt", "is where the booking already is; name another time or provider")
 
 
-def _target(plan: ServicePlan, booking: Booking, item: BookingItem) -> ProviderPlan:
-    """The wanted provider's hours with what this booking was made with."""
-    current = plan.plan_of(plan.offers[0], _minutes(booking.ends_at - booking.starts_at))
+def _target(service: ServicePlan, item: BookingItem) -> ProviderPlan:
+    """The wanted provider's hours with what this item was booked with."""
+    current = service.plan_of(service.offers[0], minutes_of(item))
     return replace(current, buffer_before=item.buffer_before_minutes, buffer_after=item.buffer_after_minutes)
 
 
-_MOVE = text(
-    "SELECT * FROM move_booking_time(:allocation, :organization, :booking, :subject,"
-    " tstzrange(:busy_from, :busy_to, '[)'), :starts_at, :ends_at)"
-).bindparams(*(bindparam(n, type_=TIMESTAMP(timezone=True)) for n in ("busy_from", "busy_to", "starts_at", "ends_at")))
-
-_MOVE_ITEM = text(
-    "UPDATE booking_item SET provider_id = :provider_id, starts_at = :starts_at, ends_at = :ends_at WHERE id = :item_id"
-).bindparams(*(bindparam(n, type_=TIMESTAMP(timezone=True)) for n in ("starts_at", "ends_at")))
-
-
-async def _move_time(
-    tx: Tx,
-    booking: Booking,
-    *,
-    item: BookingItem,
-    target: ProviderPlan,
-    starts_at: datetime,
-    ends_at: datetime,
-) -> bool:
-    """False when somebody else has the time: the caller must raise, so that the old rows stand."""
-    row = (
-        await tx.execute(
-            _MOVE,
-            {
-                "allocation": new_id(),
-                "organization": booking.organization_id,
-                "booking": booking.id,
-                "subject": target.provider_id,
-                "busy_from": starts_at - timedelta(minutes=target.buffer_before),
-                "busy_to": ends_at + timedelta(minutes=target.buffer_after),
-                "starts_at": starts_at,
-                "ends_at": ends_at,
-            },
-        )
-    ).one()
-    if not row.claimed or (row.lapsed_bookings and await expire_bookings(tx, list(row.lapsed_bookings))):
-        return False
-    await tx.execute(
-        _MOVE_ITEM,
-        {"item_id": item.id, "provider_id": target.provider_id, "starts_at": starts_at, "ends_at": ends_at},
-    )
-    return True
+_MOVE_ITEMS = text(
+    "UPDATE booking_item SET provider_id = COALESCE(:provider_id, provider_id), starts_at = starts_at + :shift,"
+    " ends_at = ends_at + :shift WHERE booking_id = :booking_id"
+).bindparams(bindparam("provider_id", type_=Uuid), bindparam("shift", type_=Interval))
 
 
 async def _write(
@@ -153,7 +117,6 @@ async def _write(
     *,
     target: ProviderPlan,
     starts_at: datetime,
-    ends_at: datetime,
     reason: str | None,
     requester: Requester,
     now: datetime,
@@ -165,7 +128,7 @@ async def _write(
     values = {
         "provider_id": target.provider_id,
         "starts_at": starts_at,
-        "ends_at": ends_at,
+        "ends_at": starts_at + (booking.ends_at - booking.starts_at),
         "time_zone": target.time_zone.key,
         "cancellable_until": cancellable_until_after_move(
             booking.cancellable_until, starts_at, booking.cancellation_notice_minutes, now

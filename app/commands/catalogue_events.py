@@ -39,3 +39,13 @@ def availability_updated(pairs: Iterable[tuple[UUID, UUID | None]]) -> list[Even
                 "offer.updated", service_id, {"providerId": provider_id, "serviceId": service_id}
             )
     return list(events.values())
+
+
+def venue_updated(venue_id: UUID) -> Event:
+    """When the venue is open, or whether it is: for those who come to be there at this very moment, too."""
+    return Event("venue.updated", venue_id, {"venueId": venue_id})
+
+
+def resource_changed(owner_id: UUID) -> Event:
+    """What a service or an activity needs, or how much of it there is at its venue (then the owner), changed."""
+    return Event("resource.changed", owner_id, {"ownerId": owner_id})

@@ -1,8 +1,8 @@
 """Ending what ran out: holds, and bookings that were not paid in time.
 
-Nothing waits for this. A claim frees lapsed time by itself (SQL function `release_lapsed`); the sweep tells those who
-look on, and tidies up where nobody claims. Locks are taken in the order booking, allocation, and never waited for
-where somebody else may hold them while waiting for ours.
+Nothing waits for this. A claim frees what has lapsed by itself (SQL functions `release_lapsed`,
+`release_lapsed_places`); the sweep tells those who look on, and tidies up where nobody claims. Locks are taken in the
+order booking, allocation or session, and never waited for where somebody else may hold them while waiting for ours.
 """
 
 from __future__ import annotations
@@ -21,36 +21,16 @@ from app.core.database import Tx
 from app.domain.booking import FREE, HELD, BookingStatus
 from app.models import Booking
 
-# The allocation's row is the lock of a hold: who confirms or extends it has it. PostgreSQL looks at a locked row once
-# more as it is now, so one that was confirmed or extended in between is left alone.
-_EXPIRE_HOLDS = text(
-    """
-    WITH lapsed AS (
-        SELECT a.id FROM hold h JOIN allocation a ON a.hold_id = h.id
-        WHERE h.status = 'active' AND h.expires_at <= (SELECT turnero_now())
-          AND a.status = 'held' AND a.booking_id IS NULL AND a.expires_at <= turnero_now()
-        ORDER BY h.expires_at
-        LIMIT :limit
-        FOR NO KEY UPDATE OF a SKIP LOCKED
-    ), freed AS (
-        UPDATE allocation a SET status = 'released', released_at = turnero_now()
-        FROM lapsed WHERE a.id = lapsed.id
-        RETURNING a.*
-    ), expired AS (
-        UPDATE hold h SET status = 'expired' FROM freed WHERE h.id = freed.hold_id AND h.status = 'active'
-    ), told AS (
-        INSERT INTO outbox_event (organization_id, type, subject_id, payload)
-        SELECT freed.organization_id, 'allocation.released', freed.subject_id,
-               allocation_payload(freed.id, freed.starts_at, freed.ends_at, freed.busy, freed.expires_at, 'RELEASED')
-        FROM freed
-    )
-    SELECT count(*) FROM freed
-    """
-)
+# Time and places. A hold that somebody is at this very moment, confirming or extending it, is left alone.
+_EXPIRE_HOLDS = text("SELECT expire_held_time(:limit) + expire_held_places(:limit)")
 
-_RELEASE_TIME = text("SELECT release_booking_time(b.id, 'RELEASED') FROM unnest(:ids) AS b (id)").bindparams(
-    bindparam("ids", type_=ARRAY(Uuid))
-)
+# In the order of their sessions, as whoever locks several of them does.
+_RELEASE_TIME = text(
+    """
+    SELECT release_booking_time(b.id, 'RELEASED')
+    FROM (SELECT id FROM booking WHERE id = ANY (:ids) ORDER BY session_id NULLS FIRST, id OFFSET 0) AS b
+    """
+).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +43,7 @@ class _Unpaid:
 
 
 async def expire_holds(tx: Tx, limit: int) -> int:
-    """Free the time of at most `limit` holds that ran out; how many it were. One statement."""
+    """Free the time and the places of about `limit` holds that ran out; how many claims it were. One statement."""
     count: int = (await tx.execute(_EXPIRE_HOLDS, {"limit": limit})).scalar_one()
     return count
 

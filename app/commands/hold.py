@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Interval, Row, Text, Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy import Interval, bindparam, text
 
+from app.commands.claim import claim_hold, claims_around, slot_taken
 from app.commands.expiry import expire_bookings
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
 from app.domain.booking import HoldStatus
 from app.domain.busy import Busy
-from app.domain.errors import HoldExpired, NotAllowed, NotFound, RateLimited, SlotSearch, SlotUnavailable
+from app.domain.claims import Part
+from app.domain.errors import FieldErrors, HoldExpired, NotAllowed, NotFound, RateLimited, SlotSearch, SlotUnavailable
 from app.domain.instants import local_date
+from app.domain.plan import ProviderPlan, SlotRules, UnavailableReason
 from app.domain.pricing import PriceType
 from app.domain.refusals import why_not
-from app.domain.slots import ProviderPlan, SlotRules, UnavailableReason
+from app.domain.search import VisitItem
 from app.models import Hold
-from app.queries.availability import ServicePlan, get_service_plan, list_busy
+from app.queries.availability import ServicePlan, get_service_plan
 from app.queries.hold import LockedHold, lock_hold
 from app.queries.tenancy import Tenancy
 
@@ -38,13 +40,17 @@ class HoldLimits:
 
 @dataclass(frozen=True, slots=True)
 class HoldRequest:
-    """`provider_id` none: the free provider who is least booked that day."""
+    """`provider_id` none: the free provider who is least booked that day.
+
+    A visit has `items`; `service_id` is that of the first, and `provider_id` and `duration_minutes` are none.
+    """
 
     service_id: UUID
     provider_id: UUID | None
     starts_at: datetime
     duration_minutes: int | None
     party_size: int
+    items: tuple[VisitItem, ...] = ()
 
 
 async def hold_slot(
@@ -79,33 +85,48 @@ async def hold_slot(
     candidates = bookable_plans(plan.plans(request.duration_minutes), request.starts_at, rules, search)
     if len(candidates) > 1:
         candidates = await _least_booked_first(tx, candidates, request.starts_at, rules, search)
+    outcome = ""
     for candidate in candidates:
-        # The desk and its guests may share an address: what the staff hold is not counted there.
-        hold = _new_hold(plan, candidate, request, user_id, None if tenancy.is_staff else address)
-        row = await _claim(tx, hold, ttl, HoldLimits(0, 0) if tenancy.is_staff else limits)
-        if row.outcome in {"user_limit", "address_limit"}:
-            seconds = round((row.retry_after - now).total_seconds())
-            raise RateLimited(
-                "You already hold as many slots as one may at a time. Book or release one first.", seconds
-            )
-        if row.outcome == "held":
-            if row.lapsed_bookings and await expire_bookings(tx, list(row.lapsed_bookings)):
-                raise SlotUnavailable(UnavailableReason.HELD, "Somebody else is just paying for this time.", search)
-            hold.expires_at = row.expires_at
+        part = Part(candidate, request.starts_at)
+        hold = new_hold(
+            plan.organization_id, plan.currency, [HeldPart(part, plan)], request.party_size, user_id=user_id
+        )
+        outcome = await try_hold(
+            tx, tenancy, hold, [part], now=now, ttl=ttl, limits=limits, address=address, search=search
+        )
+        if outcome == "held":
             return hold
-    raise await slot_taken(tx, candidates, request.starts_at, rules, search)
+    raise await slot_taken(tx, candidates, request.starts_at, rules, search, outcome=outcome)
 
 
-async def slot_taken(
-    tx: Tx, candidates: Sequence[ProviderPlan], starts_at: datetime, rules: SlotRules, search: SlotSearch
-) -> SlotUnavailable:
-    """Why the database refused: booked, held, or too close to another. One statement."""
-    busy = await list_busy(tx, [plan.provider_id for plan in candidates], starts_at, starts_at)
-    for plan in candidates:
-        refusal = why_not(plan, starts_at, rules, busy.get(plan.provider_id, {}).values())
-        if refusal is not None:
-            return SlotUnavailable(refusal.reason, refusal.message, search)
-    return SlotUnavailable(UnavailableReason.HELD, "Somebody else was faster, and may give this time back.", search)
+async def try_hold(
+    tx: Tx,
+    tenancy: Tenancy,
+    hold: Hold,
+    parts: Sequence[Part],
+    *,
+    now: datetime,
+    ttl: timedelta,
+    limits: HoldLimits,
+    address: str | None,
+    search: SlotSearch,
+) -> str:
+    """held: the hold is there, with its expiry. taken, resource, limit: nothing happened, and others may be tried.
+
+    Raises RateLimited, SlotUnavailable. One statement.
+    """
+    # The desk and its guests may share an address: what the staff hold is not counted there.
+    hold.address = None if tenancy.is_staff else address
+    own = HoldLimits(0, 0) if tenancy.is_staff else limits
+    row = await claim_hold(tx, hold, parts, ttl=ttl, user_limit=own.per_user, address_limit=own.per_address)
+    if row.outcome in {"user_limit", "address_limit"}:
+        seconds = round((row.retry_after - now).total_seconds())
+        raise RateLimited("You already hold as many slots as one may at a time. Book or release one first.", seconds)
+    if row.outcome == "held":
+        if row.lapsed_bookings and await expire_bookings(tx, list(row.lapsed_bookings)):
+            raise SlotUnavailable(UnavailableReason.HELD, "Somebody else is just paying for this time.", search)
+        hold.expires_at = row.expires_at
+    return str(row.outcome)
 
 
 def check_request(plan: ServicePlan, request: HoldRequest) -> None:
@@ -113,11 +134,15 @@ def check_request(plan: ServicePlan, request: HoldRequest) -> None:
     if not plan.is_active:
         raise NotFound
     errors = plan.faults(request.duration_minutes, request.party_size)
-    if plan.price_type is PriceType.CUSTOM:
-        errors.add("input.serviceId", "is priced by quote: an accepted quote comes before the hold")
+    refuse_quotes(plan, "input", errors)
     if request.provider_id is not None and not plan.offers:
         errors.add("input.providerId", "does not offer this service")
     errors.raise_any()
+
+
+def refuse_quotes(plan: ServicePlan, path: str, errors: FieldErrors) -> None:
+    if plan.price_type is PriceType.CUSTOM:
+        errors.add(f"{path}.serviceId", "is priced by quote: an accepted quote comes before the hold")
 
 
 def bookable_plans(
@@ -138,89 +163,79 @@ async def _least_booked_first(
     tx: Tx, plans: Sequence[ProviderPlan], starts_at: datetime, rules: SlotRules, search: SlotSearch
 ) -> list[ProviderPlan]:
     """The free ones, by how many claims they have that day, then by id. Raises SlotUnavailable."""
-    busy = await list_busy(tx, [plan.provider_id for plan in plans], starts_at, starts_at)
+    claims = await claims_around(tx, [plans], starts_at)
     free: list[tuple[int, UUID, ProviderPlan]] = []
     refusal = None
     for plan in plans:
-        claims = list(busy.get(plan.provider_id, {}).values())
         refusal = why_not(plan, starts_at, rules, claims)
         if refusal is None:
-            free.append((_claims_that_day(claims, plan, starts_at, rules.now), plan.provider_id, plan))
+            own = claims.get(plan.provider_id, ())
+            free.append((claims_that_day(own, plan, starts_at, rules.now), plan.provider_id, plan))
     if not free:
         assert refusal is not None
         raise SlotUnavailable(refusal.reason, refusal.message, search)
     return [plan for _, _, plan in sorted(free, key=lambda item: item[:2])]
 
 
-def _claims_that_day(claims: Sequence[Busy], plan: ProviderPlan, starts_at: datetime, now: datetime) -> int:
+def claims_that_day(claims: Iterable[Busy], plan: ProviderPlan, starts_at: datetime, now: datetime) -> int:
+    """How many live holds and bookings somebody has on the local day of a start."""
     day = local_date(starts_at, plan.time_zone)
     return sum(
-        1 for claim in claims if claim.is_live(now) and local_date(claim.service_range()[0], plan.time_zone) == day
+        1
+        for claim in claims
+        if claim.is_claim and claim.is_live(now) and local_date(claim.service_range()[0], plan.time_zone) == day
     )
 
 
-def _new_hold(
-    plan: ServicePlan, candidate: ProviderPlan, request: HoldRequest, user_id: UUID | None, address: str | None
+@dataclass(frozen=True, slots=True)
+class HeldPart:
+    """A service of the hold, at its time, with what it was when it was held."""
+
+    part: Part
+    service: ServicePlan
+
+    @property
+    def price_minor(self) -> int:
+        assert self.part.plan.price_minor is not None  # CUSTOM was refused
+        return self.part.plan.price_minor
+
+    def as_item(self) -> dict[str, Any]:
+        """As kept in `hold.items`."""
+        return {
+            "serviceId": str(self.service.service_id),
+            "providerId": str(self.part.plan.provider_id),
+            "startsAt": self.part.starts_at.isoformat(),
+            "endsAt": self.part.ends_at.isoformat(),
+            "bufferBefore": self.part.plan.buffer_before,
+            "bufferAfter": self.part.plan.buffer_after,
+            "priceMinor": self.price_minor,
+            "requiresApproval": self.service.requires_approval,
+            "cancellationNoticeMinutes": self.service.cancellation_notice_minutes,
+        }
+
+
+def new_hold(
+    organization_id: UUID, currency: str, held: Sequence[HeldPart], party_size: int, *, user_id: UUID | None
 ) -> Hold:
-    assert candidate.price_minor is not None  # CUSTOM was refused
+    """Of one service, or of the services of a visit in their order. Not written yet, without expiry and address."""
+    first, last = held[0], held[-1]
     return Hold(
         id=new_id(),
-        organization_id=plan.organization_id,
+        organization_id=organization_id,
         status=HoldStatus.ACTIVE,
-        service_id=plan.service_id,
-        provider_id=candidate.provider_id,
-        starts_at=request.starts_at,
-        ends_at=request.starts_at + timedelta(minutes=candidate.duration_minutes),
-        buffer_before_minutes=candidate.buffer_before,
-        buffer_after_minutes=candidate.buffer_after,
-        party_size=request.party_size,
-        price_minor=candidate.price_minor,
-        currency=plan.currency,
+        service_id=first.service.service_id,
+        provider_id=first.part.plan.provider_id,
+        starts_at=first.part.starts_at,
+        ends_at=last.part.ends_at,
+        buffer_before_minutes=first.part.plan.buffer_before,
+        buffer_after_minutes=last.part.plan.buffer_after,
+        party_size=party_size,
+        price_minor=sum(one.price_minor for one in held),
+        currency=currency,
         user_id=user_id,
-        address=address,
         token_version=1,
+        items=[one.as_item() for one in held] if len(held) > 1 else None,
     )
-
-
-_HOLD_SLOT = text(
-    "SELECT * FROM hold_slot(:hold, :allocation, :organization, :service, :provider, :starts_at, :ends_at,"
-    " :buffer_before, :buffer_after, :ttl, :party_size, :price, :currency, :user_id, :address,"
-    " :user_limit, :address_limit)"
-).bindparams(
-    bindparam("starts_at", type_=TIMESTAMP(timezone=True)),
-    bindparam("ends_at", type_=TIMESTAMP(timezone=True)),
-    bindparam("ttl", type_=Interval),
-    bindparam("user_id", type_=Uuid),
-    bindparam("address", type_=Text),
-)
-
-
-async def _claim(tx: Tx, hold: Hold, ttl: timedelta, limits: HoldLimits) -> Row[Any]:
-    """What the SQL function says: its outcome, and with it the hold's expiry or when a limit ends. One statement."""
-    return (
-        await tx.execute(
-            _HOLD_SLOT,
-            {
-                "hold": hold.id,
-                "allocation": new_id(),
-                "organization": hold.organization_id,
-                "service": hold.service_id,
-                "provider": hold.provider_id,
-                "starts_at": hold.starts_at,
-                "ends_at": hold.ends_at,
-                "buffer_before": hold.buffer_before_minutes,
-                "buffer_after": hold.buffer_after_minutes,
-                "ttl": ttl,
-                "party_size": hold.party_size,
-                "price": hold.price_minor,
-                "currency": hold.currency,
-                "user_id": hold.user_id,
-                "address": hold.address,
-                "user_limit": limits.per_user,
-                "address_limit": limits.per_address,
-            },
-        )
-    ).one()
 
 
 async def release_hold(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, now: datetime) -> Hold:
@@ -266,33 +281,35 @@ def require_live(locked: LockedHold, now: datetime) -> None:
         raise HoldExpired(message, search_of(locked.hold))
 
 
-def search_of(hold: Hold) -> SlotSearch:
-    """What the holder wanted, for alternatives."""
+def search_of(hold: Hold) -> SlotSearch | None:
+    """What the holder wanted, for alternatives. None: places of a session."""
+    if hold.service_id is None or hold.provider_id is None:
+        return None
+    items = items_of_hold(hold)
     return SlotSearch(
         organization_id=hold.organization_id,
         service_id=hold.service_id,
-        provider_ids=(hold.provider_id,),
+        provider_ids=None if items else (hold.provider_id,),
         around=hold.starts_at,
-        duration_minutes=round((hold.ends_at - hold.starts_at).total_seconds() / 60),
+        duration_minutes=None if items else round((hold.ends_at - hold.starts_at).total_seconds() / 60),
         party_size=hold.party_size,
+        items=items,
     )
 
 
-_RELEASE = text(
-    """
-    WITH freed AS (
-        UPDATE allocation SET status = 'released', released_at = turnero_now()
-        WHERE hold_id = :hold_id AND status = 'held'
-        RETURNING *
-    ), released AS (
-        UPDATE hold SET status = 'released' WHERE id = :hold_id
+def items_of_hold(hold: Hold) -> tuple[VisitItem, ...]:
+    """The services of a visit, each with who was to give it; empty for a hold of one."""
+    return tuple(
+        VisitItem(UUID(item["serviceId"]), UUID(item["providerId"]), _minutes_of(item)) for item in hold.items or ()
     )
-    INSERT INTO outbox_event (organization_id, type, subject_id, payload)
-    SELECT organization_id, 'allocation.released', subject_id,
-           allocation_payload(id, starts_at, ends_at, busy, expires_at, 'RELEASED')
-    FROM freed
-    """
-)
+
+
+def _minutes_of(item: dict[str, Any]) -> int:
+    length = datetime.fromisoformat(item["endsAt"]) - datetime.fromisoformat(item["startsAt"])
+    return round(length.total_seconds() / 60)
+
+
+_RELEASE = text("SELECT release_held_time(:hold_id)")
 
 # `extended_at IS NULL` decides, not what was read before: two extensions at once are one. Told as a claim again, so
 # that a subscriber learns the new expiry.
@@ -313,6 +330,6 @@ _EXTEND = text(
                    || jsonb_build_object('previousExpiresAt', held_until)
         FROM extended
     )
-    SELECT expires_at FROM extended
+    SELECT expires_at FROM extended LIMIT 1
     """
 ).bindparams(bindparam("ttl", type_=Interval))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.commands.actor import Actor
 from app.commands.changes import change_row, refused_as, write_created
-from app.commands.fields import Form, name, optional, required
+from app.commands.fields import Form, name, optional, required, whole_number
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.errors import InvalidInput, Unauthenticated
@@ -20,6 +20,9 @@ from app.domain.text import check_slug
 from app.models import Membership, Organization
 from app.queries.rows import lock_row
 from app.queries.tenancy import bind
+
+LIMIT_MAXIMUM = 1_000
+"""Bookings of one customer a day, or a week."""
 
 
 def _currency(value: str) -> str:
@@ -40,6 +43,8 @@ FORM = Form(
         "locale": lambda value: check_locale("en" if value is None else value),
         "country": optional(check_country),
         "template": optional(_template),
+        "customer_daily_limit": whole_number(1, LIMIT_MAXIMUM),
+        "customer_weekly_limit": whole_number(1, LIMIT_MAXIMUM),
     }
 )
 """The currency is given once: every price of the catalogue is counted in it."""

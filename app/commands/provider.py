@@ -9,15 +9,36 @@ from uuid import UUID
 from app.commands.actor import Actor
 from app.commands.catalogue_events import availability_updated, offers_updated, provider_updated
 from app.commands.changes import change_row, refused_as, write_created
-from app.commands.fields import Form, name, optional, optional_text, time_zone
+from app.commands.fields import Faults, Form, as_given, name, optional, optional_text, required, time_zone, whole_number
 from app.core.contact import normalize_email
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.errors import InvalidInput
+from app.domain.provider_search import LANGUAGES_MAXIMUM, language_tag
 from app.models import Offer, Provider, Service, Venue
 from app.queries.account import find_login
 from app.queries.provider import list_offered_services
 from app.queries.rows import get_row, lock_row, require_rows
+
+LIMIT_MAXIMUM = 1_000
+"""Bookings a day, or a week."""
+
+
+def _language_tags(values: Sequence[str]) -> list[str]:
+    """Each once, in the order given."""
+    if len(values) > LANGUAGES_MAXIMUM:
+        raise ValueError(f"must have at most {LANGUAGES_MAXIMUM} items")
+    found: list[str] = []
+    faults: list[tuple[int, str]] = []
+    for index, value in enumerate(values):
+        try:
+            found.append(language_tag(value))
+        except ValueError as fault:
+            faults.append((index, str(fault)))
+    if faults:
+        raise Faults(faults)
+    return list(dict.fromkeys(found))
+
 
 FORM = Form(
     {
@@ -25,9 +46,16 @@ FORM = Form(
         "bio": optional_text(),
         "time_zone": optional(time_zone),
         "user_email": optional(normalize_email),
+        "works_on_holidays": required(as_given),
+        "daily_booking_limit": whole_number(1, LIMIT_MAXIMUM),
+        "weekly_booking_limit": whole_number(1, LIMIT_MAXIMUM),
+        "languages": required(_language_tags),
     }
 )
 """`user_email`: of the account that shall act as this provider."""
+
+_AVAILABILITY = ("time_zone", "works_on_holidays", "daily_booking_limit", "weekly_booking_limit")
+"""Facts that change which times are free."""
 
 _LINKED = {"provider_organization_user_key": InvalidInput.at("input.userEmail", "acts as another provider already")}
 
@@ -70,7 +98,7 @@ async def update_provider(
     """What is not in `values` stays. Raises NotFound, InvalidInput."""
     provider = await lock_row(tx, Provider, provider_id)
     facts = await _with_account(tx, values)
-    moved = facts.get("time_zone", provider.time_zone) != provider.time_zone
+    moved = any(facts.get(fact, getattr(provider, fact)) != getattr(provider, fact) for fact in _AVAILABILITY)
     events = [provider_updated(provider_id)] if moved else []
     with refused_as(_LINKED):
         await change_row(

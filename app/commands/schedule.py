@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import Range
 
 from app.commands.actor import Actor
 from app.commands.journal import Audit, Event, write_journal
+from app.commands.session_generation import apply_schedule
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain import schedule
 from app.domain.errors import InvalidInput, NotAllowed, NotFound
-from app.domain.instants import day_bounds, local_date, zone
-from app.domain.refusals import within_hours
+from app.domain.instants import MAXIMUM_DATE, day_bounds, local_date
+from app.domain.openings import version_on
+from app.domain.plan import MAXIMUM_WINDOW_DAYS
 from app.domain.schedule import WeeklyHours, check_weekly, sorted_weekly, weekly_to_json
-from app.domain.slots import ProviderPlan, UnavailableReason
-from app.models import Booking, ScheduleVersion
-from app.queries.booking import COMMITMENTS_PAGE, list_commitments
-from app.queries.schedule import effective_from, last_number, list_versions_in_force, lock_provider, to_domain
+from app.domain.schedule_change import publish_over
+from app.models import ScheduleVersion
+from app.queries.commitment import AffectedBookings, Stretch, list_outside
+from app.queries.hours import OwnerHours, hours_of
+from app.queries.schedule import (
+    Owner,
+    OwnerKind,
+    get_owner,
+    last_number,
+    list_versions_in_force,
+    lock_owner,
+    to_domain,
+)
 from app.queries.tenancy import Tenancy
 
 FURTHEST = timedelta(days=3 * 365)
-AFFECTED_LIMIT = 200
-NIGHT = timedelta(days=2)
-"""An opening may last 24 hours, and so may a visit; a repeated hour can add to that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +46,81 @@ class ScheduleRequest:
     effective_from: date | None
     weekly: tuple[WeeklyHours, ...]
     slot_interval_minutes: int
+    owner_kind: OwnerKind = OwnerKind.PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
-class Affected:
-    """A booking that stands although the new hours would not offer its time."""
+class PlannedSchedule:
+    """What publishing would do: `before` and `after` are the owner's hours without and with it."""
 
-    booking: Booking
-    reason: UnavailableReason
+    owner: Owner
+    version: schedule.ScheduleVersion
+    before: OwnerHours
+    after: OwnerHours
+    affected: AffectedBookings
+
+    @property
+    def hours_before(self) -> tuple[WeeklyHours, ...]:
+        """The week that ruled the new version's first day until now."""
+        ruling = version_on(self.before.versions, self.version.effective_from)
+        return () if ruling is None else ruling.weekly
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedSchedule:
+    """`affected`: bookings that stand although the new hours would not offer their time."""
+
     version: ScheduleVersion
-    affected: tuple[Affected, ...]
+    affected: AffectedBookings
+
+
+async def plan_schedule(
+    tx: Tx, tenancy: Tenancy, request: ScheduleRequest, *, now: datetime, lock: bool = False
+) -> PlannedSchedule:
+    """What would come of it; nothing is written. Raises NotFound, NotAllowed, InvalidInput.
+
+    Four statements, and two for each COMMITMENTS_PAGE bookings.
+    """
+    require_manager(tenancy, request.owner_kind, request.owner_id)
+    find = lock_owner if lock else get_owner
+    owner = await find(tx, request.owner_kind, request.owner_id)
+    today = local_date(now, owner.time_zone)
+    start = request.effective_from or today
+    _check(request, start, today)
+    version = schedule.ScheduleVersion(
+        id=new_id(),
+        effective_from=start,
+        effective_to=None,
+        slot_interval_minutes=request.slot_interval_minutes,
+        weekly=sorted_weekly(request.weekly),
+    )
+    before = await hours_of(tx, owner, start, _last_date(today))
+    return await _planned(tx, owner, version, before, publish_over(before.versions, version), now=now)
+
+
+async def _planned(
+    tx: Tx,
+    owner: Owner,
+    version: schedule.ScheduleVersion,
+    before: OwnerHours,
+    in_force: tuple[schedule.ScheduleVersion, ...],
+    *,
+    now: datetime,
+) -> PlannedSchedule:
+    after = before.with_versions(in_force)
+    [version] = [each for each in in_force if each.id == version.id] or [version]
+    until = version.effective_to
+    ruled = Stretch(
+        day_bounds(version.effective_from, owner.time_zone)[0],
+        None if until is None else day_bounds(until, owner.time_zone)[0],
+    )
+    affected = await list_outside(tx, {owner.id: before}, {owner.id: after}, ruled, now, whatever_was=True)
+    return PlannedSchedule(owner, version, before, after, affected)
+
+
+def _last_date(today: date) -> date:
+    """Nothing can be booked further ahead."""
+    return min(today + timedelta(days=MAXIMUM_WINDOW_DAYS), MAXIMUM_DATE)
 
 
 async def publish_schedule(
@@ -62,52 +128,73 @@ async def publish_schedule(
 ) -> PublishedSchedule:
     """In force from its date until the next planned version; one for the same date supersedes the first, which is kept.
 
-    Owners, admins and the provider's own user may publish. Raises NotFound, NotAllowed, InvalidInput.
+    Sessions of an activity follow at once: those with bookings that the hours have no more become legacy. Owners,
+    admins and the provider's own user may publish. Raises NotFound, NotAllowed, InvalidInput.
     """
-    provider, zone_name = await lock_provider(tx, request.owner_id)
-    _require_publisher(tenancy, provider.id)
-    tz = zone(zone_name)
-    today = local_date(now, tz)
-    start = request.effective_from or today
-    _check(request, start, today)
-    versions = await list_versions_in_force(tx, provider.id)
-    before = to_domain(versions)
-    end = _make_room(versions, start, now)
+    planned = await plan_schedule(tx, tenancy, request, now=now, lock=True)
+    version = await put_in_force(tx, planned, actor, now)
+    await follow_schedule(tx, planned.owner, actor, now)
+    return PublishedSchedule(version, planned.affected)
+
+
+async def follow_schedule(tx: Tx, owner: Owner, actor: Actor, now: datetime) -> None:
+    """Bring an activity's sessions into line with its hours."""
+    if owner.kind is OwnerKind.ACTIVITY:
+        await apply_schedule(tx, owner.organization_id, owner.id, actor=actor, now=now)
+
+
+async def put_in_force(tx: Tx, planned: PlannedSchedule, actor: Actor, now: datetime) -> ScheduleVersion:
+    """Cut the version that reaches over the date, retire one that begins there, write the new one.
+
+    `planned` was made in this transaction, with the owner locked. Sessions do not follow yet.
+    """
+    owner = planned.owner
+    after = {version.id: version for version in planned.after.versions}
+    for record in await list_versions_in_force(tx, owner.id):
+        kept = after.get(record.id)
+        if kept is None:
+            record.superseded_at = now
+        elif kept.effective_to != record.effective.upper:
+            record.effective = Range(kept.effective_from, kept.effective_to)
     await tx.flush()
     version = ScheduleVersion(
-        id=new_id(),
-        organization_id=provider.organization_id,
-        owner_id=provider.id,
-        number=await last_number(tx, provider.id) + 1,
-        effective=Range(start, end),
-        slot_interval_minutes=request.slot_interval_minutes,
-        weekly=weekly_to_json(sorted_weekly(request.weekly)),
+        id=planned.version.id,
+        organization_id=owner.organization_id,
+        owner_id=owner.id,
+        number=await last_number(tx, owner.id) + 1,
+        effective=Range(planned.version.effective_from, planned.version.effective_to),
+        slot_interval_minutes=planned.version.slot_interval_minutes,
+        weekly=weekly_to_json(planned.version.weekly),
         published_by=actor.user_id,
         published_at=now,
     )
     tx.add(version)
     await tx.flush()
     await _tell(tx, version, actor)
-    in_force = sorted((v for v in (*versions, version) if v.superseded_at is None), key=effective_from)
-    return PublishedSchedule(version, await _affected(tx, version, before, to_domain(in_force), tz=tz, now=now))
+    return version
 
 
-async def affected_by(tx: Tx, tenancy: Tenancy, version: ScheduleVersion, now: datetime) -> PublishedSchedule:
+async def affected_by(
+    tx: Tx, tenancy: Tenancy, kind: OwnerKind, version: ScheduleVersion, now: datetime
+) -> PublishedSchedule:
     """The same answer for a version that was published before, as things stand now. Raises NotFound, NotAllowed."""
-    _, zone_name = await lock_provider(tx, version.owner_id)
-    _require_publisher(tenancy, version.owner_id)
-    before = await _in_force_before(tx, version)
-    in_force = to_domain(await list_versions_in_force(tx, version.owner_id))
-    return PublishedSchedule(version, await _affected(tx, version, before, in_force, tz=zone(zone_name), now=now))
+    require_manager(tenancy, kind, version.owner_id)
+    owner = await get_owner(tx, kind, version.owner_id)
+    [published] = to_domain([version])
+    hours = await hours_of(tx, owner, published.effective_from, _last_date(local_date(now, owner.time_zone)))
+    before = hours.with_versions(await _in_force_before(tx, version))
+    planned = await _planned(tx, owner, published, before, hours.versions, now=now)
+    return PublishedSchedule(version, planned.affected)
 
 
-def _require_publisher(tenancy: Tenancy, provider_id: UUID) -> None:
-    """Raises NotFound for one who has no part in it, NotAllowed for other staff."""
-    if tenancy.is_admin or tenancy.provider_id == provider_id:
+def require_manager(tenancy: Tenancy, kind: OwnerKind, owner_id: UUID) -> None:
+    """Owners, admins, and providers of their own hours. Raises NotFound for a stranger, NotAllowed for other staff."""
+    if tenancy.is_admin or (kind is OwnerKind.PROVIDER and tenancy.provider_id == owner_id):
         return
     if not tenancy.is_staff:
         raise NotFound
-    raise NotAllowed("role", "Only an owner, an admin or the provider can publish this schedule.")
+    who = "an owner, an admin or the provider" if kind is OwnerKind.PROVIDER else "an owner or an admin"
+    raise NotAllowed("role", f"Only {who} can change these hours.")
 
 
 def _check(request: ScheduleRequest, start: date, today: date) -> None:
@@ -118,21 +205,6 @@ def _check(request: ScheduleRequest, start: date, today: date) -> None:
         raise InvalidInput.at("input.effectiveFrom", f"must be today ({today}) or later in the owner's zone")
     if start > today + FURTHEST:
         raise InvalidInput.at("input.effectiveFrom", "is more than three years away")
-
-
-def _make_room(versions: list[ScheduleVersion], start: date, now: datetime) -> date | None:
-    """Cut the version that reaches over `start`, retire one that begins there; the date where the next one begins."""
-    upcoming: date | None = None
-    for version in versions:
-        begins = effective_from(version)
-        if begins == start:
-            version.superseded_at = now
-            upcoming = version.effective.upper
-        elif begins < start and (version.effective.upper is None or version.effective.upper > start):
-            upcoming = version.effective.upper
-            version.effective = Range(begins, start)
-    later = [effective_from(version) for version in versions if effective_from(version) > start]
-    return min(later, default=upcoming)
 
 
 async def _tell(tx: Tx, version: ScheduleVersion, actor: Actor) -> None:
@@ -165,51 +237,3 @@ async def _in_force_before(tx: Tx, version: ScheduleVersion) -> tuple[schedule.S
     return tuple(
         replace(latest[start], effective_to=end) for start, end in zip(starts, (*starts[1:], None), strict=True)
     )
-
-
-async def _affected(
-    tx: Tx,
-    version: ScheduleVersion,
-    before: tuple[schedule.ScheduleVersion, ...],
-    in_force: tuple[schedule.ScheduleVersion, ...],
-    *,
-    tz: ZoneInfo,
-    now: datetime,
-) -> tuple[Affected, ...]:
-    """At most AFFECTED_LIMIT, soonest first: those on the version's days, and those beside them that it put outside.
-
-    An opening belongs to the day it begins on, so a night before a border takes the small hours behind it with it, and
-    a visit may reach over midnight into hours that are no more. What was outside there already is not its doing.
-    """
-    old = ProviderPlan(version.owner_id, tz, before, duration_minutes=1)
-    new = ProviderPlan(version.owner_id, tz, in_force, duration_minutes=1)
-    begins, last = effective_from(version), version.effective.upper
-    from_at = day_bounds(begins, tz)[0]
-    to_at = None if last is None else day_bounds(last, tz)[0]
-    found: list[Affected] = []
-    reach = (max(now, from_at - NIGHT), None if to_at is None else to_at + NIGHT)
-    async with aclosing(_commitments(tx, version.owner_id, *reach)) as commitments:
-        async for booking in commitments:
-            reason = within_hours(new, booking.starts_at, booking.ends_at)
-            if reason is None:
-                continue
-            is_ruled = from_at <= booking.starts_at and (to_at is None or booking.starts_at < to_at)
-            if is_ruled or within_hours(old, booking.starts_at, booking.ends_at) is None:
-                found.append(Affected(booking, reason))
-                if len(found) == AFFECTED_LIMIT:
-                    break
-    return tuple(found)
-
-
-async def _commitments(
-    tx: Tx, provider_id: UUID, from_at: datetime, to_at: datetime | None
-) -> AsyncGenerator[Booking, None]:
-    """Page by page: which are affected only the hours tell, and it may be the last ones."""
-    last = None
-    while True:
-        page = await list_commitments(tx, provider_id, from_at, to_at, after=last)
-        for booking in page:
-            yield booking
-        if len(page) < COMMITMENTS_PAGE:
-            return
-        last = page[-1]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import asyncpg
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from app.core.direct_pool import DirectPool
 
 Tx = AsyncSession
 
@@ -15,6 +19,8 @@ APP_ROLE = "turnero_app"
 """Role of requests: owns nothing, bound by row-level security to one organization at a time."""
 SYSTEM_ROLE = "turnero_system"
 """Role of the worker and of the few functions that look across organizations."""
+
+CONNECT_TIMEOUT_S = 10
 
 
 def async_url(url: str) -> str:
@@ -32,7 +38,7 @@ def violated_constraint(error: IntegrityError) -> str | None:
 
 
 class Database:
-    """A pool of connections that act as one role."""
+    """A pool of connections that act as one role, and a few more for single statements."""
 
     def __init__(
         self,
@@ -40,6 +46,7 @@ class Database:
         *,
         role: str | None = APP_ROLE,
         pool_size: int = 10,
+        direct_size: int = 4,
         statement_timeout_ms: int = 10_000,
         transaction_timeout_ms: int = 15_000,
         application_name: str = "turnero",
@@ -64,7 +71,10 @@ class Database:
             pool_pre_ping=False,
             # Values are customers' data: they stay out of errors, and so out of logs.
             hide_parameters=True,
-            connect_args={"server_settings": server_settings, "timeout": 10},
+            connect_args={"server_settings": server_settings, "timeout": CONNECT_TIMEOUT_S},
+        )
+        self._direct = DirectPool(
+            self._driver_arguments(server_settings), size=direct_size, statement_timeout_ms=statement_timeout_ms
         )
         self._snapshot_engine = self.engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -82,5 +92,19 @@ class Database:
         async with AsyncSession(self._snapshot_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    async def fetch_row(self, statement: str, *arguments: Any) -> asyncpg.Record | None:
+        """The first row of one read-only statement with `$1` … in it: one round trip, without BEGIN and COMMIT.
+
+        Settings that it makes `LOCAL` end with it. Raises OSError when the server is away, and the driver's errors.
+        """
+        return await self._direct.fetch_row(statement, *arguments)
+
+    def _driver_arguments(self, server_settings: dict[str, str]) -> dict[str, Any]:
+        """What the engine itself gives to the driver: same server, same role, same timeouts."""
+        _, arguments = self.engine.dialect.create_connect_args(self.engine.url)
+        own = {name: value for name, value in arguments.items() if not name.startswith("prepared_statement_")}
+        return {**own, "server_settings": server_settings, "timeout": CONNECT_TIMEOUT_S}
+
     async def dispose(self) -> None:
+        await self._direct.close()
         await self.engine.dispose()

@@ -22,6 +22,12 @@ class IdKind(StrEnum):
     HOLD = "hld"
     BOOKING = "bkg"
     CUSTOMER = "cus"
+    RESOURCE = "res"
+    ACTIVITY = "act"
+    SESSION = "ses"
+    EXCEPTION = "exc"
+    TIME_OFF = "tof"
+    CALENDAR_SOURCE = "cal"
 
 
 class WrongId(ValueError):

@@ -106,9 +106,36 @@ class Settings(BaseSettings):
         200, ge=0, description="Open WebSockets of one network address in each process. 0: no limit."
     )
 
+    facts_cache_mb: int = Field(
+        64, ge=0, le=4_096, description="Memory of each API process for the facts behind free slots. 0: none are kept."
+    )
+    facts_cache_shared_s: int = Field(
+        900, ge=0, le=86_400, description="How long such facts stay in Valkey, for all processes. 0: none go there."
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="Bearer token that reads /metrics from anywhere; at least 16 characters. None: only programs on "
+        "the same machine read it, and no request that came through a proxy.",
+    )
+    worker_metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of 127.0.0.1 where the worker shows its metrics. None: nowhere."
+    )
+
     event_retention_h: int = Field(72, ge=1, description="How long a subscriber may be away and still resume.")
     idempotency_retention_h: int = Field(48, ge=1, description="How long an idempotency key is remembered.")
     job_lease_s: int = Field(60, ge=1, description="A job whose worker is silent for longer is taken over.")
+
+    calendar_poll_interval_s: int = Field(
+        900, ge=60, le=86_400, description="How often a connected calendar is asked for its busy times."
+    )
+    calendar_allow_private_addresses: bool = Field(
+        False,
+        description="Also fetch calendars from private and local addresses. Whoever may connect a calendar can then "
+        "make the worker ask any server that it reaches: only where all of them may.",
+    )
+    calendar_allow_plain_http: bool = Field(
+        False, description="Also fetch calendars over http, where everybody on the way can read and change them."
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
     log_format: Literal["console", "json"] = Field("console", description="`json` for machines, `console` for people.")
@@ -118,6 +145,13 @@ class Settings(BaseSettings):
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:
             raise ValueError("must have at least 32 characters; make one with: openssl rand -hex 32")
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _not_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("must have at least 16 characters; make one with: openssl rand -hex 16")
         return value
 
     @field_validator("public_url")

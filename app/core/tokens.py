@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import jwt
@@ -28,6 +28,20 @@ class AccessClaims:
 
     user_id: UUID
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewClaims:
+    """What a schedule preview was of: digests of its input and of the bookings that it showed."""
+
+    issued_at: datetime
+    of_input: bytes
+    of_state: bytes
+
+
+_DIGEST_BYTES = 16
+_MAC_BYTES = 24
+_PREVIEW_BYTES = 8 + 2 * _DIGEST_BYTES + _MAC_BYTES
 
 
 class TokenSigner:
@@ -58,8 +72,8 @@ class TokenSigner:
         return f"{encode_suffix(booking_id)}.{self._mac('booking', booking_id, version)}"
 
     @staticmethod
-    def booking_of(token: str) -> UUID | None:
-        """Which booking a guest token claims to open. None: not a guest token."""
+    def named_by(token: str) -> UUID | None:
+        """What a guest or provider calendar token claims to open. None: it is neither."""
         suffix, separator, _ = token.partition(".")
         try:
             return decode_suffix(suffix) if separator else None
@@ -75,6 +89,34 @@ class TokenSigner:
 
     def is_calendar_token(self, token: str, booking_id: UUID) -> bool:
         return hmac.compare_digest(token.encode("utf-8", "replace"), self.calendar_token(booking_id).encode())
+
+    def provider_calendar_token(self, provider_id: UUID, version: int) -> str:
+        """Opens a provider's calendar; it names its provider, so that it can be presented alone."""
+        return f"{encode_suffix(provider_id)}.{self._mac('provider-calendar', provider_id, version)}"
+
+    def is_provider_calendar_token(self, token: str, provider_id: UUID, version: int) -> bool:
+        known = self.provider_calendar_token(provider_id, version)
+        return hmac.compare_digest(token.encode("utf-8", "replace"), known.encode())
+
+    def schedule_preview_token(self, of_input: bytes, of_state: bytes, now: datetime) -> str:
+        """Two digests of _DIGEST_BYTES, carried by the client, and when it was given (to the second)."""
+        body = int(now.timestamp()).to_bytes(8, "big") + of_input + of_state
+        return base64.urlsafe_b64encode(body + self._preview_mac(body)).decode()
+
+    def _preview_mac(self, body: bytes) -> bytes:
+        return hmac.digest(self._derive("schedule-preview"), body, hashlib.sha256)[:_MAC_BYTES]
+
+    def read_schedule_preview_token(self, token: str) -> PreviewClaims | None:
+        """None for a token that is not ours or was altered."""
+        try:
+            raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+        except ValueError:
+            return None
+        body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if len(raw) != _PREVIEW_BYTES or not hmac.compare_digest(mac, self._preview_mac(body)):
+            return None
+        issued_at = datetime.fromtimestamp(int.from_bytes(body[:8], "big"), UTC)
+        return PreviewClaims(issued_at, body[8 : 8 + _DIGEST_BYTES], body[8 + _DIGEST_BYTES :])
 
     def access_token(self, user_id: UUID, now: datetime) -> tuple[str, datetime]:
         """A JWT for one person, and when it ends."""

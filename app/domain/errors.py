@@ -13,6 +13,7 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from app.domain.booking import BookingStatus
+    from app.domain.search import VisitItem
     from app.domain.slots import Slot, UnavailableReason
 
 
@@ -84,6 +85,19 @@ class SlotSearch:
     duration_minutes: int | None
     party_size: int = 1
     for_staff: bool = False
+    items: tuple[VisitItem, ...] = ()
+    """Of a visit of several services: all of them; `service_id` is that of the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSearch:
+    """The same for places of an activity's sessions."""
+
+    organization_id: UUID
+    activity_id: UUID
+    around: datetime
+    party_size: int
+    for_staff: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +109,22 @@ class Alternatives:
 
 
 class SlotUnavailable(DomainError):
-    """The slot cannot be had. `alternatives` is filled, nearest first, after the transaction rolled back."""
+    """The slot cannot be had. `search`: for alternatives, which are looked up after the transaction rolled back."""
 
-    def __init__(self, reason: UnavailableReason, message: str, search: SlotSearch | None = None) -> None:
+    def __init__(
+        self, reason: UnavailableReason, message: str, search: SlotSearch | SessionSearch | None = None
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.search = search
-        self.alternatives: Alternatives | None = None
 
 
 class HoldExpired(DomainError):
-    """The hold ran out or was released. `alternatives` as for SlotUnavailable."""
+    """The hold ran out or was released. `search` as for SlotUnavailable."""
 
-    def __init__(self, message: str, search: SlotSearch | None = None) -> None:
+    def __init__(self, message: str, search: SlotSearch | SessionSearch | None = None) -> None:
         super().__init__(message)
         self.search = search
-        self.alternatives: Alternatives | None = None
 
 
 class StaleVersion(DomainError):

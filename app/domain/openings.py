@@ -19,13 +19,15 @@ from app.domain.instants import (
     minute_floor,
     resolve_local,
 )
-from app.domain.masks import Span, comb, merge, ones, span_mask
-from app.domain.schedule import Interval, ScheduleVersion, WeeklyHours
+from app.domain.masks import Span, comb, merge, placed_mask, span_mask
+from app.domain.schedule import DAY_MINUTES, DayException, DayHours, ExceptionKind, Interval, ScheduleVersion
 
 _DAY = timedelta(days=1)
 _EPOCH_WALL = EPOCH.replace(tzinfo=None)
 _LOOK_BACK_DAYS = 2
 """An opening begins on its day and may last 24 hours; a skipped or repeated hour can add to that."""
+DEFAULT_SLOT_INTERVAL_MINUTES = 15
+"""Of special hours on a day that no version rules."""
 
 
 class Opening(NamedTuple):
@@ -74,8 +76,9 @@ def _dates(tz: ZoneInfo, from_minute: int, to_minute: int) -> Iterator[date]:
         day += _DAY
 
 
-def _steady_offset(day: date, tz: ZoneInfo) -> int | None:
-    """The zone's offset in minutes if it stays the same for the 48 hours from a local midnight on, else None.
+@lru_cache(maxsize=8_192)  # the same days are asked about for everybody
+def _steady_midnight(day: date, tz: ZoneInfo) -> int | None:
+    """A local midnight, in minutes since 1970, if the zone's offset stays the same for the 48 hours from it on.
 
     Comparing both ends is enough: no zone has changed twice within three days since 1970 (tests/domain checks it).
     The far end is read as a second occurrence, so that a gap or a repeat right there is seen as well.
@@ -86,53 +89,81 @@ def _steady_offset(day: date, tz: ZoneInfo) -> int | None:
     assert first is not None
     if first != last or first.seconds % 60:
         return None
-    return first // timedelta(minutes=1)
+    return (wall - _EPOCH_WALL).days * DAY_MINUTES - first // timedelta(minutes=1)
 
 
-def _place(day: date, interval: Interval, steady: int | None, tz: ZoneInfo) -> Span:
+def _place(day: date, interval: Interval, midnight: int | None, tz: ZoneInfo) -> Span:
     """An interval of a local day in minutes since 1970; empty where the clocks jumped over all of it."""
-    if steady is not None:
-        midnight = (datetime(day.year, day.month, day.day) - _EPOCH_WALL).days * 1_440 - steady  # noqa: DTZ001
+    if midnight is not None:
         return midnight + interval.start_minute, midnight + interval.end_minute
     start = resolve_local(day, interval.start_minute, tz)
     end = resolve_local(day, interval.end_minute, tz)
     return minute_ceil(start), minute_floor(end)
 
 
-def _hours_on(version: ScheduleVersion, weekday: int) -> WeeklyHours | None:
-    return next((hours for hours in version.weekly if hours.weekday == weekday), None)
+def exception_on(exceptions: Sequence[DayException], day: date) -> DayException | None:
+    """The first that has the day: exceptions come in order of precedence (provider's, venue's, holidays)."""
+    return next((one for one in exceptions if one.from_date <= day <= one.to_date), None)
 
 
-def hours_between(tz: ZoneInfo, versions: Sequence[ScheduleVersion], from_minute: int, to_minute: int) -> Hours:
+def hours_on(versions: Sequence[ScheduleVersion], exceptions: Sequence[DayException], day: date) -> DayHours | None:
+    """What rules the openings that begin on a local date. None: nothing opens, and no exception says so."""
+    version = version_on(versions, day)
+    exception = exception_on(exceptions, day) if exceptions else None
+    if exception is not None:
+        step = exception.slot_interval_minutes
+        if step is None:
+            step = DEFAULT_SLOT_INTERVAL_MINUTES if version is None else version.slot_interval_minutes
+        special = exception.kind is ExceptionKind.SPECIAL_HOURS
+        return DayHours(exception.open if special else (), exception.breaks if special else (), step, exception)
+    if version is None:
+        return None
+    weekday = day.weekday()
+    for hours in version.weekly:
+        if hours.weekday == weekday:
+            return DayHours(hours.open, hours.breaks, version.slot_interval_minutes, None)
+    return None
+
+
+def hours_between(
+    tz: ZoneInfo,
+    versions: Sequence[ScheduleVersion],
+    exceptions: Sequence[DayException],
+    from_minute: int,
+    to_minute: int,
+) -> Hours:
     """The openings and breaks that touch `from_minute` <= m < `to_minute` (minutes since 1970), whole, not cut."""
     openings: list[Opening] = []
     breaks: list[Span] = []
     for day in _dates(tz, from_minute, to_minute):
-        version = version_on(versions, day)
-        hours = _hours_on(version, day.weekday()) if version else None
-        if version is None or hours is None:
+        hours = hours_on(versions, exceptions, day)
+        if hours is None:
             continue
-        steady = _steady_offset(day, tz)
+        midnight = _steady_midnight(day, tz)
         for interval in hours.open:
-            start, end = _place(day, interval, steady, tz)
+            start, end = _place(day, interval, midnight, tz)
             if start < end and start < to_minute and end > from_minute:
-                openings.append(Opening(start, end, version.slot_interval_minutes))
+                openings.append(Opening(start, end, hours.slot_interval_minutes))
         for interval in hours.breaks:
-            start, end = _place(day, interval, steady, tz)
+            start, end = _place(day, interval, midnight, tz)
             if start < end and start < to_minute and end > from_minute:
                 breaks.append((start, end))
     return Hours(tuple(sorted(openings)), tuple(sorted(breaks)))
 
 
 @lru_cache(maxsize=256)  # at most about 23 kB each for a window of 62 days
-def hours_mask(tz: ZoneInfo, versions: tuple[ScheduleVersion, ...], from_minute: int, length: int) -> HoursMask:
+def hours_mask(
+    tz: ZoneInfo,
+    versions: tuple[ScheduleVersion, ...],
+    exceptions: tuple[DayException, ...],
+    from_minute: int,
+    length: int,
+) -> HoursMask:
     """The same as masks of `length` minutes. A pure function of its arguments, so that remembering is safe."""
-    hours = hours_between(tz, versions, from_minute, from_minute + length)
-    grid = 0
-    for start, end, step in hours.openings:
-        starts = comb(step, -(-(end - start) // step))
-        offset = start - from_minute
-        grid |= starts << offset if offset >= 0 else starts >> -offset
+    hours = hours_between(tz, versions, exceptions, from_minute, from_minute + length)
+    grid = placed_mask(
+        ((o.start - from_minute, comb(o.step, -(-(o.end - o.start) // o.step))) for o in hours.openings), length
+    )
     opened = span_mask(((o.start - from_minute, o.end - from_minute) for o in hours.openings), length)
     closed = span_mask(((start - from_minute, end - from_minute) for start, end in hours.breaks), length)
-    return HoursMask(opened & ~closed, grid & ones(length))
+    return HoursMask(opened & ~closed, grid)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.domain.errors import Violation
@@ -49,6 +50,44 @@ class ScheduleVersion:
 
     def __hash__(self) -> int:
         return hash(self.id)  # the id tells versions apart quickly; equality still compares all fields
+
+
+class ExceptionKind(StrEnum):
+    """What rules a day instead of the week."""
+
+    CLOSED = "closed"
+    SPECIAL_HOURS = "special_hours"
+    HOLIDAY = "holiday"
+
+
+@dataclass(frozen=True, slots=True)
+class DayException:
+    """Rules the openings that begin on local dates `from_date` … `to_date`, both included, instead of the week.
+
+    CLOSED and HOLIDAY have no openings; `reason` is then the holiday's name. Without a `slot_interval_minutes` of its
+    own, special hours keep that of the version in force.
+    """
+
+    from_date: date
+    to_date: date
+    kind: ExceptionKind
+    open: tuple[Interval, ...] = ()
+    breaks: tuple[Interval, ...] = ()
+    slot_interval_minutes: int | None = None
+    reason: str | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.from_date, self.to_date))  # quick, and dates tell nearly all apart; equality compares all
+
+
+class DayHours(NamedTuple):
+    """What rules the openings that begin on one local date."""
+
+    open: tuple[Interval, ...]
+    breaks: tuple[Interval, ...]
+    slot_interval_minutes: int
+    exception: DayException | None
+    """None: an ordinary day."""
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────
@@ -120,6 +159,21 @@ def check_weekly(
         found += _check_day(day, here)
     # Overlaps are told apart only in a week whose single parts make sense.
     return found or _overlaps_of_week(weekly, path)
+
+
+def check_day(day: WeeklyHours, path: str = "input", *, repeats: bool = False) -> list[Violation]:
+    """All that is wrong with the hours of one day that is like no other (`input.open.1.end`).
+
+    `repeats`: the day after has the same hours, so that a night must not run into its next opening.
+    """
+    found = _check_day(day, path)
+    if found or not day.open:
+        return found
+    placed = [(opening, f"{path}.open.{index}") for index, opening in enumerate(day.open)]
+    if repeats:
+        first, first_path = min(placed)
+        placed.append((Interval(first.start_minute + DAY_MINUTES, first.end_minute + DAY_MINUTES), first_path))
+    return _overlaps(placed)
 
 
 def _check_day(day: WeeklyHours, path: str) -> list[Violation]:

@@ -2,135 +2,103 @@
 
 Everything is a mask of minutes (`app.domain.masks`) whose bit 0 is the first minute of the window. A start is free when
 1. the service from there on lies in one continuous open stretch (openings that touch join) and outside breaks,
-2. the service with its buffers touches no claim (claims bring their own buffers, so those of neighbours add up),
+2. the service with its buffers touches no claim (claims bring their own buffers: those of neighbours add up), no time
+   off and no time of an external calendar,
 3. it lies on the grid of the slot interval, counted in real minutes from the beginning of its opening,
-4. it is neither too soon (notice) nor too far (horizon: local days in the provider's zone).
+4. it is neither too soon (notice) nor too far (horizon: local days in the provider's zone),
+5. for each need, enough resource units are free over the service with its buffers,
+6. neither its local day nor its week has as many bookings as the provider takes.
 Buffers may run past opening hours and into breaks. Claims with seconds in them count as whole minutes, outward.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from functools import reduce
 from operator import attrgetter, or_
-from uuid import UUID
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from app.domain.busy import Busy
-from app.domain.instants import MAXIMUM_DATE, at_minute, day_bounds, local_date, minute_ceil, minute_floor
-from app.domain.masks import Span, bits, erode, lowest, ones, span_mask
+from app.domain.busy import Busy, BusyBySubject
+from app.domain.instants import at_minute, day_bounds, local_date, minute_ceil
+from app.domain.limits import full_spans
+from app.domain.masks import Span, around, bits, erode, lowest, ones, span_mask
+from app.domain.needs import blocked_on_axis, blocked_span, served
 from app.domain.openings import hours_mask
-from app.domain.schedule import DAY_MINUTES, ScheduleVersion
+from app.domain.plan import (
+    MAXIMUM_WINDOW_DAYS,
+    BookingLimits,
+    Need,
+    ProviderPlan,
+    Refusal,
+    Slot,
+    SlotRules,
+    UnavailableReason,
+    Window,
+    axis,
+    bookable_range,
+    horizon_end,
+)
+from app.domain.schedule import DAY_MINUTES, DayException
+from app.domain.slot_list import Shared, SlotGroup, slot_order, slots_of_groups
 
-MAXIMUM_WINDOW_DAYS = 1_100
-"""Of one computation. Users may ask for 62 days; the look-ahead for a next free slot goes in steps (`first_slot`)."""
+__all__ = [
+    "MAXIMUM_WINDOW_DAYS",
+    "SEARCH_STEP",
+    "BookingLimits",
+    "Need",
+    "PlanMask",
+    "ProviderPlan",
+    "Refusal",
+    "Slot",
+    "SlotRules",
+    "UnavailableReason",
+    "Window",
+    "axis",
+    "blocked_mask",
+    "blocked_span",
+    "bookable_range",
+    "count_slots",
+    "first_slot",
+    "fits_mask",
+    "following_masks",
+    "free_mask",
+    "free_masks",
+    "free_starts",
+    "full_mask",
+    "groups_of_masks",
+    "horizon_end",
+    "nearest",
+    "nearest_slots",
+    "next_boundary",
+    "slot_order",
+    "slots",
+    "slots_of_masks",
+    "split_by_day",
+]
 
-_SEARCH_STEP = timedelta(days=31)
-
-
-class UnavailableReason(StrEnum):
-    """Why a time cannot be had."""
-
-    CLOSED = "closed"
-    BREAK = "break"
-    HOLIDAY = "holiday"
-    TIME_OFF = "time_off"
-    BOOKED = "booked"
-    HELD = "held"
-    BUFFER = "buffer"
-    NOTICE = "notice"
-    HORIZON = "horizon"
-    LIMIT = "limit"
-    RESOURCE = "resource"
-    CAPACITY = "capacity"
-    EXTERNAL_BUSY = "external_busy"
-    INACTIVE = "inactive"
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A free start. One for each start, end and price; `provider_ids` are sorted and `remaining` counts them."""
-
-    starts_at: datetime
-    ends_at: datetime
-    provider_ids: tuple[UUID, ...]
-    remaining: int
-    price_minor: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderPlan:
-    """How one provider gives one service: hours, length, buffers and price (None: by quote)."""
-
-    provider_id: UUID
-    time_zone: ZoneInfo
-    versions: tuple[ScheduleVersion, ...]
-    duration_minutes: int
-    buffer_before: int = 0
-    buffer_after: int = 0
-    price_minor: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.duration_minutes < 1 or self.buffer_before < 0 or self.buffer_after < 0:
-            raise ValueError("a service lasts at least a minute, and no buffer is negative")
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Starts that are wanted: `from_utc` <= start < `to_utc`. Whole local days come from `instants.day_bounds`."""
-
-    from_utc: datetime
-    to_utc: datetime
+SEARCH_STEP = timedelta(days=31)
+"""How much of a long window is computed at once in the search for a first free slot."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlotRules:
-    """When a start may be booked. The horizon counts local days in each provider's own zone."""
+class PlanMask(NamedTuple):
+    """One plan's free starts.
 
-    now: datetime
-    notice_minutes: int = 0
-    maximum_advance_days: int = 365
+    `served`: of a plan with needs, masks of the starts where its resources suffice for one, two … services at once.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a start is not offered; `message` is for a person."""
-
-    reason: UnavailableReason
-    message: str
+    plan: ProviderPlan
+    free: int
+    served: tuple[int, ...] = ()
 
 
 # ── masks ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def axis(window: Window) -> Span:
-    """The whole minutes since 1970 that may be starts: first, and one past the last. ValueError when too wide."""
-    first, past = minute_ceil(window.from_utc), minute_ceil(window.to_utc)
-    if past - first > MAXIMUM_WINDOW_DAYS * DAY_MINUTES:
-        raise ValueError(f"a window is at most {MAXIMUM_WINDOW_DAYS} days wide")
-    return first, max(first, past)
-
-
-def horizon_end(rules: SlotRules, tz: ZoneInfo) -> datetime:
-    """Starts from here on are too far: the end of the last local day that may be booked."""
-    today = local_date(rules.now, tz)
-    days = min(rules.maximum_advance_days, (MAXIMUM_DATE - today).days)
-    return day_bounds(today + timedelta(days=days), tz)[1]
-
-
-def bookable_range(plan: ProviderPlan, window: Window, rules: SlotRules) -> Span:
-    """The bits of the window that notice and horizon leave: first, and one past the last (equal: none)."""
-    first, past = axis(window)
-    low = max(first, minute_ceil(rules.now + timedelta(minutes=rules.notice_minutes)))
-    high = min(past, minute_ceil(horizon_end(rules, plan.time_zone)))
-    return low - first, max(low, high) - first
-
-
-def fits_mask(plan: ProviderPlan, window: Window) -> int:
+def fits_mask(plan: ProviderPlan, window: Window, *, on_grid: bool = True) -> int:
     """Starts that hours, breaks and grid allow: no claims, no notice, no horizon."""
     first, past = axis(window)
     length = past - first
@@ -138,138 +106,167 @@ def fits_mask(plan: ProviderPlan, window: Window) -> int:
         return 0
     # The last service runs beyond the window. Whole days beyond let services of different length share the masks.
     beyond = -(-plan.duration_minutes // DAY_MINUTES) * DAY_MINUTES
-    hours = hours_mask(plan.time_zone, plan.versions, first, length + beyond)
-    return erode(hours.open, plan.duration_minutes) & hours.grid & ones(length)
+    exceptions = _exceptions_near(plan.exceptions, first, past + beyond)
+    hours = hours_mask(plan.time_zone, plan.versions, exceptions, first, length + beyond)
+    starts = hours.grid if on_grid else ones(length)
+    return erode(hours.open, plan.duration_minutes) & starts & ones(length)
 
 
-def blocked_span(plan: ProviderPlan, busy: Busy) -> Span:
-    """The starts, in minutes since 1970, that would meet this claim."""
-    low = minute_floor(busy.busy_from) - plan.duration_minutes - plan.buffer_after + 1
-    return low, minute_ceil(busy.busy_to) + plan.buffer_before
+def _exceptions_near(exceptions: tuple[DayException, ...], first: int, past: int) -> tuple[DayException, ...]:
+    """Those that may rule a minute of the range: fewer to compare, and the same hours for more plans."""
+    if not exceptions:
+        return exceptions
+    low, high = at_minute(first).date() - _NEAR, at_minute(past).date() + _NEAR
+    return tuple(one for one in exceptions if one.from_date <= high and one.to_date >= low)
+
+
+_NEAR = timedelta(days=4)
+"""Openings reach from their day into the next two, and local days lie up to two beside those of UTC."""
 
 
 def blocked_mask(plan: ProviderPlan, busy: Iterable[Busy], window: Window, now: datetime) -> int:
-    """Starts that would meet a live claim."""
+    """Starts that would meet one of these live claims."""
     first, past = axis(window)
-    # blocked_span, written out: this loop is most of the cost of a month with many bookings.
-    before = plan.duration_minutes + plan.buffer_after - 1 + first
-    after = plan.buffer_before - first
-    spans = [
-        (minute_floor(claim.busy_from) - before, minute_ceil(claim.busy_to) + after)
-        for claim in busy
-        if claim.busy_from < claim.busy_to and (claim.expires_at is None or claim.expires_at > now)
-    ]
-    return span_mask(spans, past - first)
+    return blocked_on_axis(plan, busy, first, past, now)
 
 
-def free_mask(plan: ProviderPlan, busy: Iterable[Busy], window: Window, rules: SlotRules) -> int:
-    """Bit i: the service may start i minutes after the window's first whole minute."""
-    low, high = bookable_range(plan, window, rules)
-    if low >= high:
+def full_mask(plan: ProviderPlan, claims: Iterable[Busy], window: Window, now: datetime) -> int:
+    """Starts on days and in weeks that are at their limit."""
+    if not plan.limits:
         return 0
-    free = fits_mask(plan, window) & (ones(high - low) << low)
-    return free & ~blocked_mask(plan, busy, window, rules.now) if free else 0
+    first, past = axis(window)
+    return span_mask([(low - first, high - first) for low, high in full_spans(plan, claims, now)], past - first)
 
 
-def free_starts(plan: ProviderPlan, busy: Iterable[Busy], window: Window, rules: SlotRules) -> list[datetime]:
+def free_mask(plan: ProviderPlan, busy_by_subject: BusyBySubject, window: Window, rules: SlotRules) -> int:
+    """Bit i: the service may start i minutes after the window's first whole minute.
+
+    Claims of the provider and of the units of the plan's needs are looked up in the map; other subjects may be in it.
+    """
+    return free_masks((plan,), busy_by_subject, window, rules)[0].free
+
+
+def free_masks(
+    plans: Sequence[ProviderPlan], busy_by_subject: BusyBySubject, window: Window, rules: SlotRules
+) -> list[PlanMask]:
+    """Each plan's free starts."""
+    fits: list[int] = []
+    bookable: dict[ZoneInfo, Span] = {}
+    for plan in plans:
+        if plan.time_zone not in bookable:
+            bookable[plan.time_zone] = bookable_range(plan, window, rules)
+        low, high = bookable[plan.time_zone]
+        fits.append(fits_mask(plan, window) & (ones(high - low) << low) if low < high else 0)
+    return _untaken(plans, fits, busy_by_subject, window, rules.now)
+
+
+def following_masks(
+    plans: Sequence[ProviderPlan], busy_by_subject: BusyBySubject, window: Window, now: datetime
+) -> list[PlanMask]:
+    """As `free_masks`, for a service that follows another in one visit: no grid, no notice, no horizon."""
+    fits = [fits_mask(plan, window, on_grid=False) for plan in plans]
+    return _untaken(plans, fits, busy_by_subject, window, now)
+
+
+def _untaken(
+    plans: Sequence[ProviderPlan], fits: Sequence[int], busy_by_subject: BusyBySubject, window: Window, now: datetime
+) -> list[PlanMask]:
+    levels: dict[_NeedsKey, tuple[int, ...]] = {}
+    alike = Counter(_needs_key(plan) for plan in plans if plan.needs)
+    found: list[PlanMask] = []
+    for plan, fitting in zip(plans, fits, strict=True):
+        free = fitting
+        claims = busy_by_subject.get(plan.provider_id)
+        if free and claims:
+            free &= ~(blocked_mask(plan, claims, window, now) | full_mask(plan, claims, window, now))
+        if not plan.needs:
+            found.append(PlanMask(plan, free))
+            continue
+        key = _needs_key(plan)
+        if key not in levels:
+            levels[key] = served(plan, busy_by_subject, axis(window), now, alike[key])
+        found.append(PlanMask(plan, free & levels[key][0] if levels[key] else 0, levels[key]))
+    return found
+
+
+_NeedsKey = tuple[tuple[Need, ...], int, int, int]
+
+
+def _needs_key(plan: ProviderPlan) -> _NeedsKey:
+    """Plans with the same key need the same units at the same times."""
+    return plan.needs, plan.duration_minutes, plan.buffer_before, plan.buffer_after
+
+
+def free_starts(plan: ProviderPlan, busy_by_subject: BusyBySubject, window: Window, rules: SlotRules) -> list[datetime]:
     """The free starts of one provider, rising."""
     first, _ = axis(window)
-    return [at_minute(first + bit) for bit in bits(free_mask(plan, busy, window, rules))]
+    return [*map(at_minute, bits(free_mask(plan, busy_by_subject, window, rules), first))]
 
 
 # ── slots ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def slot_order(slot: Slot) -> tuple[datetime, datetime, bool, int]:
-    """By start, end and price; a slot without a price comes last."""
-    return slot.starts_at, slot.ends_at, slot.price_minor is None, slot.price_minor or 0
-
-
 def slots(
     plans: Sequence[ProviderPlan],
-    busy_by_provider: Mapping[UUID, Iterable[Busy]],
+    busy_by_subject: BusyBySubject,
     window: Window,
     rules: SlotRules,
 ) -> list[Slot]:
-    """Free slots of anyone among the plans, in `slot_order`. A provider without an entry in the map has no claims."""
-    return slots_of_masks(free_masks(plans, busy_by_provider, window, rules), window)
+    """Free slots of anyone among the plans, in `slot_order`. A subject without an entry in the map has no claims."""
+    return slots_of_masks(free_masks(plans, busy_by_subject, window, rules), window)
 
 
-def free_masks(
-    plans: Sequence[ProviderPlan],
-    busy_by_provider: Mapping[UUID, Iterable[Busy]],
-    window: Window,
-    rules: SlotRules,
-) -> list[tuple[ProviderPlan, int]]:
-    """Each plan's free starts, as `free_mask` gives them."""
-    return [(plan, free_mask(plan, busy_by_provider.get(plan.provider_id, ()), window, rules)) for plan in plans]
-
-
-def count_slots(masks: Iterable[tuple[ProviderPlan, int]]) -> int:
+def count_slots(masks: Iterable[PlanMask]) -> int:
     """How many slots `slots_of_masks` would make of them: cheap, so that an answer can be refused before it is made."""
     groups: dict[tuple[int, int | None], int] = {}
-    for plan, mask in masks:
+    for plan, free, _ in masks:
         key = (plan.duration_minutes, plan.price_minor)
-        groups[key] = groups.get(key, 0) | mask
+        groups[key] = groups.get(key, 0) | free
     return sum(mask.bit_count() for mask in groups.values())
 
 
-def slots_of_masks(masks: Iterable[tuple[ProviderPlan, int]], window: Window) -> list[Slot]:
-    """Slots from each plan's free starts (as of `free_mask`): equal start, end and price make one slot."""
-    first, _ = axis(window)
-    groups: dict[tuple[int, int | None], list[tuple[UUID, int]]] = {}
-    for plan, mask in masks:
-        if mask:
-            groups.setdefault((plan.duration_minutes, plan.price_minor), []).append((plan.provider_id, mask))
-    found: list[Slot] = []
-    for (duration, price), members in groups.items():
-        if len(members) == 1:
-            [(provider_id, mask)] = members
-            who = (provider_id,)
-            found += [
-                Slot(at_minute(minute), at_minute(minute + duration), who, 1, price)
-                for minute in (first + bit for bit in bits(mask))
-            ]
-        else:
-            found += _shared(members, first, duration, price)
-    if len(groups) > 1:
-        found.sort(key=slot_order)
-    return found
+def slots_of_masks(masks: Iterable[PlanMask], window: Window) -> list[Slot]:
+    """Slots from each plan's free starts (as of `free_masks`): equal start, end and price make one slot."""
+    return slots_of_groups(groups_of_masks(masks), axis(window)[0])
 
 
-def _shared(members: list[tuple[UUID, int]], first: int, duration: int, price: int | None) -> list[Slot]:
-    """Slots of several providers with one length and price."""
-    members = sorted(members)
-    union = reduce(or_, (mask for _, mask in members))
-    width = union.bit_length()
-    rows = [f"{mask:0{width}b}" for _, mask in members]
-    known: dict[str, tuple[UUID, ...]] = {}  # the same few sets of people come again and again
-    found: list[Slot] = []
-    for bit in bits(union):
-        pattern = "".join([row[width - 1 - bit] for row in rows])
-        who = known.get(pattern)
-        if who is None:
-            who = tuple(member[0] for member, sign in zip(members, pattern, strict=True) if sign == "1")
-            known[pattern] = who
-        minute = first + bit
-        found.append(Slot(at_minute(minute), at_minute(minute + duration), who, len(who), price))
-    return found
+def groups_of_masks(masks: Iterable[PlanMask]) -> list[SlotGroup]:
+    """The plans' free starts by length and price."""
+    members: dict[tuple[int, int | None], list[PlanMask]] = {}
+    for one in masks:
+        if one.free:
+            members.setdefault((one.plan.duration_minutes, one.plan.price_minor), []).append(one)
+    return [_group(*key, plans) for key, plans in members.items()]
+
+
+def _group(duration_minutes: int, price_minor: int | None, members: Sequence[PlanMask]) -> SlotGroup:
+    people = sorted((one.plan.provider_id, one.free) for one in members)
+    sharing: dict[_NeedsKey, list[PlanMask]] = {}
+    for one in members:
+        if one.plan.needs:
+            sharing.setdefault(_needs_key(one.plan), []).append(one)
+    shared = [
+        Shared(frozenset(one.plan.provider_id for one in those), those[0].served[1:])
+        for those in sharing.values()
+        if len(those) > 1
+    ]
+    return SlotGroup(duration_minutes, price_minor, people, shared)
 
 
 def first_slot(
     plans: Sequence[ProviderPlan],
-    busy_by_provider: Mapping[UUID, Sequence[Busy]],
+    busy_by_subject: BusyBySubject,
     window: Window,
     rules: SlotRules,
 ) -> Slot | None:
     """The first of `slots(…)`, found without computing the rest. The window may reach to the horizon."""
     start = window.from_utc
     while start < window.to_utc:
-        step = Window(start, min(start + _SEARCH_STEP, window.to_utc))
-        masks = [(p, free_mask(p, busy_by_provider.get(p.provider_id, ()), step, rules)) for p in plans]
-        earliest = min((bit for bit in (lowest(mask) for _, mask in masks) if bit is not None), default=None)
+        step = Window(start, min(start + SEARCH_STEP, window.to_utc))
+        masks = free_masks(plans, busy_by_subject, step, rules)
+        earliest = lowest(reduce(or_, (one.free for one in masks), 0))
         if earliest is not None:
-            return slots_of_masks([(p, mask & (1 << earliest)) for p, mask in masks], step)[0]
+            return slots_of_masks([one._replace(free=one.free & 1 << earliest) for one in masks], step)[0]
         start = step.to_utc
     return None
 
@@ -288,9 +285,24 @@ def split_by_day(found: Sequence[Slot], from_date: date, to_date: date, tz: Zone
     return days
 
 
-def nearest(found: Iterable[Slot], around: datetime, count: int = 6) -> list[Slot]:
+def nearest_slots(
+    plans: Sequence[ProviderPlan],
+    busy_by_subject: BusyBySubject,
+    window: Window,
+    rules: SlotRules,
+    *,
+    instant: datetime,
+    count: int = 6,
+) -> list[Slot]:
+    """`nearest(slots(…), instant, count)`, without making the slots that are further away."""
+    masks = free_masks(plans, busy_by_subject, window, rules)
+    near = around(reduce(or_, (one.free for one in masks), 0), minute_ceil(instant) - axis(window)[0], count)
+    return nearest(slots_of_masks([one._replace(free=one.free & near) for one in masks], window), instant, count)
+
+
+def nearest(found: Iterable[Slot], instant: datetime, count: int = 6) -> list[Slot]:
     """The `count` slots nearest to an instant, nearest first; of two equally near, the earlier."""
-    return sorted(found, key=lambda slot: (abs(slot.starts_at - around), slot_order(slot)))[:count]
+    return sorted(found, key=lambda slot: (abs(slot.starts_at - instant), slot_order(slot)))[:count]
 
 
 # ── the passing of time ───────────────────────────────────────────────────────────────────────────────
@@ -298,7 +310,7 @@ def nearest(found: Iterable[Slot], around: datetime, count: int = 6) -> list[Slo
 
 def next_boundary(
     plans: Sequence[ProviderPlan],
-    busy_by_provider: Mapping[UUID, Iterable[Busy]],
+    busy_by_subject: BusyBySubject,
     window: Window,
     rules: SlotRules,
     earliest: datetime | None,
@@ -313,7 +325,7 @@ def next_boundary(
         # At exactly the notice it may still be booked.
         boundaries.append(earliest - timedelta(minutes=rules.notice_minutes) + timedelta(microseconds=1))
     for plan in plans:
-        claims = busy_by_provider.get(plan.provider_id, ())
+        claims = (claim for subject in plan.subjects() for claim in busy_by_subject.get(subject, ()))
         boundaries += [claim.expires_at for claim in claims if claim.expires_at is not None]
         if horizon_end(rules, plan.time_zone) < window.to_utc:
             boundaries.append(day_bounds(local_date(rules.now, plan.time_zone), plan.time_zone)[1])

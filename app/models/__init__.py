@@ -1,40 +1,68 @@
 """Tables. No logic; each file is a noun."""
 
+from app.models.activity import Activity, ActivityProvider, ActivitySession, PlaceClaim
 from app.models.allocation import Allocation
 from app.models.audit import AuditEntry
 from app.models.base import Base
 from app.models.booking import Booking, BookingItem, BookingTransition
+from app.models.calendar_source import CalendarSource
 from app.models.customer import Customer
+from app.models.exception import BlockedTime, ScheduleException
 from app.models.hold import Hold
 from app.models.idempotency import IdempotencyKey
 from app.models.job import Job, RecurringRun, WorkerHeartbeat
 from app.models.organization import Membership, Organization, User
 from app.models.outbox import OutboxEvent, RelayState
 from app.models.provider import Offer, Provider
+from app.models.provider_search import (
+    OfferOutlook,
+    OutlookState,
+    ProviderPrice,
+    ProviderSearch,
+    SearchWord,
+    ServiceSearch,
+)
+from app.models.resource import Resource, ResourceNeed, ResourceUnit
 from app.models.schedule import ScheduleVersion
 from app.models.service import Service
 from app.models.venue import Venue
 
 __all__ = [
+    "Activity",
+    "ActivityProvider",
+    "ActivitySession",
     "Allocation",
     "AuditEntry",
     "Base",
+    "BlockedTime",
     "Booking",
     "BookingItem",
     "BookingTransition",
+    "CalendarSource",
     "Customer",
     "Hold",
     "IdempotencyKey",
     "Job",
     "Membership",
     "Offer",
+    "OfferOutlook",
     "Organization",
     "OutboxEvent",
+    "OutlookState",
+    "PlaceClaim",
     "Provider",
+    "ProviderPrice",
+    "ProviderSearch",
     "RecurringRun",
     "RelayState",
+    "Resource",
+    "ResourceNeed",
+    "ResourceUnit",
+    "ScheduleException",
     "ScheduleVersion",
+    "SearchWord",
     "Service",
+    "ServiceSearch",
     "User",
     "Venue",
     "WorkerHeartbeat",

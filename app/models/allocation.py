@@ -28,7 +28,7 @@ class Allocation(Identified, OfOrganization, Timestamped, Base):
         ),
         CheckConstraint("starts_at < ends_at AND busy @> tstzrange(starts_at, ends_at)", name="service_within_busy"),
         CheckConstraint("status <> 'held' OR expires_at IS NOT NULL", name="held_expires"),
-        CheckConstraint("status <> 'booked' OR booking_id IS NOT NULL", name="booked_for"),
+        CheckConstraint("status <> 'booked' OR (booking_id IS NULL) <> (session_id IS NULL)", name="taken_for"),
         ExcludeConstraint(
             ("subject_id", "="),
             ("busy", "&&"),
@@ -48,6 +48,7 @@ class Allocation(Identified, OfOrganization, Timestamped, Base):
         Index("allocation_held_idx", "subject_id", postgresql_where="status = 'held'"),
         Index("allocation_hold_id_idx", "hold_id"),
         Index("allocation_booking_id_idx", "booking_id"),
+        Index("allocation_session_id_idx", "session_id", postgresql_where="session_id IS NOT NULL"),
     )
 
     subject_id: Mapped[UUID]
@@ -57,5 +58,8 @@ class Allocation(Identified, OfOrganization, Timestamped, Base):
     status: Mapped[str]
     hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("hold.id", deferrable=True, initially="DEFERRED"))
     booking_id: Mapped[UUID | None] = mapped_column(ForeignKey("booking.id", deferrable=True, initially="DEFERRED"))
+    session_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("activity_session.id", deferrable=True, initially="DEFERRED")
+    )
     expires_at: Mapped[datetime | None]
     released_at: Mapped[datetime | None]

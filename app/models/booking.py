@@ -24,6 +24,11 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
         CheckConstraint("starts_at < ends_at", name="times"),
         CheckConstraint("party_size >= 1", name="party_size"),
         CheckConstraint("price_minor >= 0", name="price"),
+        CheckConstraint(
+            "CASE WHEN session_id IS NULL THEN service_id IS NOT NULL AND provider_id IS NOT NULL"
+            " ELSE service_id IS NULL AND provider_id IS NULL END",
+            name="subject",
+        ),
         CheckConstraint("payment_method IN ('pay_now', 'pay_on_arrival')", name="payment_method"),
         CheckConstraint(
             "payment_status IN ('unpaid', 'authorized', 'processing', 'partially_paid', 'paid',"
@@ -37,6 +42,7 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
         Index("booking_organization_starts_idx", "organization_id", "starts_at", "id"),
         Index("booking_provider_starts_idx", "provider_id", "starts_at"),
         Index("booking_customer_id_idx", "customer_id"),
+        Index("booking_session_id_idx", "session_id", postgresql_where="session_id IS NOT NULL"),
         Index(
             "booking_expires_at_idx",
             "expires_at",
@@ -52,8 +58,9 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     ends_at: Mapped[datetime]
     time_zone: Mapped[str]
     party_size: Mapped[int]
-    provider_id: Mapped[UUID] = mapped_column(ForeignKey("provider.id"))
-    service_id: Mapped[UUID] = mapped_column(ForeignKey("service.id"))
+    provider_id: Mapped[UUID | None] = mapped_column(ForeignKey("provider.id"))
+    service_id: Mapped[UUID | None] = mapped_column(ForeignKey("service.id"))
+    session_id: Mapped[UUID | None] = mapped_column(ForeignKey("activity_session.id"))
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customer.id"))
     hold_id: Mapped[UUID] = mapped_column(ForeignKey("hold.id"))
     price_minor: Mapped[int] = mapped_column(BigInteger)

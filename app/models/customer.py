@@ -12,7 +12,10 @@ from app.models.base import Base, Identified, OfOrganization, Timestamped
 
 class Customer(Identified, OfOrganization, Timestamped, Base):
     __tablename__ = "customer"
-    __table_args__ = (Index("customer_organization_user_key", "organization_id", "user_id", unique=True),)
+    __table_args__ = (
+        Index("customer_organization_user_key", "organization_id", "user_id", unique=True),
+        Index("customer_organization_email_idx", "organization_id", "email"),
+    )
 
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("user_account.id"))
     name: Mapped[str]

@@ -12,13 +12,21 @@ from app.models.base import Base, Identified, OfOrganization, Timestamped
 
 class Organization(Identified, Timestamped, Base):
     __tablename__ = "organization"
-    __table_args__ = (UniqueConstraint("slug"),)
+    __table_args__ = (
+        UniqueConstraint("slug"),
+        CheckConstraint(
+            "customer_daily_limit BETWEEN 1 AND 1000 AND customer_weekly_limit BETWEEN 1 AND 1000",
+            name="customer_limits",
+        ),
+    )
 
     slug: Mapped[str]
     name: Mapped[str]
     currency: Mapped[str]
     locale: Mapped[str]
     country: Mapped[str | None]
+    customer_daily_limit: Mapped[int | None]
+    customer_weekly_limit: Mapped[int | None]
 
 
 class User(Identified, Timestamped, Base):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Identified, OfOrganization, Timestamped
@@ -16,6 +16,10 @@ class Provider(Identified, OfOrganization, Timestamped, Base):
     __tablename__ = "provider"
     __table_args__ = (
         CheckConstraint("rating BETWEEN 0 AND 5", name="rating"),
+        CheckConstraint(
+            "daily_booking_limit BETWEEN 1 AND 1000 AND weekly_booking_limit BETWEEN 1 AND 1000",
+            name="booking_limits",
+        ),
         Index("provider_organization_id_idx", "organization_id", "id"),
         Index("provider_venue_id_idx", "venue_id"),
         Index("provider_organization_user_key", "organization_id", "user_id", unique=True),
@@ -28,6 +32,11 @@ class Provider(Identified, OfOrganization, Timestamped, Base):
     time_zone: Mapped[str | None]
     rating: Mapped[float | None]
     is_active: Mapped[bool] = mapped_column(server_default="true")
+    works_on_holidays: Mapped[bool] = mapped_column(server_default="false")
+    languages: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    daily_booking_limit: Mapped[int | None]
+    weekly_booking_limit: Mapped[int | None]
+    calendar_version: Mapped[int] = mapped_column(server_default="1")
 
 
 class Offer(OfOrganization, Timestamped, Base):

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from string import Template
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ARRAY, Date, Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+import msgspec
+from sqlalchemy import ARRAY, Date, Row, Text, Uuid, bindparam, text
 
 from app.core.database import Tx
+from app.core.public_holidays import public_holidays
 from app.domain import instants
-from app.domain.busy import Busy, BusyKind
 from app.domain.errors import FieldErrors, NotFound
+from app.domain.plan import UNLIMITED, BookingLimits, Need, ProviderPlan, SlotRules
 from app.domain.pricing import PriceType, price
-from app.domain.schedule import ScheduleVersion, weekly_from_json
+from app.domain.schedule import DayException, ExceptionKind, Interval, ScheduleVersion, weekly_from_json
 from app.domain.search import check_length_and_party
-from app.domain.slots import ProviderPlan, SlotRules
 
 PROVIDER_LIMIT = 200
 """Most providers that one search looks at."""
 UNNUMBERED_LIMIT = 1_000
 """Waiting events that are looked at. More wait only while no relay runs."""
-REACH = timedelta(days=4)
-"""No claim reaches further from its own start: a day of service and a day of buffer on each side, and one to spare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,10 @@ class OfferedBy:
     base_price_minor: int
     duration_minutes: int
     versions: tuple[ScheduleVersion, ...]
+    exceptions: tuple[DayException, ...] = ()
+    """The provider's, then the venue's, then public holidays: the first that has a day rules it."""
+    needs: tuple[Need, ...] = ()
+    limits: BookingLimits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class ServicePlan:
     @property
     def subjects(self) -> frozenset[UUID]:
         """Whose events change the answer."""
-        return frozenset((self.service_id, *self.provider_ids))
+        return frozenset((self.service_id, *self.busy_subjects))
 
     @property
     def unnumbered_here(self) -> frozenset[int]:
@@ -80,6 +83,12 @@ class ServicePlan:
     @property
     def provider_ids(self) -> tuple[UUID, ...]:
         return tuple(offer.provider_id for offer in self.offers)
+
+    @property
+    def busy_subjects(self) -> tuple[UUID, ...]:
+        """Whose time is taken: the providers', and that of the resource units they may need."""
+        units = dict.fromkeys(unit for offer in self.offers for need in offer.needs for unit in need.units)
+        return (*self.provider_ids, *units)
 
     def lengths_of(self, offer: OfferedBy) -> tuple[int, int]:
         """The shortest and the longest that this provider does, in minutes: from their own length on."""
@@ -95,6 +104,9 @@ class ServicePlan:
             buffer_before=self.buffer_before_minutes,
             buffer_after=self.buffer_after_minutes,
             price_minor=price(self.price_type, offer.base_price_minor, minutes),
+            exceptions=offer.exceptions,
+            needs=offer.needs,
+            limits=offer.limits,
         )
 
     def plans(self, duration_minutes: int | None) -> tuple[ProviderPlan, ...]:
@@ -107,8 +119,8 @@ class ServicePlan:
         shortest, longest = self.lengths_of(offer)
         return minutes is None or shortest <= minutes <= longest
 
-    def faults(self, duration_minutes: int | None, party_size: int) -> FieldErrors:
-        """What the service does not allow; the caller raises, as BadInput or InvalidInput."""
+    def faults(self, duration_minutes: int | None, party_size: int, path: str = "input") -> FieldErrors:
+        """What the service does not allow at `path`; the caller raises, as BadInput or InvalidInput."""
         own = (self.duration_minutes, self.maximum_duration_minutes or self.duration_minutes)
         lengths = [self.lengths_of(offer) for offer in self.offers] or [own]
         errors = check_length_and_party(
@@ -117,9 +129,11 @@ class ServicePlan:
             longest=max(longest for _, longest in lengths),
             party_size=party_size,
             largest_party=self.max_group_size,
+            path=path,
         )
         if not errors.found and self.offers and not self.plans(duration_minutes):
-            errors.add("input.durationMinutes", "is a length that nobody offers; leave it out for each provider's own")
+            message = "is a length that nobody offers; leave it out for each provider's own"
+            errors.add(f"{path}.durationMinutes", message)
         return errors
 
     def rules(self, now: datetime, *, for_staff: bool = False) -> SlotRules:
@@ -127,9 +141,10 @@ class ServicePlan:
         return SlotRules(now, 0 if for_staff else self.notice_minutes, self.maximum_advance_days)
 
 
-_PLAN = text(
+# `$place`: which of the wanted services a row is of.
+_PLAN_SQL = Template(
     """
-    SELECT s.id, s.organization_id, o.currency, s.is_active, s.price_type, s.duration_minutes,
+    SELECT $place AS place, s.id, s.organization_id, o.currency, s.is_active, s.price_type, s.duration_minutes,
            s.maximum_duration_minutes, s.buffer_before_minutes, s.buffer_after_minutes, s.advance_notice_minutes,
            s.maximum_advance_days, s.cancellation_notice_minutes, s.requires_approval, s.max_group_size,
            p.id AS provider_id, COALESCE(p.time_zone, v.time_zone) AS time_zone,
@@ -137,16 +152,15 @@ _PLAN = text(
            COALESCE(f.duration_minutes, s.duration_minutes) AS offer_duration_minutes,
            (f.is_active AND p.is_active AND v.is_active) IS TRUE AS is_offered,
            (p.is_active AND v.is_active) IS TRUE AS is_visible,
-           hours.versions,
+           hours.versions, exceptional.days, needed.needs, p.works_on_holidays, p.daily_booking_limit,
+           p.weekly_booking_limit, v.country, v.region, o.locale,
            (SELECT r.last_position FROM relay_state r) AS position,
            (SELECT jsonb_agg(jsonb_build_array(e.id, e.subject_id))
             FROM (SELECT e.id, e.subject_id FROM outbox_event e WHERE e.position IS NULL
                   ORDER BY e.id LIMIT :unnumbered_limit) e) AS unnumbered
-    FROM service s
+    FROM $source
     JOIN organization o ON o.id = s.organization_id
-    LEFT JOIN provider p ON p.id = ANY(COALESCE(
-        CAST(:provider_ids AS uuid[]),
-        ARRAY(SELECT f.provider_id FROM offer f WHERE f.service_id = :service_id AND f.is_active)))
+    LEFT JOIN $people
     LEFT JOIN offer f ON f.service_id = s.id AND f.provider_id = p.id
     LEFT JOIN venue v ON v.id = p.venue_id
     LEFT JOIN LATERAL (
@@ -156,16 +170,50 @@ _PLAN = text(
         WHERE sv.owner_id = p.id AND sv.superseded_at IS NULL
           AND sv.effective && daterange(:from_date, :to_date, '[]')
     ) hours ON true
-    WHERE s.id = :service_id
-    ORDER BY p.id
-    LIMIT :provider_limit
+    LEFT JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_array(e.kind, lower(e.days), upper(e.days), e.open, e.breaks,
+                                           e.slot_interval_minutes, e.reason)
+                         ORDER BY e.owner_id <> p.id, e.days) AS days
+        FROM schedule_exception e
+        WHERE e.owner_id IN (p.id, v.id) AND e.removed_at IS NULL AND e.days && daterange(:from_date, :to_date, '[]')
+    ) exceptional ON true
+    LEFT JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_array(n.quantity, ARRAY(
+            SELECT u.id FROM resource r JOIN resource_unit u ON u.resource_id = r.id AND u.is_active
+            WHERE r.id = ANY(n.resource_ids) AND r.is_active AND r.venue_id = p.venue_id
+            ORDER BY r.id, u.number)) ORDER BY n.position) AS needs
+        FROM resource_need n WHERE n.owner_id = s.id
+    ) needed ON true
+    $end
     """
-).bindparams(
-    bindparam("service_id", type_=Uuid),
-    bindparam("provider_ids", type_=ARRAY(Uuid)),
-    bindparam("from_date", type_=Date),
-    bindparam("to_date", type_=Date),
 )
+_DATES = (bindparam("from_date", type_=Date), bindparam("to_date", type_=Date))
+
+_PLAN = text(
+    _PLAN_SQL.substitute(
+        place="1",
+        source="service s",
+        people="""provider p ON p.id = ANY(COALESCE(
+            CAST(:provider_ids AS uuid[]),
+            ARRAY(SELECT f.provider_id FROM offer f WHERE f.service_id = :service_id AND f.is_active)))""",
+        end="WHERE s.id = :service_id ORDER BY p.id LIMIT :provider_limit",
+    )
+).bindparams(bindparam("service_id", type_=Uuid), bindparam("provider_ids", type_=ARRAY(Uuid)), *_DATES)
+
+_PLANS = text(
+    _PLAN_SQL.substitute(
+        place="w.place",
+        # LIMIT, so that PostgreSQL expects few of them.
+        source="""(SELECT * FROM jsonb_to_recordset(CAST(:wanted AS jsonb))
+            AS w (place integer, service_id uuid, provider_ids uuid[]) LIMIT 5) AS w
+        JOIN service s ON s.id = w.service_id""",
+        people="""LATERAL (
+            SELECT p.* FROM provider p WHERE p.id = ANY(COALESCE(
+                w.provider_ids, ARRAY(SELECT f.provider_id FROM offer f WHERE f.service_id = s.id AND f.is_active)))
+            ORDER BY p.id LIMIT :provider_limit) p ON true""",
+        end="ORDER BY w.place, p.id",
+    )
+).bindparams(bindparam("wanted", type_=Text), *_DATES)
 
 
 async def get_service_plan(
@@ -183,19 +231,48 @@ async def get_service_plan(
     the service itself, raises NotFound. With `hidden_is_missing` so does one who is deactivated, or whose venue is.
     """
     wanted = None if provider_ids is None else list(provider_ids)[:PROVIDER_LIMIT]
-    rows = (
-        await tx.execute(
-            _PLAN,
-            {
-                "service_id": service_id,
-                "provider_ids": wanted,
-                "from_date": max(from_date - timedelta(days=2), instants.MINIMUM_DATE),
-                "to_date": min(to_date + timedelta(days=2), instants.MAXIMUM_DATE),
-                "provider_limit": PROVIDER_LIMIT,
-                "unnumbered_limit": UNNUMBERED_LIMIT,
-            },
-        )
-    ).all()
+    values = {"service_id": service_id, "provider_ids": wanted, **_bounds(from_date, to_date)}
+    rows = (await tx.execute(_PLAN, values)).all()
+    return _service_plan(rows, wanted, from_date, to_date, hidden_is_missing=hidden_is_missing)
+
+
+async def get_service_plans(
+    tx: Tx,
+    wanted: Sequence[tuple[UUID, Sequence[UUID] | None]],
+    from_date: date,
+    to_date: date,
+    *,
+    hidden_is_missing: bool = False,
+) -> list[ServicePlan]:
+    """Several services, each with who is wanted for it, in their order. One statement. As `get_service_plan`."""
+    people = [None if provider_ids is None else list(provider_ids)[:PROVIDER_LIMIT] for _, provider_ids in wanted]
+    asked = [
+        {"place": place, "service_id": service_id, "provider_ids": people[place]}
+        for place, (service_id, _) in enumerate(wanted)
+    ]
+    values = {"wanted": msgspec.json.encode(asked).decode(), **_bounds(from_date, to_date)}
+    rows: list[list[Row[Any]]] = [[] for _ in wanted]
+    for row in await tx.execute(_PLANS, values):
+        rows[row.place].append(row)
+    return [
+        _service_plan(of_one, people[place], from_date, to_date, hidden_is_missing=hidden_is_missing)
+        for place, of_one in enumerate(rows)
+    ]
+
+
+def _bounds(from_date: date, to_date: date) -> dict[str, Any]:
+    return {
+        "from_date": max(from_date - timedelta(days=2), instants.MINIMUM_DATE),
+        "to_date": min(to_date + timedelta(days=2), instants.MAXIMUM_DATE),
+        "provider_limit": PROVIDER_LIMIT,
+        "unnumbered_limit": UNNUMBERED_LIMIT,
+    }
+
+
+def _service_plan(
+    rows: Sequence[Row[Any]], wanted: Sequence[UUID] | None, from_date: date, to_date: date, *, hidden_is_missing: bool
+) -> ServicePlan:
+    """Raises NotFound."""
     there = {row.provider_id for row in rows if row.is_visible or not hidden_is_missing}
     if not rows or (wanted is not None and not there.issuperset(wanted)):
         raise NotFound
@@ -215,20 +292,50 @@ async def get_service_plan(
         cancellation_notice_minutes=service.cancellation_notice_minutes,
         requires_approval=service.requires_approval,
         max_group_size=service.max_group_size,
-        offers=tuple(_offer(row) for row in rows if row.is_offered) if service.is_active else (),
+        offers=tuple(_offer(row, from_date, to_date) for row in rows if row.is_offered) if service.is_active else (),
         position=service.position,
         unnumbered=tuple((event_id, UUID(subject)) for event_id, subject in service.unnumbered or ()),
     )
 
 
-def _offer(row: Any) -> OfferedBy:
+def _offer(row: Any, from_date: date, to_date: date) -> OfferedBy:
     return OfferedBy(
         provider_id=row.provider_id,
         time_zone=instants.zone(row.time_zone),
         base_price_minor=row.base_price_minor,
         duration_minutes=row.offer_duration_minutes,
         versions=tuple(_version(version) for version in row.versions or ()),
+        exceptions=(*(_exception(day) for day in row.days or ()), *_holidays(row, from_date, to_date)),
+        needs=tuple(_need(need) for need in row.needs or ()),
+        limits=BookingLimits(row.daily_booking_limit, row.weekly_booking_limit),
     )
+
+
+def _exception(value: list[Any]) -> DayException:
+    kind, first, past, opened, breaks, interval, reason = value
+    return DayException(
+        from_date=date.fromisoformat(first),
+        to_date=date.fromisoformat(past) - timedelta(days=1),
+        kind=ExceptionKind(kind),
+        open=tuple(Interval(start, end) for start, end in opened),
+        breaks=tuple(Interval(start, end) for start, end in breaks),
+        slot_interval_minutes=interval,
+        reason=reason,
+    )
+
+
+def _need(value: list[Any]) -> Need:
+    quantity, units = value
+    return Need(quantity, tuple(UUID(unit) for unit in units))
+
+
+def _holidays(row: Any, from_date: date, to_date: date) -> tuple[DayException, ...]:
+    """Of the venue's country; a night before the first date may still be open on it, hence a day more on each side."""
+    if row.country is None or row.works_on_holidays:
+        return ()
+    first = max(from_date - timedelta(days=2), instants.MINIMUM_DATE)
+    last = min(to_date + timedelta(days=2), instants.MAXIMUM_DATE)
+    return public_holidays(row.country, row.region, first, last, row.locale)
 
 
 def _version(value: list[Any]) -> ScheduleVersion:
@@ -240,51 +347,3 @@ def _version(value: list[Any]) -> ScheduleVersion:
         slot_interval_minutes=interval,
         weekly=weekly_from_json(weekly),
     )
-
-
-# `starts_at` bounds the btree scan; the range test is exact.
-_BUSY = text(
-    """
-    SELECT a.subject_id, a.id, lower(a.busy) AS busy_from, upper(a.busy) AS busy_to, a.status, a.starts_at, a.ends_at,
-           a.expires_at
-    FROM allocation a
-    WHERE a.subject_id = ANY(:subject_ids) AND a.status IN ('held', 'booked')
-      AND a.starts_at > :scan_from AND a.starts_at < :scan_to
-      AND a.busy && tstzrange(:from_at, :to_at, '[)')
-    """
-).bindparams(
-    bindparam("subject_ids", type_=ARRAY(Uuid)),
-    bindparam("scan_from", type_=TIMESTAMP(timezone=True)),
-    bindparam("scan_to", type_=TIMESTAMP(timezone=True)),
-    bindparam("from_at", type_=TIMESTAMP(timezone=True)),
-    bindparam("to_at", type_=TIMESTAMP(timezone=True)),
-)
-
-BusyByProvider = dict[UUID, dict[UUID, Busy]]
-"""Claims by provider and allocation id."""
-
-
-async def list_busy(tx: Tx, subject_ids: Iterable[UUID], from_at: datetime, to_at: datetime) -> BusyByProvider:
-    """Live and lapsed claims that may touch a service which starts between the two instants. One statement."""
-    low, high = from_at - REACH, to_at + REACH
-    rows = await tx.execute(
-        _BUSY,
-        {
-            "subject_ids": list(subject_ids),
-            "scan_from": low - REACH,
-            "scan_to": high + REACH,
-            "from_at": low,
-            "to_at": high,
-        },
-    )
-    busy: BusyByProvider = {}
-    for row in rows:
-        busy.setdefault(row.subject_id, {})[row.id] = Busy(
-            busy_from=row.busy_from,
-            busy_to=row.busy_to,
-            kind=BusyKind(row.status),
-            starts_at=row.starts_at,
-            ends_at=row.ends_at,
-            expires_at=row.expires_at,
-        )
-    return busy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import ParamSpec, TypeVar
@@ -13,11 +13,14 @@ from app.core.database import Tx
 from app.domain import slots as engine
 from app.domain.busy import Busy
 from app.domain.errors import Alternatives, BadInput, NotFound, SlotSearch
+from app.domain.free_times import FreeTimes, Spend
 from app.domain.instants import local_date
+from app.domain.limits import claims_window
 from app.domain.live_codec import RESTART, Cursor
 from app.domain.search import AvailabilitySearch
 from app.domain.slots import ProviderPlan, Slot, SlotRules, Window
-from app.queries.availability import UNNUMBERED_LIMIT, BusyByProvider, ServicePlan, get_service_plan, list_busy
+from app.queries.availability import UNNUMBERED_LIMIT, ServicePlan, get_service_plan
+from app.queries.busy import list_busy
 
 ALTERNATIVES = 6
 ALTERNATIVE_REACH = timedelta(days=14)
@@ -33,13 +36,13 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class FoundAvailability:
-    """`slots` are ordered by start; `cursor` is where a subscription takes over."""
+    """`times` makes slots when they are asked for; `cursor` is where a subscription takes over."""
 
+    search: AvailabilitySearch
     plan: ServicePlan
-    slots: list[Slot]
-    days: list[tuple[date, list[Slot]]]
-    next_available: Slot | None
+    times: FreeTimes
     cursor: Cursor
+    now: datetime
 
 
 async def get_plan_of(tx: Tx, search: AvailabilitySearch, now: datetime) -> ServicePlan:
@@ -62,26 +65,20 @@ async def get_plan_of(tx: Tx, search: AvailabilitySearch, now: datetime) -> Serv
 
 
 async def find_availability(
-    tx: Tx, search: AvailabilitySearch, now: datetime, spend: Callable[[int], None] = lambda _count: None
+    tx: Tx, search: AvailabilitySearch, now: datetime, spend: Spend = lambda _count: None
 ) -> FoundAvailability:
-    """For one provider at most three statements: the plan, the claims, and those beyond a window that is full.
+    """Inside a transaction, of what it wrote as well; a search of its own is `availability_read.find_free_times`.
+
+    Two statements: the plan and the claims.
 
     `spend` is told how many slots the answer will have before they are made, and may raise.
     """
     plan = await get_plan_of(tx, search, now)
-    window = search.window()
-    busy = await list_busy(tx, plan.provider_ids, window.from_utc, window.to_utc) if plan.offers else {}
-    plans, rules = plan.plans(search.duration_minutes), plan.rules(now)
-    masks = await _aside(len(plans), engine.free_masks, plans, _claims(busy), window, rules)
-    spend(engine.count_slots(masks))
-    found = engine.slots_of_masks(masks, window)
-    return FoundAvailability(
-        plan=plan,
-        slots=found,
-        days=engine.split_by_day(found, search.from_date, search.to_date, search.time_zone),
-        next_available=found[0] if found else await _next_beyond(tx, plan, search, window, now),
-        cursor=cursor_of(plan, now),
-    )
+    window, plans, rules = search.window(), plan.plans(search.duration_minutes), plan.rules(now)
+    busy = await _claims(tx, plan, plans, window) if plans else {}
+    masks = await aside(len(plans), engine.free_masks, plans, busy, window, rules)
+    times = FreeTimes(engine.groups_of_masks(masks), window, search.time_zone, spend)
+    return FoundAvailability(search, plan, times, cursor_of(plan, now), now)
 
 
 def cursor_of(plan: ServicePlan, now: datetime) -> Cursor:
@@ -91,35 +88,14 @@ def cursor_of(plan: ServicePlan, now: datetime) -> Cursor:
     return Cursor(position=plan.position, at=now, seen=plan.unnumbered_here)
 
 
-async def _next_beyond(
-    tx: Tx, plan: ServicePlan, search: AvailabilitySearch, window: Window, now: datetime
-) -> Slot | None:
-    """The first free slot from the window's end to the horizon.
-
-    One statement for one provider. Of many people a month is read at first, then twice as much each time: a year of
-    them all would be many rows to find a slot of next week.
-    """
-    rules, plans = plan.rules(now), plan.plans(search.duration_minutes)
-    start, end = max(window.to_utc, now), _horizon(plans, rules)
-    reach = end - start if len(plans) == 1 else FIRST_LOOK
-    while start < end:
-        part = Window(start, min(start + reach, end))
-        busy = await list_busy(tx, plan.provider_ids, part.from_utc, part.to_utc)
-        slot = await _aside(len(plans), engine.first_slot, plans, _claims(busy), part, rules)
-        if slot is not None:
-            return slot
-        start, reach = part.to_utc, 2 * reach
-    return None
-
-
-async def _aside(people: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+async def aside(people: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Few people at once; many in a thread, so that everybody else's requests go on meanwhile."""
     if people <= FEW_PEOPLE:
         return work(*args, **kwargs)
     return await asyncio.to_thread(work, *args, **kwargs)
 
 
-def _horizon(plans: Sequence[ProviderPlan], rules: SlotRules) -> datetime:
+def horizon(plans: Sequence[ProviderPlan], rules: SlotRules) -> datetime:
     """No start lies from here on."""
     return max((engine.horizon_end(rules, plan.time_zone) for plan in plans), default=rules.now)
 
@@ -144,23 +120,29 @@ async def nearest_slots(tx: Tx, search: SlotSearch, now: datetime) -> Alternativ
 
 
 async def _around(tx: Tx, plan: ServicePlan, search: SlotSearch, now: datetime) -> list[Slot]:
+    """The nearest are among them."""
     plans, rules = plan.plans(search.duration_minutes), plan.rules(now, for_staff=search.for_staff)
-    earliest, end = now + timedelta(minutes=rules.notice_minutes), _horizon(plans, rules)
+    earliest, end = now + timedelta(minutes=rules.notice_minutes), horizon(plans, rules)
     if earliest >= end:
         return []
     around = min(max(search.around, earliest), end)
     window = Window(max(earliest, around - ALTERNATIVE_REACH), min(around + ALTERNATIVE_REACH, end))
-    busy = await list_busy(tx, plan.provider_ids, window.from_utc, window.to_utc)
-    found = engine.slots(plans, _claims(busy), window, rules)
+    busy = await _claims(tx, plan, plans, window)
+    found = engine.nearest_slots(plans, busy, window, rules, instant=search.around, count=ALTERNATIVES)
     if found or window.to_utc >= end:
         return found
     later = Window(window.to_utc, min(window.to_utc + FURTHER_REACH, end))
-    busy = await list_busy(tx, plan.provider_ids, later.from_utc, later.to_utc)
-    first = engine.first_slot(plans, _claims(busy), later, rules)
+    busy = await _claims(tx, plan, plans, later)
+    first = engine.first_slot(plans, busy, later, rules)
     if first is None:
         return []
-    return engine.slots(plans, _claims(busy), Window(first.starts_at, first.starts_at + timedelta(days=1)), rules)
+    return engine.slots(plans, busy, Window(first.starts_at, first.starts_at + timedelta(days=1)), rules)
 
 
-def _claims(busy: BusyByProvider) -> dict[UUID, list[Busy]]:
-    return {provider_id: list(claims.values()) for provider_id, claims in busy.items()}
+async def _claims(
+    tx: Tx, plan: ServicePlan, plans: Sequence[ProviderPlan], window: Window
+) -> dict[UUID, Collection[Busy]]:
+    """What takes the time of the service's people and resources, as far as it matters in the window. One statement."""
+    known = claims_window(plans, window)
+    busy = await list_busy(tx, plan.busy_subjects, known.from_utc, known.to_utc)
+    return {subject: claims.values() for subject, claims in busy.items()}

@@ -74,9 +74,9 @@ def _found(row: Row[Booking, UUID | None] | None) -> tuple[Booking, UUID | None]
     return row[0], row[1]
 
 
-async def get_booked(tx: Tx, booking_id: UUID) -> tuple[Booking, BookingItem, Customer, Provider, Service]:
-    """A booking with all that its answer shows. One statement. Raises NotFound."""
-    row = (
+async def get_booked(tx: Tx, booking_id: UUID) -> tuple[Booking, tuple[BookingItem, ...], Customer, Provider, Service]:
+    """A booking of time with all that its answer shows. One statement. Raises NotFound."""
+    rows = (
         await tx.execute(
             select(Booking, BookingItem, Customer, Provider, Service)
             .join(BookingItem, BookingItem.booking_id == Booking.id)
@@ -85,17 +85,12 @@ async def get_booked(tx: Tx, booking_id: UUID) -> tuple[Booking, BookingItem, Cu
             .join(Service, Service.id == Booking.service_id)
             .where(Booking.id == booking_id)
             .order_by(BookingItem.position)
-            .limit(1)
         )
-    ).first()
-    if row is None:
+    ).all()
+    if not rows:
         raise NotFound
-    return row[0], row[1], row[2], row[3], row[4]
-
-
-async def first_item(tx: Tx, booking_id: UUID) -> BookingItem:
-    query = select(BookingItem).where(BookingItem.booking_id == booking_id).order_by(BookingItem.position).limit(1)
-    return (await tx.execute(query)).scalar_one()
+    booking, _, customer, provider, service = rows[0]
+    return booking, tuple(row[1] for row in rows), customer, provider, service
 
 
 async def items_of_bookings(tx: Tx, booking_ids: Sequence[UUID]) -> list[BookingItem]:

@@ -14,7 +14,7 @@ from sqlalchemy import Select, or_, select
 
 from app.domain.booking import BookingStatus
 from app.domain.policy import ActorKind
-from app.models import Booking, Customer
+from app.models import ActivitySession, Booking, Customer
 from app.queries.pagination import SortKey
 from app.queries.tenancy import Tenancy
 from app.queries.text_search import contains_text
@@ -28,6 +28,8 @@ class BookingFilter:
     provider_id: UUID | None = None
     service_id: UUID | None = None
     customer_id: UUID | None = None
+    session_id: UUID | None = None
+    activity_id: UUID | None = None
     starts_from: datetime | None = None
     starts_before: datetime | None = None
     text: str | None = None
@@ -65,9 +67,13 @@ def select_bookings(
         (Booking.provider_id, wanted.provider_id),
         (Booking.service_id, wanted.service_id),
         (Booking.customer_id, wanted.customer_id),
+        (Booking.session_id, wanted.session_id),
     ):
         if value is not None:
             conditions.append(column == value)
+    if wanted.activity_id is not None:
+        sessions = select(ActivitySession.id).where(ActivitySession.activity_id == wanted.activity_id)
+        conditions.append(Booking.session_id.in_(sessions))
     if wanted.starts_from is not None:
         conditions.append(Booking.starts_at >= wanted.starts_from)
     if wanted.starts_before is not None:

@@ -10,55 +10,74 @@ from sqlalchemy import select
 
 from app.core.database import Tx
 from app.domain.booking import HoldStatus
+from app.domain.customer_limit import CustomerLimits
 from app.domain.errors import NotFound
-from app.models import Allocation, Hold, Provider, Service, Venue
+from app.models import Allocation, Hold, Organization, Provider, Service, Venue
 
 
 @dataclass(frozen=True, slots=True)
 class LockedHold:
-    """A hold whose allocation row, the one lock of a hold, belongs to this transaction.
+    """A hold whose allocation rows, which are the lock of a hold, belong to this transaction.
 
-    The allocation's columns were read under the lock and decide. `hold` and the rest may have been read just before a
-    wait for it; `hold.status` is set from the allocation.
+    The allocations' columns were read under the lock and decide. `hold` and the rest may have been read just before a
+    wait for it; `hold.status` is set from the allocations. Provider and service are those of a visit's first item.
     """
 
     hold: Hold
     provider: Provider
     service: Service
     time_zone: str
-    allocation_status: str
-    allocation_expires_at: datetime | None
+    customer_limits: CustomerLimits
+    is_whole: bool
+    """Is everything that was held still held?"""
+    held_until: datetime
 
     def is_live(self, now: datetime) -> bool:
-        return (
-            self.allocation_status == "held"
-            and self.allocation_expires_at is not None
-            and self.allocation_expires_at > now
-        )
+        return self.is_whole and self.held_until > now
 
 
 async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
-    """One statement. Raises NotFound."""
-    row = (
+    """One statement. Raises NotFound, for places of a session too."""
+    rows = (
         await tx.execute(
-            select(Hold, Provider, Service, Venue.time_zone, Allocation.status, Allocation.expires_at)
+            select(
+                Hold,
+                Provider,
+                Service,
+                Venue.time_zone,
+                Organization.customer_daily_limit,
+                Organization.customer_weekly_limit,
+                Allocation.status,
+                Allocation.expires_at,
+            )
             .join(Allocation, Allocation.hold_id == Hold.id)
             .join(Provider, Provider.id == Hold.provider_id)
             .join(Venue, Venue.id == Provider.venue_id)
             .join(Service, Service.id == Hold.service_id)
+            .join(Organization, Organization.id == Hold.organization_id)
             .where(Hold.id == hold_id)
+            .order_by(Allocation.id)
             .with_for_update(key_share=True, of=Allocation)
         )
-    ).first()
-    if row is None:
+    ).all()
+    if not rows:
         raise NotFound
-    hold, provider, service, venue_time_zone, status, expires_at = row
-    if status == "booked":
+    hold, provider, service, venue_time_zone, per_day, per_week, _, _ = rows[0]
+    statuses = {row.status for row in rows}
+    if "booked" in statuses:
         hold.status = HoldStatus.CONSUMED
-    elif status == "released" and hold.status == HoldStatus.ACTIVE:
+    elif "held" not in statuses and hold.status == HoldStatus.ACTIVE:
         hold.status = HoldStatus.RELEASED
     tx.expunge(hold)
-    return LockedHold(hold, provider, service, provider.time_zone or venue_time_zone, status, expires_at)
+    return LockedHold(
+        hold=hold,
+        provider=provider,
+        service=service,
+        time_zone=provider.time_zone or venue_time_zone,
+        customer_limits=CustomerLimits(per_day, per_week),
+        is_whole=statuses == {"held"},
+        held_until=min((row.expires_at for row in rows if row.expires_at is not None), default=hold.expires_at),
+    )
 
 
 async def get_hold(tx: Tx, hold_id: UUID) -> Hold:

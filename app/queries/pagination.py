@@ -86,7 +86,7 @@ async def fetch_page(tx: Tx, statement: Select[T], key: SortKey, request: PageRe
     bounded = statement.add_columns(key.expression, key.id)
     for path, cursor, beyond in (("after", request.after, True), ("before", request.before, False)):
         if cursor is not None:
-            bounded = bounded.where(_beyond(key, *_decode(key, cursor, path), following=beyond))
+            bounded = bounded.where(_beyond(key, *decode_cursor(key.name, key.kind, cursor, path), following=beyond))
     falling = key.descending is not request.backward
     ordered = bounded.order_by(*(part.desc() if falling else part.asc() for part in (key.expression, key.id)))
     rows = (await tx.execute(ordered.limit(request.size + 1))).all()
@@ -94,7 +94,7 @@ async def fetch_page(tx: Tx, statement: Select[T], key: SortKey, request: PageRe
     shown = rows[: request.size]
     if request.backward:
         shown = shown[::-1]
-    items = tuple((row[0], _encode(key, row[1], row[2])) for row in shown)
+    items = tuple((row[0], encode_cursor(key.name, row[1], row[2])) for row in shown)
     if request.backward:
         return Page(items, has_next=request.before is not None, has_previous=more or request.after is not None)
     return Page(items, has_next=more or request.before is not None, has_previous=request.after is not None)
@@ -115,21 +115,22 @@ def _beyond(key: SortKey, value: Any, row_id: UUID, *, following: bool) -> Colum
 # ── cursors ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _encode(key: SortKey, value: Any, row_id: UUID) -> str:
+def encode_cursor(name: str, value: Any, row_id: UUID) -> str:
+    """A place of the order of this name."""
     plain = instants.format_instant(value) if isinstance(value, datetime) else value
-    return base64.urlsafe_b64encode(msgspec.json.encode((key.name, plain, row_id))).decode().rstrip("=")
+    return base64.urlsafe_b64encode(msgspec.json.encode((name, plain, row_id))).decode().rstrip("=")
 
 
-def _decode(key: SortKey, cursor: str, path: str) -> tuple[Any, UUID]:
-    """The place that a cursor names. Anything that this list did not give out itself is refused."""
+def decode_cursor(order: str, kind: type, cursor: str, path: str) -> tuple[Any, UUID]:
+    """The place that a cursor names, its value of this kind. What the list did not give out itself raises BadInput."""
     try:
         if not cursor.isascii() or len(cursor) > CURSOR_MAXIMUM:
             raise ValueError
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         name, value, row_id = msgspec.json.decode(raw, type=tuple[str, str | int | float, UUID])
-        if name != key.name:
+        if name != order:
             raise ValueError
-        return _READERS[key.kind](value), row_id
+        return _READERS[kind](value), row_id
     except (ValueError, OverflowError, RecursionError, binascii.Error, msgspec.MsgspecError):
         raise BadInput.at(path, "is no cursor of this list in this order") from None
 

@@ -3,82 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 
 from app.core.database import Tx
 from app.domain.errors import NotFound
 from app.models import Offer, Provider, Service, Venue
-from app.queries.pagination import LIST_LIMIT, SortKey
+from app.queries.pagination import LIST_LIMIT
 from app.queries.rows import list_below, one_of
-from app.queries.text_search import contains_text, folded, same_text
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderFilter:
-    """Each that is given must hold. `category`: of a service that they offer. `text`: a part of the name."""
-
-    venue_id: UUID | None = None
-    service_id: UUID | None = None
-    category: str | None = None
-    text: str | None = None
-    is_active: bool | None = None
-
-
-class ProviderSort(StrEnum):
-    NAME_ASC = "name_asc"
-    NAME_DESC = "name_desc"
-    CREATED_ASC = "created_asc"
-    RATING_DESC = "rating_desc"
-
-
-_UNRATED = -1.0
-"""Below every rating, so that those without one come last."""
-
-PROVIDER_SORTS: Mapping[ProviderSort, SortKey] = MappingProxyType(
-    {
-        ProviderSort.NAME_ASC: SortKey("name", folded(Provider.name), Provider.id, str),
-        ProviderSort.NAME_DESC: SortKey("name", folded(Provider.name), Provider.id, str, descending=True),
-        ProviderSort.CREATED_ASC: SortKey("created", Provider.created_at, Provider.id, datetime),
-        ProviderSort.RATING_DESC: SortKey(
-            "rating", func.coalesce(Provider.rating, _UNRATED), Provider.id, float, descending=True
-        ),
-    }
-)
-
-
-def select_providers(organization_id: UUID, wanted: ProviderFilter, *, for_staff: bool) -> Select[Provider]:
-    """Those of a list. Only staff see providers that are not active, or whose venue is not."""
-    statement = select(Provider).where(Provider.organization_id == organization_id)
-    if not for_staff:
-        statement = statement.where(Provider.is_active, _at_active_venue())
-    if wanted.is_active is not None:
-        statement = statement.where(Provider.is_active.is_(wanted.is_active))
-    if wanted.venue_id is not None:
-        statement = statement.where(Provider.venue_id == wanted.venue_id)
-    if wanted.text is not None:
-        statement = statement.where(contains_text(Provider.name, wanted.text))
-    if wanted.service_id is not None or wanted.category is not None:
-        statement = statement.where(_offers(wanted, for_staff=for_staff))
-    return statement
-
-
-def _offers(wanted: ProviderFilter, *, for_staff: bool) -> Any:
-    offers = select(Offer.service_id).join(Service, Service.id == Offer.service_id)
-    offers = offers.where(Offer.provider_id == Provider.id, Offer.is_active)
-    if not for_staff:
-        offers = offers.where(Service.is_active)
-    if wanted.service_id is not None:
-        offers = offers.where(Offer.service_id == wanted.service_id)
-    if wanted.category is not None:
-        offers = offers.where(same_text(Service.category, wanted.category))
-    return offers.exists()
+from app.queries.text_search import folded
 
 
 def _at_active_venue() -> Any:

@@ -30,6 +30,12 @@ class Door(StrEnum):
     CUSTOMER = "customer"
     SCHEDULE = "schedule"
     MEMBERSHIP = "membership"
+    RESOURCE = "resource"
+    ACTIVITY = "activity"
+    SESSION = "session"
+    EXCEPTION = "exception"
+    TIME_OFF = "time_off"
+    CALENDAR_SOURCE = "calendar_source"
 
 
 @dataclass(frozen=True, slots=True)

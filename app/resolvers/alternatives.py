@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from app.domain.errors import Alternatives, SlotSearch
+from app.domain.errors import Alternatives, SessionSearch, SlotSearch
 from app.queries.availability_search import nearest_slots
+from app.queries.session_search import nearest_sessions
+from app.queries.visit_alternatives import nearest_visits
 from app.resolvers.context import RequestContext
 
 
-async def find_alternatives(context: RequestContext, search: SlotSearch) -> Alternatives:
+async def find_alternatives(context: RequestContext, search: SlotSearch | SessionSearch) -> Alternatives:
     """The nearest free slots as things stand now, after the refused transaction rolled back."""
     async with context.read_bound(search.organization_id) as tx:
+        if isinstance(search, SessionSearch):
+            return await nearest_sessions(tx, search, context.now())
+        if search.items:
+            return await nearest_visits(tx, search, context.now())
         return await nearest_slots(tx, search, context.now())

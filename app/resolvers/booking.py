@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +15,8 @@ from app.commands import booking_reschedule as reschedule
 from app.commands.booking import Booked, BookingRequest, CustomerDetails
 from app.commands.booking_change import Requester, TransitionRequest
 from app.commands.booking_reschedule import RescheduleRequest
+from app.commands.session_booking import create_session_booking
+from app.commands.session_reschedule import SessionMove, reschedule_to_session
 from app.core.database import Tx, violated_constraint
 from app.core.tokens import TokenSigner
 from app.domain.booking import BookingStatus
@@ -21,6 +24,7 @@ from app.domain.errors import BadInput, NotFound
 from app.domain.policy import CancellationTerms, allowed_transitions, cancellation_terms
 from app.models import Booking
 from app.queries.booking import SeenBooking, facts_of, get_booked, get_booking, role_towards
+from app.queries.session_booking import get_session_booked
 from app.queries.tenancy import Door, Tenancy
 from app.resolvers.context import RequestContext
 from app.resolvers.mutation import Remembered, mutate
@@ -32,7 +36,7 @@ CODE_ATTEMPTS = 3
 class LinkedTransition:
     """A change together with the secret link it was asked with, if any."""
 
-    request: TransitionRequest | RescheduleRequest
+    request: TransitionRequest | RescheduleRequest | SessionMove
     link_token: str | None
 
 
@@ -42,7 +46,7 @@ def booking_id_of(booking_id: UUID | None, access_token: str | None) -> UUID:
         return booking_id
     if access_token is None:
         raise BadInput.at("id", "give an id, an accessToken, or both")
-    found = TokenSigner.booking_of(access_token)
+    found = TokenSigner.named_by(access_token)
     if found is None:
         raise NotFound
     return found
@@ -90,14 +94,22 @@ async def create_booking(
     tokens = context.services.tokens
 
     async def command(tx: Tx, tenancy: Tenancy) -> Booked:
-        return await create.create_booking(
-            tx, tokens, request, customer, tenancy=tenancy, actor=context.actor("guest"), now=context.now()
-        )
+        facts: Any = {"tenancy": tenancy, "actor": context.actor("guest"), "now": context.now()}
+        try:
+            return await create.create_booking(tx, tokens, request, customer, **facts)
+        except NotFound:  # a hold of time, that is: it may be one of places
+            return await create_session_booking(tx, tokens, request, customer, **facts)
 
     async def again(tx: Tx, tenancy: Tenancy, facts: dict[str, str]) -> Booked:
-        booking, item, owner, provider, service = await get_booked(tx, UUID(facts["bookingId"]))
+        booking_id = UUID(facts["bookingId"])
+        try:
+            booking, items, owner, provider, service = await get_booked(tx, booking_id)
+        except NotFound:
+            booking, owner, *_ = await get_session_booked(tx, booking_id)
+            role = role_towards(tenancy, booking, owner.user_id, user_id=context.user_id, has_link=True)
+            return Booked(booking, (), owner, None, None, role)
         role = role_towards(tenancy, booking, owner.user_id, user_id=context.user_id, has_link=True)
-        return Booked(booking, item, owner, provider, service, role)
+        return Booked(booking, items, owner, provider, service, role)
 
     async def attempt() -> Booked:
         return await mutate(
@@ -131,10 +143,8 @@ def _prime(context: RequestContext, booked: Booked) -> None:
     """What the command loaded is not read again for the answer."""
     loaders = context.loaders
     organization_id = booked.booking.organization_id
-    loaders.provider_by_id.prime((organization_id, booked.provider.id), booked.provider)
-    loaders.service_by_id.prime((organization_id, booked.service.id), booked.service)
-    loaders.customer_by_id.prime((organization_id, booked.customer.id), booked.customer)
-    loaders.items_by_booking_id.prime((organization_id, booked.booking.id), [booked.item])
+    loaders.prime(*(record for record in (booked.provider, booked.service, booked.customer) if record is not None))
+    loaders.items_by_booking_id.prime((organization_id, booked.booking.id), list(booked.items))
 
 
 async def transition_booking(
@@ -153,9 +163,14 @@ async def transition_booking(
 
 
 async def reschedule_booking(
-    context: RequestContext, request: RescheduleRequest, link_token: str | None, idempotency_key: str | None
+    context: RequestContext,
+    request: RescheduleRequest | SessionMove,
+    link_token: str | None,
+    idempotency_key: str | None,
 ) -> SeenBooking:
     async def command(tx: Tx, requester: Requester) -> SeenBooking:
+        if isinstance(request, SessionMove):
+            return await reschedule_to_session(tx, context.services.tokens, request, requester, context.now())
         return await reschedule.reschedule_booking(tx, context.services.tokens, request, requester, context.now())
 
     return await _change(context, "rescheduleBooking", LinkedTransition(request, link_token), idempotency_key, command)

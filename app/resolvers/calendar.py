@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.core.database import Tx
 from app.domain.booking import BookingStatus, occupies
 from app.domain.errors import NotFound
 from app.models import Booking, Venue
 from app.queries.booking import get_booked
 from app.queries.rows import get_row
+from app.queries.session_booking import get_session_booked
 from app.queries.tenancy import Door, enter
 from app.resolvers.context import Services
 
 
 @dataclass(frozen=True, slots=True)
 class BookingForCalendar:
+    """`provider_name` none: of a session, which has no one person who gives it."""
+
     booking: Booking
     service_name: str
-    provider_name: str
+    provider_name: str | None
     venue_name: str
     address: str | None
 
@@ -38,8 +42,22 @@ async def find_for_calendar(services: Services, booking_id: UUID, token: str) ->
     async with services.database.snapshot() as tx:
         try:
             await enter(tx, Door.BOOKING, booking_id, user_id=None, clock_offset=services.clock.offset)
-            booking, _, _, provider, service = await get_booked(tx, booking_id)
+            return await _of_appointment(tx, booking_id) or await _of_session(tx, booking_id)
         except NotFound:
             return None
-        venue = await get_row(tx, Venue, provider.venue_id)
+
+
+async def _of_appointment(tx: Tx, booking_id: UUID) -> BookingForCalendar | None:
+    """None for a booking of a session."""
+    try:
+        booking, _, _, provider, service = await get_booked(tx, booking_id)
+    except NotFound:
+        return None
+    venue = await get_row(tx, Venue, provider.venue_id)
     return BookingForCalendar(booking, service.name, provider.name, venue.name, venue.address)
+
+
+async def _of_session(tx: Tx, booking_id: UUID) -> BookingForCalendar:
+    """Raises NotFound."""
+    booking, _, _, activity, venue = await get_session_booked(tx, booking_id)
+    return BookingForCalendar(booking, activity.name, None, venue.name, venue.address)

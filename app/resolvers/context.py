@@ -15,6 +15,7 @@ from app.core.database import Database, Tx
 from app.core.tokens import TokenSigner
 from app.domain.errors import BadInput, Unauthenticated
 from app.ports import EventStream, RateLimiter, ShiftedClock
+from app.queries.facts_cache import FactsReader
 from app.queries.tenancy import Door, Tenancy, bind, enter
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Services:
     """Made once for each process by the composition root."""
 
     database: Database
+    facts: FactsReader
     clock: ShiftedClock
     tokens: TokenSigner
     stream: EventStream
@@ -123,6 +125,10 @@ class RequestContext:
 
     def actor(self, name: str) -> Actor:
         return Actor(name, self.user_id, self.channel, self.address, self.user_agent, self.request_id)
+
+    def reading(self) -> asyncio.Semaphore:
+        """Enter it around a read of one's own: one request may not take the whole pool."""
+        return self._reads
 
     @asynccontextmanager
     async def read(self, door: Door, name: UUID | str) -> AsyncIterator[tuple[Tx, Tenancy]]:

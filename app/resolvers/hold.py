@@ -8,6 +8,8 @@ from uuid import UUID
 
 from app.commands import hold as commands
 from app.commands.hold import HoldLimits, HoldRequest
+from app.commands.hold_visit import hold_visit
+from app.commands.session_hold import extend_places, release_places
 from app.core.database import Tx
 from app.domain.errors import NotFound
 from app.models import Hold
@@ -25,7 +27,7 @@ class HoldByToken:
     hold_token: str
 
 
-_REMEMBERED: Remembered[Hold] = Remembered(
+REMEMBERED_HOLD: Remembered[Hold] = Remembered(
     facts=lambda hold: {"holdId": str(hold.id)},
     again=lambda tx, _tenancy, facts: get_hold(tx, UUID(facts["holdId"])),
 )
@@ -36,7 +38,8 @@ async def hold_slot(context: RequestContext, request: HoldRequest, idempotency_k
     policy = context.services.policy
 
     async def command(tx: Tx, tenancy: Tenancy) -> Hold:
-        return await commands.hold_slot(
+        hold_time = hold_visit if request.items else commands.hold_slot
+        return await hold_time(
             tx,
             tenancy,
             request,
@@ -54,7 +57,7 @@ async def hold_slot(context: RequestContext, request: HoldRequest, idempotency_k
         request=request,
         idempotency_key=idempotency_key,
         command=command,
-        remembered=_REMEMBERED,
+        remembered=REMEMBERED_HOLD,
     )
     return hold, context.services.tokens.hold_token(hold.id, hold.token_version)
 
@@ -70,21 +73,22 @@ async def read_hold(context: RequestContext, hold_id: UUID) -> Hold:
 
 async def release_hold(context: RequestContext, named: HoldByToken) -> Hold:
     async def command(tx: Tx, _tenancy: Tenancy) -> Hold:
-        return await commands.release_hold(tx, context.services.tokens, named.hold_id, named.hold_token, context.now())
+        tokens = context.services.tokens
+        try:
+            return await commands.release_hold(tx, tokens, named.hold_id, named.hold_token, context.now())
+        except NotFound:  # of time, that is: it may be of places
+            return await release_places(tx, tokens, named.hold_id, named.hold_token)
 
     return await _change(context, "releaseHold", named, command)
 
 
 async def extend_hold(context: RequestContext, named: HoldByToken) -> Hold:
     async def command(tx: Tx, _tenancy: Tenancy) -> Hold:
-        return await commands.extend_hold(
-            tx,
-            context.services.tokens,
-            named.hold_id,
-            named.hold_token,
-            now=context.now(),
-            ttl=context.services.policy.hold_ttl,
-        )
+        tokens, now, ttl = context.services.tokens, context.now(), context.services.policy.hold_ttl
+        try:
+            return await commands.extend_hold(tx, tokens, named.hold_id, named.hold_token, now=now, ttl=ttl)
+        except NotFound:  # of time, that is: it may be of places
+            return await extend_places(tx, tokens, named.hold_id, named.hold_token, now=now, ttl=ttl)
 
     return await _change(context, "extendHold", named, command)
 
@@ -97,5 +101,5 @@ async def _change(context: RequestContext, operation: str, named: HoldByToken, c
         request=named,
         idempotency_key=None,
         command=command,
-        remembered=_REMEMBERED,
+        remembered=REMEMBERED_HOLD,
     )

@@ -11,27 +11,45 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TypeAlias
 
 from app.core.database import Tx
 from app.domain import live
 from app.domain.errors import BadInput
+from app.domain.limits import claims_window
 from app.domain.live import AllocationEvent, AvailabilityCause, AvailabilityChange, AvailabilityState, ViewConfig
 from app.domain.live_codec import ALLOCATION_EVENTS, Cursor, event_of_payload
 from app.domain.search import AvailabilitySearch, check_search
-from app.domain.slots import ProviderPlan, Slot
-from app.queries.availability import BusyByProvider, ServicePlan, get_service_plan, list_busy
+from app.domain.slots import ProviderPlan, Slot, Window
+from app.domain.visits import visit_claims_window
+from app.queries.availability import ServicePlan, get_service_plan
 from app.queries.availability_search import get_plan_of
+from app.queries.busy import BusyByProvider, list_busy
 from app.queries.event import Event, LogState, events_of_subjects, log_state
 from app.queries.tenancy import Door
+from app.queries.visit import VisitPlan, get_visit_plan
+from app.queries.visit_search import get_visit_plan_of
 from app.resolvers.context import RequestContext
 from app.resolvers.event_feed import FeedOverflow, Subscription
+
+Plan: TypeAlias = ServicePlan | VisitPlan
 
 REPLAY_LIMIT = 2_000
 """Who missed more takes a new snapshot: that is less to send."""
 LONGEST_WAIT_S = 3_600.0
 CLOCK_SKEW = timedelta(seconds=10)
 """A cursor may come from another process, whose clock is ahead of ours by so much."""
-CONFIGURATION_EVENTS = frozenset({"schedule.published", "provider.updated", "service.updated", "offer.updated"})
+CONFIGURATION_EVENTS = {
+    "schedule.published": None,
+    "exception.changed": None,
+    "time_off.changed": AvailabilityCause.SCHEDULE,
+    "provider.updated": None,
+    "service.updated": None,
+    "offer.updated": None,
+    "external_busy.changed": AvailabilityCause.EXTERNAL_BUSY,
+    "resource.changed": AvailabilityCause.RESOURCE,
+}
+"""Events after which everything is read once more, and the cause that is told (None: what the difference says)."""
 
 
 class EventKind(StrEnum):
@@ -111,9 +129,9 @@ async def watch_availability(
     check_search(search)
     resume = read_cursor(after)
     async with context.read(Door.SERVICE, search.service_id) as (tx, _):
-        subjects = (await get_plan_of(tx, search, context.now())).subjects
+        subjects = (await _checked_plan(tx, search, context.now())).subjects
     view: _View | None = None
-    has_lost_events = False
+    has_lost_events, cause = False, None
     while True:
         async with context.services.feed.subscribe(subjects) as subscription:
             # First we listen, then we read: what falls between the two comes twice, and positions tell.
@@ -127,7 +145,7 @@ async def watch_availability(
                 view = _fresh(context, search, plan, busy)
                 updates = [view.snapshot(EventKind.RESYNC)]
             else:
-                updates = _reconfigure(context, search, view=view, plan=plan, busy=busy)
+                updates = _reconfigure(context, search, view=view, plan=plan, busy=busy, cause=cause)
             resume = None
             for update in updates:
                 yield update
@@ -135,14 +153,23 @@ async def watch_availability(
                 async with aclosing(_follow(context, view, subscription)) as following:
                     async for update in following:
                         yield update
-            except _ConfigurationChanged:
-                has_lost_events = False
+            except _ConfigurationChanged as change:
+                has_lost_events, cause = False, change.cause
             except FeedOverflow:
                 has_lost_events = True
 
 
+async def _checked_plan(tx: Tx, search: AvailabilitySearch, now: datetime) -> Plan:
+    """Raises NotFound, BadInput."""
+    return await get_visit_plan_of(tx, search, now) if search.items else await get_plan_of(tx, search, now)
+
+
 class _ConfigurationChanged(Exception):
-    """Hours, prices, lengths or people are others now."""
+    """Hours, prices, lengths, people, resources or blocked times are others now."""
+
+    def __init__(self, cause: AvailabilityCause | None) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 async def _follow(
@@ -159,7 +186,7 @@ async def _follow(
             if not view.is_new(event):
                 continue
             if event.type in CONFIGURATION_EVENTS:
-                raise _ConfigurationChanged
+                raise _ConfigurationChanged(CONFIGURATION_EVENTS[event.type])
             if event.type in ALLOCATION_EVENTS:
                 update = view.fold(event, context.now())
                 if update is not None:
@@ -184,17 +211,30 @@ def read_cursor(after: str | None) -> Cursor | None:
 
 async def _read(
     context: RequestContext, search: AvailabilitySearch, resume: Cursor | None
-) -> tuple[ServicePlan, BusyByProvider, list[Event] | None]:
+) -> tuple[Plan, BusyByProvider, list[Event] | None]:
     """All of one snapshot: the plan, the claims, and what a returning client missed (None: too much or too old)."""
-    window = search.window()
     async with context.read(Door.SERVICE, search.service_id) as (tx, _):
-        plan = await get_service_plan(tx, search.service_id, search.provider_ids, search.from_date, search.to_date)
-        busy = await list_busy(tx, plan.provider_ids, window.from_utc, window.to_utc)
+        plan = await _plan(tx, search)
+        known = _claims_window(search, plan)
+        busy = await list_busy(tx, plan.busy_subjects, known.from_utc, known.to_utc)
         missed = None if resume is None else await _missed(tx, plan, resume, context.now())
     return plan, busy, missed
 
 
-async def _missed(tx: Tx, plan: ServicePlan, resume: Cursor, now: datetime) -> list[Event] | None:
+async def _plan(tx: Tx, search: AvailabilitySearch) -> Plan:
+    if search.items:
+        dates = (search.from_date, search.to_date)
+        return await get_visit_plan(tx, search.items, search.provider_ids, *dates, inactive_is_missing=False)
+    return await get_service_plan(tx, search.service_id, search.provider_ids, search.from_date, search.to_date)
+
+
+def _claims_window(search: AvailabilitySearch, plan: Plan) -> Window:
+    if isinstance(plan, VisitPlan):
+        return visit_claims_window(plan.plans(), search.window())
+    return claims_window(plan.plans(search.duration_minutes), search.window())
+
+
+async def _missed(tx: Tx, plan: Plan, resume: Cursor, now: datetime) -> list[Event] | None:
     if not can_resume(await log_state(tx), resume, now):
         return None
     events = await events_of_subjects(tx, plan.subjects, resume.position, limit=REPLAY_LIMIT + 1)
@@ -208,7 +248,10 @@ def can_resume(log: LogState, resume: Cursor, now: datetime) -> bool:
     return log.purged_position <= resume.position <= log.last_position and resume.at <= now + CLOCK_SKEW
 
 
-def _config(search: AvailabilitySearch, plan: ServicePlan) -> ViewConfig:
+def _config(search: AvailabilitySearch, plan: Plan, now: datetime) -> ViewConfig:
+    if isinstance(plan, VisitPlan):
+        rules = plan.rules(now)
+        return ViewConfig((), search.window(), rules.notice_minutes, rules.maximum_advance_days, items=plan.plans())
     return ViewConfig(
         plans=plan.plans(search.duration_minutes),
         window=search.window(),
@@ -217,9 +260,9 @@ def _config(search: AvailabilitySearch, plan: ServicePlan) -> ViewConfig:
     )
 
 
-def _fresh(context: RequestContext, search: AvailabilitySearch, plan: ServicePlan, busy: BusyByProvider) -> _View:
+def _fresh(context: RequestContext, search: AvailabilitySearch, plan: Plan, busy: BusyByProvider) -> _View:
     now = context.now()
-    state = live.start(_config(search, plan), busy, now)
+    state = live.start(_config(search, plan, now), busy, now)
     return _View(plan.currency, state, plan.position, set(plan.unnumbered_here))
 
 
@@ -227,7 +270,7 @@ def _begin(
     context: RequestContext,
     search: AvailabilitySearch,
     *,
-    plan: ServicePlan,
+    plan: Plan,
     busy: BusyByProvider,
     resume: Cursor | None,
     missed: list[Event] | None,
@@ -243,12 +286,12 @@ def _begin(
         return view, [view.snapshot(EventKind.RESYNC)]
     claims = [event for event in missed if event.type in ALLOCATION_EVENTS]
     then = live.undo(busy, (_allocation_event(event) for event in reversed(claims)))
-    state = live.start(_config(search, plan), then, resume.at)
+    state = live.start(_config(search, plan, resume.at), then, resume.at)
     view = _View(plan.currency, state, resume.position, set(resume.seen))
     return view, list(_replay(view, missed, plan, context.now()))
 
 
-def _replay(view: _View, missed: Iterable[Event], plan: ServicePlan, now: datetime) -> Iterable[AvailabilityUpdate]:
+def _replay(view: _View, missed: Iterable[Event], plan: Plan, now: datetime) -> Iterable[AvailabilityUpdate]:
     """Numbered events now, at the instants when they happened; those not numbered yet come through the feed."""
     for event in missed:
         if view.is_new(event) and event.type in ALLOCATION_EVENTS:
@@ -263,12 +306,18 @@ def _replay(view: _View, missed: Iterable[Event], plan: ServicePlan, now: dateti
 
 
 def _reconfigure(
-    context: RequestContext, search: AvailabilitySearch, *, view: _View, plan: ServicePlan, busy: BusyByProvider
+    context: RequestContext,
+    search: AvailabilitySearch,
+    *,
+    view: _View,
+    plan: Plan,
+    busy: BusyByProvider,
+    cause: AvailabilityCause | None,
 ) -> list[AvailabilityUpdate]:
     """Everything read once more: what is different is told as one change."""
-    config = _config(search, plan)
-    cause = _cause(view.state.config, config)
-    view.state, change = live.reload(view.state, config, context.now(), cause, busy)
+    config = _config(search, plan, context.now())
+    told = cause or _cause(view.state.config, config)
+    view.state, change = live.reload(view.state, config, context.now(), told, busy)
     view.position = plan.position
     view.seen = set(plan.unnumbered_here)
     return [] if change is None else [view.change(change)]
@@ -276,10 +325,11 @@ def _reconfigure(
 
 def _cause(before: ViewConfig, after: ViewConfig) -> AvailabilityCause:
     """PRICE where nothing but prices changed; hours, lengths, notices and people are SCHEDULE."""
-    prices = {plan.provider_id: plan.price_minor for plan in before.plans}
+    return AvailabilityCause.PRICE if _without_prices(after) == _without_prices(before) else AvailabilityCause.SCHEDULE
 
-    def at_old_price(plan: ProviderPlan) -> ProviderPlan:
-        return replace(plan, price_minor=prices.get(plan.provider_id, plan.price_minor))
 
-    same = replace(after, plans=tuple(at_old_price(plan) for plan in after.plans)) == before
-    return AvailabilityCause.PRICE if same else AvailabilityCause.SCHEDULE
+def _without_prices(config: ViewConfig) -> ViewConfig:
+    def free_of_charge(plans: Iterable[ProviderPlan]) -> tuple[ProviderPlan, ...]:
+        return tuple(replace(plan, price_minor=None) for plan in plans)
+
+    return replace(config, plans=free_of_charge(config.plans), items=tuple(map(free_of_charge, config.items)))

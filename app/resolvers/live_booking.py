@@ -15,6 +15,7 @@ from app.resolvers.booking import read_booking, see_booking
 from app.resolvers.context import RequestContext
 from app.resolvers.event_feed import FeedOverflow, Subscription
 from app.resolvers.live_availability import LONGEST_WAIT_S, REPLAY_LIMIT, EventKind, can_resume, read_cursor
+from app.resolvers.live_place import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,27 +26,6 @@ class BookingUpdate:
     cursor: str
     type: str
     seen: SeenBooking
-
-
-@dataclass(slots=True)
-class _Place:
-    """How far the client has come: all events up to `position`, and those of `seen` besides."""
-
-    position: int
-    seen: set[int]
-
-    def cursor(self, context: RequestContext) -> str:
-        return Cursor(self.position, context.now(), frozenset(self.seen)).carried()
-
-    def is_new(self, event: Event) -> bool:
-        """Move on to this event. False: the client has it already."""
-        if event.position is None or event.position <= self.position:
-            return False
-        self.position = event.position
-        if event.id in self.seen:
-            self.seen.discard(event.id)
-            return False
-        return True
 
 
 async def watch_booking(
@@ -73,7 +53,7 @@ async def watch_booking(
                 continue
 
 
-async def _follow(place: _Place, subscription: Subscription) -> AsyncGenerator[Event, None]:
+async def _follow(place: Place, subscription: Subscription) -> AsyncGenerator[Event, None]:
     while True:
         for event in await subscription.next(LONGEST_WAIT_S):
             if place.is_new(event):
@@ -82,7 +62,7 @@ async def _follow(place: _Place, subscription: Subscription) -> AsyncGenerator[E
 
 async def _read(
     context: RequestContext, booking_id: UUID, access_token: str | None, resume: Cursor | None
-) -> tuple[SeenBooking, _Place, list[Event] | None]:
+) -> tuple[SeenBooking, Place, list[Event] | None]:
     """All of one snapshot: the booking, where the log stands for it, and what a returning client missed.
 
     None missed: take the snapshot.
@@ -95,5 +75,5 @@ async def _read(
         after = log.last_position if resume is None else resume.position
         events = await events_of_subjects(tx, {booking_id}, after, limit=REPLAY_LIMIT + 1)
     if resume is None or len(events) > REPLAY_LIMIT:
-        return seen, _Place(log.last_position, {event.id for event in events if event.position is None}), None
-    return seen, _Place(resume.position, set(resume.seen)), [event for event in events if event.position is not None]
+        return seen, Place(log.last_position, {event.id for event in events if event.position is None}), None
+    return seen, Place(resume.position, set(resume.seen)), [event for event in events if event.position is not None]

@@ -17,24 +17,41 @@ from strawberry.dataloader import DataLoader
 from app.core.database import Tx
 from app.domain.errors import NotFound
 from app.models import (
+    Activity,
     BookingItem,
     BookingTransition,
+    CalendarSource,
     Customer,
     Offer,
     Organization,
     Provider,
+    Resource,
+    ResourceNeed,
+    ScheduleException,
+    ScheduleVersion,
     Service,
     Venue,
 )
 from app.models.base import Identified
+from app.queries.activity import list_activities_below_venues, list_providers_below_activities
 from app.queries.booking import items_of_bookings, transitions_of_bookings
+from app.queries.calendar_source import list_sources_below
+from app.queries.exception import (
+    TimeOff,
+    list_exceptions_below,
+    list_time_off_of_providers,
+    list_time_off_of_resources,
+)
 from app.queries.provider import (
     list_offers_below_providers,
     list_providers_below_services,
     list_providers_below_venues,
 )
+from app.queries.resource import list_needs_below, list_resources_below
 from app.queries.rows import list_rows
+from app.queries.schedule import list_versions_below
 from app.queries.service import list_services_below
+from app.queries.session import SeenSession, list_seen_sessions
 from app.queries.tenancy import Door, Tenancy
 from app.queries.venue import list_venues_below
 from app.resolvers.context import RequestContext
@@ -75,8 +92,24 @@ class Loaders:
         return self._rows(Service)
 
     @cached_property
+    def resource_by_id(self) -> DataLoader[Key, Resource]:
+        return self._rows(Resource)
+
+    @cached_property
     def customer_by_id(self) -> DataLoader[Key, Customer]:
         return self._rows(Customer)
+
+    @cached_property
+    def activity_by_id(self) -> DataLoader[Key, Activity]:
+        return self._rows(Activity)
+
+    @cached_property
+    def session_by_id(self) -> DataLoader[Key, SeenSession]:
+        async def load(keys: list[Key]) -> list[SeenSession | BaseException]:
+            found = await self._read(keys, list_seen_sessions)
+            return [found.get(key) or NotFound() for key in keys]
+
+        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
 
     # ── lists, at most 200 below each parent ──
 
@@ -89,6 +122,26 @@ class Loaders:
     def providers_by_venue_id(self) -> DataLoader[Key, list[Provider]]:
         """The active ones, of an active venue."""
         return self._lists(list_providers_below_venues)
+
+    @cached_property
+    def resources_by_venue_id(self) -> DataLoader[Key, list[Resource]]:
+        """The active ones."""
+        return self._lists(list_resources_below)
+
+    @cached_property
+    def needs_by_owner_id(self) -> DataLoader[Key, list[ResourceNeed]]:
+        """Of services and activities."""
+        return self._lists(list_needs_below)
+
+    @cached_property
+    def activities_by_venue_id(self) -> DataLoader[Key, list[Activity]]:
+        """The active ones, of an active venue."""
+        return self._lists(list_activities_below_venues)
+
+    @cached_property
+    def providers_by_activity_id(self) -> DataLoader[Key, list[Provider]]:
+        """The active ones who lead it."""
+        return self._lists(list_providers_below_activities)
 
     @cached_property
     def providers_by_service_id(self) -> DataLoader[Key, list[Provider]]:
@@ -104,6 +157,31 @@ class Loaders:
     def offers_by_provider_id(self) -> DataLoader[Key, list[Offer]]:
         """The active ones of active services."""
         return self._lists(list_offers_below_providers)
+
+    @cached_property
+    def calendar_sources_by_provider_id(self) -> DataLoader[Key, list[CalendarSource]]:
+        """The connected ones, in the order they came."""
+        return self._lists(list_sources_below)
+
+    @cached_property
+    def schedules_by_owner_id(self) -> DataLoader[Key, list[ScheduleVersion]]:
+        """Of providers and activities: in force, planned and past, newest first."""
+        return self._lists(list_versions_below)
+
+    @cached_property
+    def exceptions_by_owner_id(self) -> DataLoader[Key, list[ScheduleException]]:
+        """Of providers, venues and activities: those that are not over, by date."""
+        return self._lists(list_exceptions_below)
+
+    @cached_property
+    def time_off_by_provider_id(self) -> DataLoader[Key, list[TimeOff]]:
+        """What is not over, by start."""
+        return self._lists(list_time_off_of_providers)
+
+    @cached_property
+    def time_off_by_resource_id(self) -> DataLoader[Key, list[TimeOff]]:
+        """What is not over of its units, by start."""
+        return self._lists(list_time_off_of_resources)
 
     @cached_property
     def items_by_booking_id(self) -> DataLoader[Key, list[BookingItem]]:
@@ -149,6 +227,10 @@ class Loaders:
                     self.provider_by_id.prime((record.organization_id, record.id), record)
                 case Service():
                     self.service_by_id.prime((record.organization_id, record.id), record)
+                case Resource():
+                    self.resource_by_id.prime((record.organization_id, record.id), record)
+                case Activity():
+                    self.activity_by_id.prime((record.organization_id, record.id), record)
                 case Customer():
                     self.customer_by_id.prime((record.organization_id, record.id), record)
 

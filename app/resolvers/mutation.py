@@ -12,9 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.commands.idempotency import RequestKey, claim_key, remember, request_key
 from app.core.database import Tx
-from app.domain.errors import HoldExpired, SlotUnavailable
 from app.queries.tenancy import Door, Tenancy, bind, enter
-from app.resolvers.alternatives import find_alternatives
 from app.resolvers.context import RequestContext
 
 T = TypeVar("T")
@@ -46,18 +44,12 @@ async def mutate(
 
     `at` names the organization (none: the command works outside any). `at` and `request` are what the key stands for:
     a repeat with another request is a conflict. Domain errors roll all back, key included: a failure is not remembered.
-    Alternatives of a refused slot are looked up after the rollback.
     """
     key, path = idempotency_key, "input.idempotencyKey"
     if key is None:
         key, path = context.idempotency_key, "Idempotency-Key"
     guard = None if key is None else request_key(operation, context.user_id, key, (at, request), path)
-    try:
-        result = await _with_retries(lambda: _once(context, at, guard, command, remembered))
-    except (SlotUnavailable, HoldExpired) as refusal:
-        if refusal.search is not None:
-            refusal.alternatives = await find_alternatives(context, refusal.search)
-        raise
+    result = await _with_retries(lambda: _once(context, at, guard, command, remembered))
     # A document may have several mutations; what the next one shows must not be older than this one.
     context.loaders.forget()
     await context.services.stream.ring()

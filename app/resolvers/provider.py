@@ -10,18 +10,14 @@ from uuid import UUID
 from app.commands import offer as offer_commands
 from app.commands import provider as commands
 from app.core.database import Tx
+from app.domain.provider_search import ProviderSort, ProviderWanted, check_wanted
 from app.models import Offer, Provider
-from app.queries.pagination import Page, PageRequest
-from app.queries.provider import (
-    PROVIDER_SORTS,
-    ProviderFilter,
-    ProviderSort,
-    get_offer,
-    get_provider,
-    select_providers,
-)
+from app.queries.pagination import PageRequest
+from app.queries.provider import get_offer, get_provider
+from app.queries.provider_free import Offers, SoonestSlot, find_first_slots
+from app.queries.provider_search import ProviderSearch, SearchPage
 from app.queries.tenancy import Door, Tenancy
-from app.resolvers.catalogue import change, change_as_admin, read_count, read_one, read_page, role_of
+from app.resolvers.catalogue import change, change_as_admin, read_one, role_of
 from app.resolvers.context import RequestContext
 from app.resolvers.mutation import Remembered
 
@@ -42,16 +38,31 @@ class ProviderList:
 
     context: RequestContext
     organization_id: UUID
-    wanted: ProviderFilter
+    wanted: ProviderWanted
 
-    async def page(self, sort: ProviderSort, request: PageRequest) -> Page[Provider]:
-        return await read_page(self.context, self.organization_id, self._select, PROVIDER_SORTS[sort], request)
+    async def page(self, sort: ProviderSort, request: PageRequest) -> SearchPage:
+        """Raises BadInput, NotFound, Unavailable."""
+        check_wanted(self.wanted, sort)
+        page = await self._search().page(sort, request)
+        if page.tenancy is not None:
+            self.context.loaders.prime_tenancy(page.tenancy)
+        return page
 
     async def count(self) -> int:
-        return await read_count(self.context, self.organization_id, self._select)
+        check_wanted(self.wanted)
+        return await self._search().count()
 
-    def _select(self, tenancy: Tenancy) -> Any:
-        return select_providers(self.organization_id, self.wanted, for_staff=tenancy.is_staff)
+    def _search(self) -> ProviderSearch:
+        context = self.context
+        now = context.now()
+
+        async def ask(offers: Offers) -> Mapping[UUID, SoonestSlot]:
+            assert self.wanted.free is not None
+            async with context.read_bound(self.organization_id) as tx:
+                return await find_first_slots(tx, offers, self.wanted.free, now)
+
+        database = context.services.database
+        return ProviderSearch(database, self.organization_id, context.user_id, now, self.wanted, ask)
 
 
 async def time_zone_of(context: RequestContext, provider: Provider) -> str:

@@ -8,14 +8,13 @@ import strawberry
 from strawberry.types import Info
 
 from app.core.ids import IdKind
-from app.domain import slots as engine
 from app.domain.errors import BadInput
+from app.domain.free_times import FreeTimes, dates_between
 from app.domain.instants import zone
-from app.domain.search import AvailabilitySearch
-from app.queries.availability_search import FoundAvailability
-from app.resolvers.availability import get_availability
+from app.domain.search import MAXIMUM_ITEMS, AvailabilitySearch, VisitItem
+from app.resolvers.availability import Found, get_availability, get_next_available
 from app.resolvers.context import RequestContext
-from app.schema.ids import read_id, read_ids
+from app.schema.ids import read_id, read_ids, read_optional_id
 from app.schema.scalars import TimeZone
 from app.schema.slot import Slot
 
@@ -31,7 +30,7 @@ class VisitItemInput:
 class AvailabilityInput:
     service_id: strawberry.ID | None = None
     items: list[VisitItemInput] | None = strawberry.field(
-        default=None, description="Several services in one visit. Not offered yet: ask for one service."
+        default=None, description="Several services in one visit, in this order, without a pause; at most 5."
     )
     provider_ids: list[strawberry.ID] | None = strawberry.field(
         default=None, description="None: anyone who offers the service."
@@ -44,63 +43,84 @@ class AvailabilityInput:
 
     def to_search(self) -> AvailabilitySearch:
         """Raises BadInput."""
-        if self.items is not None:
-            raise BadInput.at("input.items", "visits of several services are not available yet: give a serviceId")
-        if self.service_id is None:
-            raise BadInput.at("input.serviceId", "is needed")
+        items = read_items(self.items)
+        if (self.service_id is None) is (not items):
+            raise BadInput.at("input.serviceId", "is needed, or items: one of the two")
+        if items and self.duration_minutes is not None:
+            raise BadInput.at("input.durationMinutes", "is given with each of the items")
         provider_ids = None
         if self.provider_ids is not None:
             provider_ids = read_ids(IdKind.PROVIDER, self.provider_ids, "input.providerIds")
         return AvailabilitySearch(
-            service_id=read_id(IdKind.SERVICE, self.service_id, "input.serviceId"),
+            service_id=items[0].service_id
+            if items
+            else read_id(IdKind.SERVICE, self.service_id or "", "input.serviceId"),
             provider_ids=provider_ids,
             from_date=self.from_,
             to_date=self.to,
             time_zone=zone(self.time_zone),
             duration_minutes=self.duration_minutes,
             party_size=self.party_size,
+            items=items,
         )
+
+
+def read_items(items: list[VisitItemInput] | None, path: str = "input.items") -> tuple[VisitItem, ...]:
+    """The services of a visit; none given: empty. Raises BadInput with the place of each wrong id."""
+    if items is None:
+        return ()
+    if not items:
+        raise BadInput.at(path, "must name at least one service; leave it out for a single serviceId")
+    return tuple(
+        VisitItem(
+            service_id=read_id(IdKind.SERVICE, item.service_id, f"{path}.{index}.serviceId"),
+            provider_id=read_optional_id(IdKind.PROVIDER, item.provider_id, f"{path}.{index}.providerId"),
+            duration_minutes=item.duration_minutes,
+        )
+        for index, item in enumerate(items[: MAXIMUM_ITEMS + 1])
+    )
 
 
 @strawberry.type
 class AvailabilityDay:
     date: date
-    starts: list[datetime] = strawberry.field(description="The same slots as bare instants, cheap to fetch.")
-    found: strawberry.Private[list[engine.Slot]]
+    times: strawberry.Private[FreeTimes]
     currency: strawberry.Private[str]
+
+    @strawberry.field(description="Is there any slot? Cheap: for a month's view, ask for this alone.")
+    def has_slots(self) -> bool:
+        return self.times.has_slots(self.date)
+
+    @strawberry.field(description="The same slots as bare instants, cheap to fetch.")
+    def starts(self) -> list[datetime]:
+        return self.times.starts(self.date)
 
     @strawberry.field
     def slots(self) -> list[Slot]:
-        return [Slot.from_domain(slot, self.currency) for slot in self.found]
+        return [Slot.from_domain(slot, self.currency) for slot in self.times.slots(self.date)]
 
 
 @strawberry.type
 class Availability:
     time_zone: TimeZone
-    days: list[AvailabilityDay] = strawberry.field(description="One for each date asked for, empty ones included.")
-    next_available: Slot | None = strawberry.field(
-        description="The first free slot on or after `from`, within the booking horizon."
-    )
-    cursor: str = strawberry.field(description="Where a subscription takes over without a gap.")
+    found: strawberry.Private[Found]
 
-    @classmethod
-    def from_domain(cls, found: FoundAvailability, time_zone: str) -> Availability:
-        currency = found.plan.currency
-        following = found.next_available
-        return cls(
-            time_zone=TimeZone(time_zone),
-            days=[
-                AvailabilityDay(
-                    date=day,
-                    starts=list(dict.fromkeys(slot.starts_at for slot in slots)),
-                    found=slots,
-                    currency=currency,
-                )
-                for day, slots in found.days
-            ],
-            next_available=None if following is None else Slot.from_domain(following, currency),
-            cursor=found.cursor.carried(),
-        )
+    @strawberry.field(description="One for each date asked for, empty ones included.")
+    def days(self) -> list[AvailabilityDay]:
+        search, times, currency = self.found.search, self.found.times, self.found.plan.currency
+        return [
+            AvailabilityDay(date=day, times=times, currency=currency)
+            for day in dates_between(search.from_date, search.to_date)
+        ]
+
+    @strawberry.field(description="The first free slot on or after `from`, within the booking horizon.")
+    async def next_available(self, info: Info[RequestContext, None]) -> Slot | None:
+        slot = await get_next_available(info.context, self.found)
+        return None if slot is None else Slot.from_domain(slot, self.found.plan.currency)
+
+    @strawberry.field(description="Where a subscription takes over without a gap.")
+    def cursor(self) -> str:
+        return self.found.cursor.carried()
 
 
 @strawberry.type
@@ -108,4 +128,5 @@ class AvailabilityQuery:
     @strawberry.field(description="Free slots of a service, day by day in the customer's time zone.")
     async def availability(self, info: Info[RequestContext, None], input: AvailabilityInput) -> Availability:
         search = input.to_search()
-        return Availability.from_domain(await get_availability(info.context, search), search.time_zone.key)
+        found = await get_availability(info.context, search)
+        return Availability(time_zone=TimeZone(search.time_zone.key), found=found)

@@ -19,6 +19,7 @@ from app.schema.node import Money, Node
 from app.schema.provider import Provider
 from app.schema.scalars import TimeZone
 from app.schema.service import Service
+from app.schema.session import ActivitySession
 
 
 @strawberry.type(description="One service of the visit.")
@@ -109,11 +110,21 @@ class Booking(Node):
 
     @strawberry.field
     async def provider(self, info: Ctx) -> Provider | None:
+        if self.seen.booking.provider_id is None:
+            return None
         return Provider.from_model(await info.context.loaders.provider_by_id.load(self._key("provider_id")))
 
     @strawberry.field
     async def service(self, info: Ctx) -> Service | None:
+        if self.seen.booking.service_id is None:
+            return None
         return Service.from_model(await info.context.loaders.service_by_id.load(self._key("service_id")))
+
+    @strawberry.field(description="Where places of a session are booked; it has no service and no provider then.")
+    async def session(self, info: Ctx) -> ActivitySession | None:
+        if self.seen.booking.session_id is None:
+            return None
+        return ActivitySession.from_seen(await info.context.loaders.session_by_id.load(self._key("session_id")))
 
     @strawberry.field
     async def customer(self, info: Ctx) -> Customer:

@@ -26,6 +26,8 @@ class BookingFilter:
     provider_id: strawberry.ID | None = None
     service_id: strawberry.ID | None = None
     customer_id: strawberry.ID | None = None
+    session_id: strawberry.ID | None = None
+    activity_id: strawberry.ID | None = strawberry.field(default=None, description="Of any of its sessions.")
     starts_from: datetime | None = strawberry.field(default=None, description="Included.")
     starts_before: datetime | None = strawberry.field(default=None, description="Excluded.")
     text: str | None = strawberry.field(
@@ -39,6 +41,8 @@ class BookingFilter:
             provider_id=read_optional_id(IdKind.PROVIDER, self.provider_id, "filter.providerId"),
             service_id=read_optional_id(IdKind.SERVICE, self.service_id, "filter.serviceId"),
             customer_id=read_optional_id(IdKind.CUSTOMER, self.customer_id, "filter.customerId"),
+            session_id=read_optional_id(IdKind.SESSION, self.session_id, "filter.sessionId"),
+            activity_id=read_optional_id(IdKind.ACTIVITY, self.activity_id, "filter.activityId"),
             starts_from=self.starts_from,
             starts_before=self.starts_before,
             text=read_wanted(self.text, "filter.text"),

@@ -10,6 +10,7 @@ import strawberry
 from app.commands.booking import BookingRequest, CustomerDetails
 from app.commands.booking_change import TransitionRequest
 from app.commands.booking_reschedule import RescheduleRequest
+from app.commands.session_reschedule import SessionMove
 from app.core.contact import normalize_email, normalize_phone
 from app.core.ids import IdKind
 from app.domain import errors
@@ -132,20 +133,28 @@ class CancelBookingInput:
     idempotency_key: str | None = None
 
 
-@strawberry.input(description="Another time, another provider, or both.")
+@strawberry.input(description="Another time, another provider, or both; of a session: another session of the activity.")
 class RescheduleBookingInput:
     booking_id: strawberry.ID
     access_token: str | None = None
     starts_at: datetime | None = None
-    session_id: strawberry.ID | None = strawberry.field(default=None, description="Not offered yet.")
+    session_id: strawberry.ID | None = None
     provider_id: strawberry.ID | None = None
     reason: str | None = None
     expected_version: int | None = None
     idempotency_key: str | None = None
 
-    def to_request(self) -> RescheduleRequest:
+    def to_request(self) -> RescheduleRequest | SessionMove:
+        """Raises InvalidInput, BadInput."""
         if self.session_id is not None:
-            raise errors.InvalidInput.at("input.sessionId", "sessions are not available yet")
+            if self.starts_at is not None or self.provider_id is not None:
+                raise errors.InvalidInput.at("input.sessionId", "says it all: leave out startsAt and providerId")
+            return SessionMove(
+                booking_id=read_id(IdKind.BOOKING, self.booking_id, "input.bookingId"),
+                session_id=read_id(IdKind.SESSION, self.session_id, "input.sessionId"),
+                reason=_reason(self.reason),
+                expected_version=self.expected_version,
+            )
         if self.starts_at is None and self.provider_id is None:
             raise errors.InvalidInput.at("input.startsAt", "give a time, a provider, or both")
         return RescheduleRequest(

@@ -16,7 +16,11 @@ from strawberry.utils.str_converters import to_snake_case
 from app.domain import errors as domain
 from app.domain.booking import BookingStatus
 from app.domain.slots import UnavailableReason
+from app.resolvers.alternatives import find_alternatives
+from app.schema.info import Ctx
 from app.schema.slot import Slot
+
+Search = domain.SlotSearch | domain.SessionSearch
 
 
 @strawberry.interface(description="A refusal that a client can act on. The mutation changed nothing.")
@@ -49,7 +53,11 @@ class NotAllowed(Error):
 @strawberry.type
 class SlotUnavailable(Error):
     reason: UnavailableReason
-    alternatives: list[Slot]
+    search: strawberry.Private[Search | None]
+
+    @strawberry.field
+    async def alternatives(self, info: Ctx) -> list[Slot]:
+        return await _alternatives(info, self.search)
 
 
 @strawberry.type
@@ -66,7 +74,11 @@ class IllegalTransition(Error):
 
 @strawberry.type
 class HoldExpired(Error):
-    alternatives: list[Slot]
+    search: strawberry.Private[Search | None]
+
+    @strawberry.field
+    async def alternatives(self, info: Ctx) -> list[Slot]:
+        return await _alternatives(info, self.search)
 
 
 @strawberry.type
@@ -85,8 +97,12 @@ class IdempotencyConflict(Error):
     pass
 
 
-def _alternatives(found: domain.Alternatives | None) -> list[Slot]:
-    return [] if found is None else [Slot.from_domain(slot, found.currency) for slot in found.slots]
+async def _alternatives(info: Ctx, search: Search | None) -> list[Slot]:
+    """Looked up when they are asked for: the refused transaction is over by then."""
+    if search is None:
+        return []
+    found = await find_alternatives(info.context, search)
+    return [Slot.from_domain(slot, found.currency) for slot in found.slots]
 
 
 class _Handler:
@@ -117,9 +133,9 @@ ERROR_HANDLERS = (
     _Handler(
         domain.SlotUnavailable,
         SlotUnavailable,
-        lambda e: {"reason": e.reason, "alternatives": _alternatives(e.alternatives)},
+        lambda e: {"reason": e.reason, "search": e.search},
     ),
-    _Handler(domain.HoldExpired, HoldExpired, lambda e: {"alternatives": _alternatives(e.alternatives)}),
+    _Handler(domain.HoldExpired, HoldExpired, lambda e: {"search": e.search}),
     _Handler(domain.StaleVersion, StaleVersion, lambda e: {"current_version": e.current_version}),
     _Handler(
         domain.IllegalTransition,

@@ -9,13 +9,16 @@ import strawberry
 
 from app import models
 from app.commands.hold import HoldRequest
+from app.commands.session_hold import PlacesRequest
 from app.core.ids import IdKind
 from app.domain.booking import HoldStatus
 from app.domain.errors import FieldErrors
+from app.domain.search import check_items
 from app.queries.hold import shown_status
 from app.resolvers import hold as resolvers
 from app.resolvers.hold import HoldByToken
-from app.schema.availability import VisitItemInput
+from app.resolvers.session_hold import hold_places
+from app.schema.availability import VisitItemInput, read_items
 from app.schema.errors import (
     HoldExpired,
     IdempotencyConflict,
@@ -29,6 +32,7 @@ from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx
 from app.schema.node import Money, Node
 from app.schema.provider import Provider
+from app.schema.session import ActivitySession
 
 
 @strawberry.type(description="A slot kept for its holder until `expiresAt`.")
@@ -46,8 +50,17 @@ class Hold(Node):
 
     @strawberry.field
     async def provider(self, info: Ctx) -> Provider | None:
+        if self.record.provider_id is None:
+            return None
         key = (self.record.organization_id, self.record.provider_id)
         return Provider.from_model(await info.context.loaders.provider_by_id.load(key))
+
+    @strawberry.field
+    async def session(self, info: Ctx) -> ActivitySession | None:
+        if self.record.session_id is None:
+            return None
+        key = (self.record.organization_id, self.record.session_id)
+        return ActivitySession.from_seen(await info.context.loaders.session_by_id.load(key))
 
     @classmethod
     def from_model(cls, record: models.Hold) -> Hold:
@@ -62,39 +75,72 @@ class Hold(Node):
         )
 
 
-@strawberry.input(description="An appointment: a service and a start, with or without a provider.")
+@strawberry.input(
+    description="An appointment: a service and a start, with or without a provider. A visit: items and a start."
+    " Or places: a session."
+)
 class HoldSlotInput:
     service_id: strawberry.ID | None = None
-    items: list[VisitItemInput] | None = strawberry.field(default=None, description="Not offered yet.")
-    provider_id: strawberry.ID | None = strawberry.field(
-        default=None, description="None: the free one who is least booked that day."
+    items: list[VisitItemInput] | None = strawberry.field(
+        default=None, description="Several services in one visit, in this order, without a pause; at most 5."
     )
-    session_id: strawberry.ID | None = strawberry.field(default=None, description="Not offered yet.")
+    provider_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="None: the free one who is least booked that day. Of a visit, each item names its own.",
+    )
+    session_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Places of a session, `partySize` of them; then nothing else is named."
+    )
     starts_at: datetime | None = None
     duration_minutes: int | None = None
     party_size: int = 1
     idempotency_key: str | None = None
 
+    def to_places(self, session_id: strawberry.ID) -> PlacesRequest:
+        """Raises InvalidInput, BadInput."""
+        errors = FieldErrors()
+        for path, value in (
+            ("serviceId", self.service_id),
+            ("items", self.items),
+            ("providerId", self.provider_id),
+            ("startsAt", self.starts_at),
+            ("durationMinutes", self.duration_minutes),
+        ):
+            if value is not None:
+                errors.add(f"input.{path}", "follows from sessionId; leave it out")
+        errors.raise_any()
+        return PlacesRequest(read_id(IdKind.SESSION, session_id, "input.sessionId"), self.party_size)
+
     def to_request(self) -> HoldRequest:
         """Raises InvalidInput, BadInput."""
         errors = FieldErrors()
-        if self.items is not None:
-            errors.add("input.items", "visits of several services are not available yet")
-        if self.session_id is not None:
-            errors.add("input.sessionId", "sessions are not available yet")
-        if self.service_id is None:
-            errors.add("input.serviceId", "is needed")
+        items = read_items(self.items or None)
+        check_items(items, errors)
+        if self.items == []:
+            errors.add("input.items", "must name at least one service; leave it out for a single serviceId")
+        elif items:
+            for path, value in (
+                ("serviceId", self.service_id),
+                ("providerId", self.provider_id),
+                ("durationMinutes", self.duration_minutes),
+            ):
+                if value is not None:
+                    errors.add(f"input.{path}", "follows from items; leave it out")
+        elif self.service_id is None:
+            errors.add("input.serviceId", "is needed, or items, or a sessionId")
         if self.starts_at is None:
             errors.add("input.startsAt", "is needed")
         errors.raise_any()
-        assert self.service_id is not None
         assert self.starts_at is not None
         return HoldRequest(
-            service_id=read_id(IdKind.SERVICE, self.service_id, "input.serviceId"),
+            service_id=items[0].service_id
+            if items
+            else read_id(IdKind.SERVICE, self.service_id or "", "input.serviceId"),
             provider_id=read_optional_id(IdKind.PROVIDER, self.provider_id, "input.providerId"),
             starts_at=self.starts_at,
             duration_minutes=self.duration_minutes,
             party_size=self.party_size,
+            items=items,
         )
 
 
@@ -115,7 +161,11 @@ ReleaseHoldResult = Annotated[Hold | NotFound | HoldExpired | NotAllowed, strawb
 class HoldMutation:
     @strawberry.mutation(description="Keep a slot for the time of a checkout.")
     async def hold_slot(self, info: Ctx, input: HoldSlotInput) -> HoldSlotResult:
-        hold, token = await resolvers.hold_slot(info.context, input.to_request(), input.idempotency_key)
+        if input.session_id is not None:
+            places = input.to_places(input.session_id)
+            hold, token = await hold_places(info.context, places, input.idempotency_key)
+        else:
+            hold, token = await resolvers.hold_slot(info.context, input.to_request(), input.idempotency_key)
         return HoldSlotPayload(hold=Hold.from_model(hold), hold_token=token)
 
     @strawberry.mutation(description="Keep it for another full term; once.")

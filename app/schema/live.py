@@ -10,11 +10,13 @@ import strawberry
 
 from app.core.ids import IdKind
 from app.domain.live import AvailabilityCause
+from app.domain.sessions import SessionStatus
 from app.resolvers.live_availability import AvailabilityUpdate, EventKind, watch_availability
 from app.resolvers.live_booking import BookingUpdate, watch_booking
+from app.resolvers.live_session import SessionUpdate, watch_session
 from app.schema.availability import AvailabilityInput
 from app.schema.booking import Booking
-from app.schema.ids import read_id
+from app.schema.ids import public_id, read_id
 from app.schema.info import Ctx
 from app.schema.slot import Slot
 
@@ -59,7 +61,39 @@ class BookingEvent:
 
 
 @strawberry.type
+class SessionEvent:
+    kind: EventKind
+    cursor: str
+    session_id: strawberry.ID
+    capacity_remaining: int = strawberry.field(description="None are left of a session that takes no more bookings.")
+    status: SessionStatus
+    is_legacy: bool
+    cause: AvailabilityCause | None = strawberry.field(description="Of a CHANGE. TIME: holds that ran out.")
+
+    @classmethod
+    def from_update(cls, update: SessionUpdate) -> SessionEvent:
+        return cls(
+            kind=update.kind,
+            cursor=update.cursor,
+            session_id=public_id(IdKind.SESSION, update.session_id),
+            capacity_remaining=update.capacity_remaining,
+            status=update.status,
+            is_legacy=update.is_legacy,
+            cause=update.cause,
+        )
+
+
+@strawberry.type
 class Subscription:
+    @strawberry.subscription(description="Places of a session as they are taken and come back.")
+    async def session(
+        self, info: Ctx, id: strawberry.ID, after: str | None = None
+    ) -> AsyncGenerator[SessionEvent, None]:
+        session_id = read_id(IdKind.SESSION, id, "id")
+        async with aclosing(watch_session(info.context, session_id, after)) as updates:
+            async for update in updates:
+                yield SessionEvent.from_update(update)
+
     @strawberry.subscription(description="Free slots as they open and close.")
     async def availability(
         self, info: Ctx, input: AvailabilityInput, after: str | None = None

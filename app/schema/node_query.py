@@ -10,12 +10,14 @@ import strawberry
 from app.core.ids import IdKind, WrongId, decode_any
 from app.domain.errors import BadInput, NotFound
 from app.resolvers.account import read_viewer
+from app.resolvers.activity import read_activity
 from app.resolvers.context import RequestContext
 from app.resolvers.organization import read_organization
 from app.resolvers.provider import read_provider
 from app.resolvers.service import read_service
 from app.resolvers.venue import read_venue
 from app.schema.account import User
+from app.schema.activity import Activity
 from app.schema.info import Ctx
 from app.schema.node import Node
 from app.schema.organization import Organization
@@ -50,12 +52,17 @@ async def _service(context: RequestContext, row_id: UUID) -> Node:
     return Service.from_model(await read_service(context, row_id))
 
 
+async def _activity(context: RequestContext, row_id: UUID) -> Node:
+    return Activity.from_model(await read_activity(context, row_id))
+
+
 NODE_READERS: dict[IdKind, NodeReader] = {
     IdKind.ORGANIZATION: _organization,
     IdKind.USER: _user,
     IdKind.VENUE: _venue,
     IdKind.PROVIDER: _provider,
     IdKind.SERVICE: _service,
+    IdKind.ACTIVITY: _activity,
 }
 """How to read each kind of id. Other nouns add theirs (`root.py`)."""
 

@@ -23,6 +23,10 @@ class Organization(Node):
     currency: str = strawberry.field(description="ISO 4217; of every price of the catalogue.")
     locale: str
     country: str | None
+    customer_daily_limit: int | None = strawberry.field(
+        description="Most bookings of one customer that start on one day. None: no limit."
+    )
+    customer_weekly_limit: int | None = strawberry.field(description="The same for a week, from Monday.")
     record: strawberry.Private[models.Organization]
 
     @strawberry.field(description="The active ones, by name.")
@@ -40,6 +44,8 @@ class Organization(Node):
             currency=record.currency,
             locale=record.locale,
             country=record.country,
+            customer_daily_limit=record.customer_daily_limit,
+            customer_weekly_limit=record.customer_weekly_limit,
             record=record,
         )
 
@@ -62,6 +68,8 @@ class UpdateOrganizationInput:
     slug: str | None = strawberry.UNSET
     locale: str | None = strawberry.UNSET
     country: str | None = strawberry.UNSET
+    customer_daily_limit: int | None = strawberry.field(default=strawberry.UNSET, description="1 to 1000; null: none.")
+    customer_weekly_limit: int | None = strawberry.field(default=strawberry.UNSET, description="1 to 1000; null: none.")
     idempotency_key: str | None = None
 
 

@@ -8,22 +8,23 @@ import strawberry
 
 from app import models
 from app.core.ids import IdKind
-from app.queries import provider as queries
-from app.queries.pagination import page_request
 from app.resolvers import provider as resolvers
-from app.schema.connection import Connection, connection
+from app.resolvers.calendar_source import list_calendar_sources
+from app.resolvers.exception import exceptions_of, time_off_of_provider
+from app.resolvers.provider_feed import calendar_feed_url
 from app.schema.errors import IdempotencyConflict, InvalidInput, NotAllowed, NotFound
-from app.schema.ids import public_id, read_id, read_ids, read_optional_id
-from app.schema.info import Ctx, given, read_wanted
+from app.schema.ids import public_id, read_id, read_ids
+from app.schema.info import Ctx, given
 from app.schema.node import Node
 from app.schema.scalars import TimeZone
 
-if TYPE_CHECKING:  # those three know this file
+if TYPE_CHECKING:  # those know this file
+    from app.schema.calendar_source import CalendarSource
+    from app.schema.exception import ScheduleException, TimeOff
     from app.schema.offer import Offer
+    from app.schema.schedule import ScheduleVersion
     from app.schema.service import Service
     from app.schema.venue import Venue
-
-strawberry.enum(queries.ProviderSort, description="RATING_DESC: those without a rating come last.")
 
 
 @strawberry.type(description="A person (or a team) who gives services.")
@@ -32,6 +33,12 @@ class Provider(Node):
     bio: str | None
     rating: float | None
     is_active: bool
+    works_on_holidays: bool = strawberry.field(description="Public holidays of the venue do not close this provider.")
+    daily_booking_limit: int | None = strawberry.field(
+        description="Most holds and bookings that start on one local day. None: no limit."
+    )
+    weekly_booking_limit: int | None = strawberry.field(description="The same for a week, from Monday.")
+    languages: list[str] = strawberry.field(description="Tags (BCP 47) of those the provider speaks: es-AR, en.")
     record: strawberry.Private[models.Provider]
 
     @strawberry.field(description="The provider's own, else the venue's.")
@@ -61,6 +68,49 @@ class Provider(Node):
         found = await info.context.loaders.offers_by_provider_id.load(key)
         return [Offer.from_model(offer) for offer in found]
 
+    @strawberry.field(description="Weekly hours: in force, planned and past, newest first, at most 200.")
+    async def schedules(self, info: Ctx) -> list[Annotated[ScheduleVersion, strawberry.lazy("app.schema.schedule")]]:
+        from app.schema.schedule import ScheduleVersion  # noqa: PLC0415
+
+        key = (self.record.organization_id, self.record.id)
+        found = await info.context.loaders.schedules_by_owner_id.load(key)
+        return [ScheduleVersion.from_model(version) for version in found]
+
+    @strawberry.field(description="Closed days and special hours of their own that are not over, by date, at most 200.")
+    async def exceptions(
+        self, info: Ctx
+    ) -> list[Annotated[ScheduleException, strawberry.lazy("app.schema.exception")]]:
+        from app.schema.exception import ScheduleException  # noqa: PLC0415
+
+        found = await exceptions_of(info.context, self.record.organization_id, self.record.id)
+        return [ScheduleException.from_seen(seen) for seen in found]
+
+    @strawberry.field(description="That is not over, by start, at most 200. For staff, and for the provider.")
+    async def time_off(self, info: Ctx) -> list[Annotated[TimeOff, strawberry.lazy("app.schema.exception")]]:
+        from app.schema.exception import TimeOff  # noqa: PLC0415
+
+        found = await time_off_of_provider(info.context, self.record.organization_id, self.record.id)
+        return [TimeOff.from_domain(time_off) for time_off in found]
+
+    @strawberry.field(
+        description="Secret address of the provider's bookings as an iCalendar feed. For the provider's own account, "
+        "admins and owners; null for others."
+    )
+    async def calendar_feed_url(self, info: Ctx) -> str | None:
+        return await calendar_feed_url(info.context, self.record)
+
+    @strawberry.field(
+        description="Calendars elsewhere whose busy times block the provider. For the provider's own account, admins "
+        "and owners; empty for others."
+    )
+    async def calendar_sources(
+        self, info: Ctx
+    ) -> list[Annotated[CalendarSource, strawberry.lazy("app.schema.calendar_source")]]:
+        from app.schema.calendar_source import CalendarSource  # noqa: PLC0415
+
+        found = await list_calendar_sources(info.context, self.record)
+        return [CalendarSource.from_model(source) for source in found]
+
     @classmethod
     def from_model(cls, record: models.Provider) -> Provider:
         return cls(
@@ -69,25 +119,11 @@ class Provider(Node):
             bio=record.bio,
             rating=record.rating,
             is_active=record.is_active,
+            works_on_holidays=record.works_on_holidays,
+            daily_booking_limit=record.daily_booking_limit,
+            weekly_booking_limit=record.weekly_booking_limit,
+            languages=record.languages,
             record=record,
-        )
-
-
-@strawberry.input(description="Each that is given must hold.")
-class ProviderFilter:
-    venue_id: strawberry.ID | None = None
-    service_id: strawberry.ID | None = strawberry.field(default=None, description="Who offers this service.")
-    category: str | None = strawberry.field(default=None, description="Who offers a service of this category.")
-    text: str | None = strawberry.field(default=None, description="A part of the name, without case and accents.")
-    is_active: bool | None = strawberry.field(default=None, description="For staff; others see active ones only.")
-
-    def wanted(self) -> queries.ProviderFilter:
-        return queries.ProviderFilter(
-            venue_id=read_optional_id(IdKind.VENUE, self.venue_id, "filter.venueId"),
-            service_id=read_optional_id(IdKind.SERVICE, self.service_id, "filter.serviceId"),
-            category=read_wanted(self.category, "filter.category"),
-            text=read_wanted(self.text, "filter.text"),
-            is_active=self.is_active,
         )
 
 
@@ -99,6 +135,12 @@ class CreateProviderInput:
     time_zone: TimeZone | None = strawberry.field(default=None, description="None: the venue's.")
     service_ids: list[strawberry.ID] = strawberry.field(default_factory=list)
     user_email: str | None = strawberry.field(default=None, description="Of the account that acts as this provider.")
+    works_on_holidays: bool = strawberry.field(
+        default=False, description="Work on public holidays of the venue's country and region, as on other days."
+    )
+    daily_booking_limit: int | None = strawberry.field(default=None, description="1 to 1000 a day; null: no limit.")
+    weekly_booking_limit: int | None = strawberry.field(default=None, description="1 to 1000 a week; null: no limit.")
+    languages: list[str] = strawberry.field(default_factory=list, description="Tags (BCP 47), at most 20: es-AR, en.")
     idempotency_key: str | None = None
 
 
@@ -109,6 +151,10 @@ class UpdateProviderInput:
     bio: str | None = strawberry.UNSET
     time_zone: TimeZone | None = strawberry.UNSET
     user_email: str | None = strawberry.UNSET
+    works_on_holidays: bool | None = strawberry.UNSET
+    daily_booking_limit: int | None = strawberry.UNSET
+    weekly_booking_limit: int | None = strawberry.UNSET
+    languages: list[str] | None = strawberry.UNSET
     idempotency_key: str | None = None
 
 
@@ -168,28 +214,6 @@ class ProviderQuery:
     async def provider(self, info: Ctx, id: strawberry.ID) -> Provider | None:
         provider_id = read_id(IdKind.PROVIDER, id, "id")
         return Provider.from_model(await resolvers.read_provider(info.context, provider_id))
-
-    @strawberry.field(description="Providers of an organization, page by page.")
-    async def providers(
-        self,
-        info: Ctx,
-        *,
-        organization_id: strawberry.ID,
-        filter: ProviderFilter | None = None,
-        sort: queries.ProviderSort | None = queries.ProviderSort.NAME_ASC,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-    ) -> Connection[Provider]:
-        found = resolvers.ProviderList(
-            info.context,
-            read_id(IdKind.ORGANIZATION, organization_id, "organizationId"),
-            queries.ProviderFilter() if filter is None else filter.wanted(),
-        )
-        request = page_request(first, after, last, before)
-        page = await found.page(sort or queries.ProviderSort.NAME_ASC, request)
-        return connection(page, Provider.from_model, found.count)
 
 
 @strawberry.type

@@ -9,18 +9,27 @@ from strawberry.schema.config import StrawberryConfig
 
 from app.core.ids import IdKind
 from app.resolvers.booking import read_booking
+from app.resolvers.calendar_source import read_calendar_source
 from app.resolvers.context import RequestContext
 from app.resolvers.customer import read_customer
+from app.resolvers.exception import read_exception, read_time_off
 from app.resolvers.hold import read_hold
+from app.resolvers.resource import read_resource
 from app.resolvers.schedule import read_schedule
+from app.resolvers.session import read_session
 from app.schema import enums
 from app.schema.account import AccountMutation, AccountQuery
+from app.schema.activity import ActivityQuery
+from app.schema.activity_mutation import ActivityMutation
 from app.schema.availability import AvailabilityQuery
 from app.schema.booking import Booking, BookingQuery
 from app.schema.booking_list import BookingListQuery
 from app.schema.booking_mutation import BookingMutation
+from app.schema.calendar_source import CalendarMutation, CalendarSource
 from app.schema.customer import Customer
 from app.schema.errors import ERROR_HANDLERS, PaymentDeclined
+from app.schema.exception import ExceptionMutation, ScheduleException, TimeOff
+from app.schema.explanation import ExplanationQuery
 from app.schema.hold import Hold, HoldMutation
 from app.schema.live import Subscription
 from app.schema.membership import MembershipMutation
@@ -29,10 +38,14 @@ from app.schema.node_query import NODE_READERS, NodeQuery
 from app.schema.offer import OfferMutation
 from app.schema.organization import OrganizationMutation, OrganizationQuery
 from app.schema.provider import ProviderMutation, ProviderQuery
+from app.schema.provider_search import ProviderSearchQuery
+from app.schema.resource import Resource, ResourceMutation, ResourceQuery
 from app.schema.scalars import SCALARS
-from app.schema.schedule import ScheduleMutation, ScheduleVersion
+from app.schema.schedule import ScheduleMutation, ScheduleQuery, ScheduleVersion
 from app.schema.service import ServiceQuery
 from app.schema.service_mutation import ServiceMutation
+from app.schema.session import ActivitySession, SessionQuery
+from app.schema.session_mutation import SessionMutation
 from app.schema.venue import VenueMutation, VenueQuery
 
 
@@ -43,10 +56,16 @@ class Query(
     OrganizationQuery,
     VenueQuery,
     ProviderQuery,
+    ProviderSearchQuery,
     ServiceQuery,
+    ActivityQuery,
+    SessionQuery,
+    ResourceQuery,
     AvailabilityQuery,
+    ExplanationQuery,
     BookingQuery,
     BookingListQuery,
+    ScheduleQuery,
 ):
     pass
 
@@ -59,8 +78,13 @@ class Mutation(
     VenueMutation,
     ProviderMutation,
     ServiceMutation,
+    ActivityMutation,
+    SessionMutation,
+    ResourceMutation,
     OfferMutation,
     ScheduleMutation,
+    ExceptionMutation,
+    CalendarMutation,
     HoldMutation,
     BookingMutation,
 ):
@@ -79,6 +103,26 @@ async def _customer(context: RequestContext, row_id: UUID) -> Node:
     return Customer.from_model(await read_customer(context, row_id))
 
 
+async def _resource(context: RequestContext, row_id: UUID) -> Node:
+    return Resource.from_model(await read_resource(context, row_id))
+
+
+async def _calendar_source(context: RequestContext, row_id: UUID) -> Node:
+    return CalendarSource.from_model(await read_calendar_source(context, row_id))
+
+
+async def _session(context: RequestContext, row_id: UUID) -> Node:
+    return ActivitySession.from_seen(await read_session(context, row_id))
+
+
+async def _exception(context: RequestContext, row_id: UUID) -> Node:
+    return ScheduleException.from_seen(await read_exception(context, row_id))
+
+
+async def _time_off(context: RequestContext, row_id: UUID) -> Node:
+    return TimeOff.from_domain(await read_time_off(context, row_id))
+
+
 async def _schedule(context: RequestContext, row_id: UUID) -> Node:
     return ScheduleVersion.from_model(await read_schedule(context, row_id))
 
@@ -88,7 +132,12 @@ NODE_READERS.update(
         IdKind.BOOKING: _booking,
         IdKind.HOLD: _hold,
         IdKind.CUSTOMER: _customer,
+        IdKind.RESOURCE: _resource,
+        IdKind.SESSION: _session,
         IdKind.SCHEDULE: _schedule,
+        IdKind.EXCEPTION: _exception,
+        IdKind.TIME_OFF: _time_off,
+        IdKind.CALENDAR_SOURCE: _calendar_source,
     }
 )
 

@@ -13,6 +13,7 @@ from app.domain import instants, schedule
 TimeZone = NewType("TimeZone", str)
 LocalTime = NewType("LocalTime", str)
 Minor = NewType("Minor", int)
+JSON = NewType("JSON", object)
 
 MINOR_LIMIT = 2**53 - 1
 
@@ -65,5 +66,6 @@ SCALARS: dict[object, ScalarDefinition] = {
     date: _scalar("Date", "A calendar date: YYYY-MM-DD.", parse_date, date.isoformat),
     TimeZone: _scalar("TimeZone", "A time zone by its IANA name.", parse_time_zone, str),
     LocalTime: _scalar("LocalTime", "A time of day: HH:MM, up to 24:00.", parse_local_time, str),
+    JSON: _scalar("JSON", "Any JSON value.", JSON, JSON),
     Minor: _scalar("Minor", "An amount in minor units of its currency, within ±(2^53 - 1).", parse_minor, int),
 }

@@ -15,6 +15,7 @@ from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx, read_wanted
 from app.schema.node import Money, Node
 from app.schema.provider import Provider
+from app.schema.resource import ResourceNeed
 
 strawberry.enum(queries.ServiceSort)
 
@@ -49,6 +50,11 @@ class Service(Node):
         key = (self.record.organization_id, self.record.id)
         found = await info.context.loaders.providers_by_service_id.load(key)
         return [Provider.from_model(provider) for provider in found]
+
+    @strawberry.field(description="Rooms, equipment and people that it takes besides the provider.")
+    async def needs(self, info: Ctx) -> list[ResourceNeed]:
+        key = (self.record.organization_id, self.record.id)
+        return [ResourceNeed.from_model(need) for need in await info.context.loaders.needs_by_owner_id.load(key)]
 
     @classmethod
     def from_model(cls, record: models.Service) -> Service:

@@ -9,9 +9,11 @@ import strawberry
 from app.core.ids import IdKind
 from app.domain.pricing import PriceType
 from app.resolvers import service as resolvers
+from app.resolvers.resource import set_needs_of_service
 from app.schema.errors import IdempotencyConflict, InvalidInput, NotAllowed, NotFound
 from app.schema.ids import read_id, read_ids
 from app.schema.info import Ctx, given
+from app.schema.resource import ResourceNeedInput, read_needs
 from app.schema.scalars import Minor
 from app.schema.service import Service
 
@@ -73,6 +75,13 @@ class ReactivateServiceInput:
     idempotency_key: str | None = None
 
 
+@strawberry.input(description="All that it needs from now on. Bookings keep what they have.")
+class SetServiceNeedsInput:
+    service_id: strawberry.ID
+    needs: list[ResourceNeedInput]
+    idempotency_key: str | None = None
+
+
 @strawberry.type
 class CreateServicePayload:
     service: Service
@@ -93,6 +102,11 @@ class ReactivateServicePayload:
     service: Service
 
 
+@strawberry.type
+class SetServiceNeedsPayload:
+    service: Service
+
+
 CreateServiceResult = Annotated[
     CreateServicePayload | InvalidInput | NotFound | NotAllowed | IdempotencyConflict,
     strawberry.union("CreateServiceResult"),
@@ -108,6 +122,10 @@ DeactivateServiceResult = Annotated[
 ReactivateServiceResult = Annotated[
     ReactivateServicePayload | InvalidInput | NotFound | NotAllowed | IdempotencyConflict,
     strawberry.union("ReactivateServiceResult"),
+]
+SetServiceNeedsResult = Annotated[
+    SetServiceNeedsPayload | InvalidInput | NotFound | NotAllowed | IdempotencyConflict,
+    strawberry.union("SetServiceNeedsResult"),
 ]
 
 
@@ -140,3 +158,10 @@ class ServiceMutation:
         service_id = read_id(IdKind.SERVICE, input.service_id, "input.serviceId")
         changed = await resolvers.set_service_active(info.context, service_id, True, input.idempotency_key)
         return ReactivateServicePayload(service=Service.from_model(changed))
+
+    @strawberry.mutation(description="Rooms, equipment and people that it takes besides the provider.")
+    async def set_service_needs(self, info: Ctx, input: SetServiceNeedsInput) -> SetServiceNeedsResult:
+        service_id = read_id(IdKind.SERVICE, input.service_id, "input.serviceId")
+        needs = read_needs(input.needs)
+        changed = await set_needs_of_service(info.context, service_id, needs, input.idempotency_key)
+        return SetServiceNeedsPayload(service=Service.from_model(changed))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
+from uuid import UUID
 
 import strawberry
 
@@ -19,13 +21,30 @@ class Slot:
     provider_ids: list[strawberry.ID]
     remaining: int
     price: Money | None
+    session_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Where it is a session: hold places of it."
+    )
 
     @classmethod
     def from_domain(cls, slot: slots.Slot, currency: str) -> Slot:
         return cls(
             starts_at=slot.starts_at,
             ends_at=slot.ends_at,
-            provider_ids=[public_id(IdKind.PROVIDER, provider_id) for provider_id in slot.provider_ids],
+            provider_ids=_public_ids(slot.provider_ids),
             remaining=slot.remaining,
-            price=None if slot.price_minor is None else Money.of(slot.price_minor, currency),
+            price=None if slot.price_minor is None else _money(slot.price_minor, currency),
+            session_id=None if slot.session_id is None else public_id(IdKind.SESSION, slot.session_id),
         )
+
+
+# The slots of an answer have the same few people and prices over and over; nobody changes what is shared here.
+
+
+@lru_cache(maxsize=4_096)
+def _public_ids(provider_ids: tuple[UUID, ...]) -> list[strawberry.ID]:
+    return [public_id(IdKind.PROVIDER, provider_id) for provider_id in provider_ids]
+
+
+@lru_cache(maxsize=4_096)
+def _money(amount_minor: int, currency: str) -> Money:
+    return Money.of(amount_minor, currency)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from app import models
 from app.core.ids import IdKind
 from app.resolvers import venue as resolvers
+from app.resolvers.exception import exceptions_of
+from app.schema.activity import Activity
 from app.schema.errors import IdempotencyConflict, InvalidInput, NotAllowed, NotFound
 from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx, given
 from app.schema.node import Node
 from app.schema.provider import Provider
+from app.schema.resource import Resource
 from app.schema.scalars import TimeZone
+
+if TYPE_CHECKING:  # it knows this file
+    from app.schema.exception import PublicHoliday, ScheduleException
 
 
 @strawberry.type(description="A place where services are given.")
@@ -24,6 +31,10 @@ class Venue(Node):
     address: str | None
     latitude: float | None
     longitude: float | None
+    country: str | None = strawberry.field(
+        description="ISO 3166; its public holidays close the venue. None: no holidays."
+    )
+    region: str | None = strawberry.field(description="The part of the country whose holidays are kept too.")
     is_active: bool
     record: strawberry.Private[models.Venue]
 
@@ -37,6 +48,40 @@ class Venue(Node):
         found = await info.context.loaders.providers_by_venue_id.load(key)
         return [Provider.from_model(provider) for provider in found]
 
+    @strawberry.field(description="The active ones, by name.")
+    async def activities(self, info: Ctx) -> list[Activity]:
+        key = (self.record.organization_id, self.record.id)
+        found = await info.context.loaders.activities_by_venue_id.load(key)
+        return [Activity.from_model(activity) for activity in found]
+
+    @strawberry.field(description="The active ones, by name.")
+    async def resources(self, info: Ctx) -> list[Resource]:
+        key = (self.record.organization_id, self.record.id)
+        found = await info.context.loaders.resources_by_venue_id.load(key)
+        return [Resource.from_model(resource) for resource in found]
+
+    @strawberry.field(
+        description="Closed days and special hours of all its providers and activities that are not over, by date."
+    )
+    async def exceptions(
+        self, info: Ctx
+    ) -> list[Annotated[ScheduleException, strawberry.lazy("app.schema.exception")]]:
+        from app.schema.exception import ScheduleException  # noqa: PLC0415
+
+        found = await exceptions_of(info.context, self.record.organization_id, self.record.id)
+        return [ScheduleException.from_seen(seen) for seen in found]
+
+    @strawberry.field(
+        name="publicHolidays",
+        description="Of its country and region, between two dates (included, at most 1096 days), in order.",
+    )
+    async def public_holidays(
+        self, info: Ctx, from_: Annotated[date, strawberry.argument(name="from")], to: date
+    ) -> list[Annotated[PublicHoliday, strawberry.lazy("app.schema.exception")]]:
+        from app.schema.exception import PublicHoliday  # noqa: PLC0415
+
+        return PublicHoliday.list_of(await resolvers.public_holidays_of(info.context, self.record, from_, to))
+
     @classmethod
     def from_model(cls, record: models.Venue) -> Venue:
         return cls(
@@ -46,6 +91,8 @@ class Venue(Node):
             address=record.address,
             latitude=record.latitude,
             longitude=record.longitude,
+            country=record.country,
+            region=record.region,
             is_active=record.is_active,
             record=record,
         )
@@ -59,6 +106,10 @@ class CreateVenueInput:
     address: str | None = None
     latitude: float | None = None
     longitude: float | None = None
+    country: str | None = strawberry.field(
+        default=None, description="ISO 3166, such as AR: its public holidays close the venue."
+    )
+    region: str | None = strawberry.field(default=None, description="A part of the country with holidays of its own.")
     idempotency_key: str | None = None
 
 
@@ -70,6 +121,8 @@ class UpdateVenueInput:
     address: str | None = strawberry.UNSET
     latitude: float | None = strawberry.UNSET
     longitude: float | None = strawberry.UNSET
+    country: str | None = strawberry.UNSET
+    region: str | None = strawberry.UNSET
     idempotency_key: str | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -23,11 +24,12 @@ def client_address(scope: Mapping[str, Any], trusted: Sequence[IPNetwork]) -> st
     that is no address could have been made up by the caller, so reading stops there.
     """
     peer = scope.get("client")
-    current = _parse(peer[0]) if peer else None
-    if current is None:
+    known = _peer(peer[0]) if peer else None
+    if known is None:
         return None
-    if not _is_trusted(current, trusted):
-        return str(current)
+    current, text = known
+    if not trusted or not _is_trusted(current, trusted):
+        return text
     forwarded = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for")
     for entry in reversed(forwarded.split(",")):
         candidate = _parse(entry)
@@ -39,6 +41,13 @@ def client_address(scope: Mapping[str, Any], trusted: Sequence[IPNetwork]) -> st
     return str(current)
 
 
+@lru_cache(maxsize=4_096)  # the server's word, so it is short; clients come again and again
+def _peer(host: str) -> tuple[IPAddress, str] | None:
+    address = _parse(host)
+    return None if address is None else (address, str(address))
+
+
+@lru_cache(maxsize=4_096)
 def address_bucket(address: str) -> str:
     """What limits count by: an IPv4 address, or the /64 of an IPv6 one, since a household has all of that."""
     parsed = _parse(address)

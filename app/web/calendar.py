@@ -36,8 +36,8 @@ FindEntry = Callable[[UUID, str], Awaitable[CalendarEntry | None]]
 HEADERS = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
-def to_ics(entry: CalendarEntry) -> bytes:
-    """One VEVENT in UTC; a cancelled booking is published as CANCELLED, so that a calendar that knows it removes it."""
+def to_event(entry: CalendarEntry) -> Event:
+    """In UTC; what is cancelled is published as CANCELLED, so that a calendar that knows it removes it."""
     event = Event()
     event.add("uid", entry.uid)
     event.add("dtstamp", entry.changed_at.astimezone(UTC))
@@ -49,11 +49,16 @@ def to_ics(entry: CalendarEntry) -> bytes:
         event.add("location", entry.location)
     event.add("sequence", entry.sequence)
     event.add("status", "CANCELLED" if entry.is_cancelled else "TENTATIVE" if entry.is_tentative else "CONFIRMED")
+    return event
+
+
+def to_ics(entry: CalendarEntry) -> bytes:
+    """A calendar of one booking."""
     calendar = Calendar()
     calendar.add("prodid", "-//Turnero//Booking//EN")
     calendar.add("version", "2.0")
     calendar.add("method", "PUBLISH")
-    calendar.add_component(event)
+    calendar.add_component(to_event(entry))
     return bytes(calendar.to_ical())
 
 

@@ -29,7 +29,16 @@ from app.domain.live import (
 )
 from app.domain.schedule import ScheduleVersion, weekly_hours
 from app.domain.slots import ProviderPlan, Slot, Window, slots
-from tests.domain.worlds import World, provider_id, random_busy, random_plan, random_world
+from app.domain.visits import visit_slots
+from tests.domain.worlds import (
+    VisitWorld,
+    World,
+    provider_id,
+    random_busy,
+    random_plan,
+    random_visit_world,
+    random_world,
+)
 
 Claims = dict[UUID, dict[UUID, Busy]]
 
@@ -62,31 +71,41 @@ class Client:
         self.shown.update(told)
 
 
-def snapshot_of(world: World, busy: Claims, config: ViewConfig, now: datetime) -> list[Slot]:
+def config_of(world: World | VisitWorld) -> ViewConfig:
+    rules = world.rules
+    if isinstance(world, VisitWorld):
+        return ViewConfig((), world.window, rules.notice_minutes, rules.maximum_advance_days, world.items)
+    return ViewConfig(world.plans, world.window, rules.notice_minutes, rules.maximum_advance_days)
+
+
+def snapshot_of(busy: Claims, config: ViewConfig, now: datetime) -> list[Slot]:
     """Straight from the engine, without any state."""
-    claims = {provider: list(by_id.values()) for provider, by_id in busy.items()}
-    return slots(world.plans, claims, world.window, config.rules(now))
+    claims = {subject: list(by_id.values()) for subject, by_id in busy.items()}
+    if config.items:
+        return visit_slots(config.items, claims, config.window, config.rules(now))
+    return slots(config.plans, claims, config.window, config.rules(now))
 
 
-def numbered(world: World) -> Claims:
+def numbered(world: World | VisitWorld) -> Claims:
     return {
-        provider: {UUID(int=1_000 * index + number): claim for number, claim in enumerate(claims)}
-        for index, (provider, claims) in enumerate(world.busy.items())
+        subject: {UUID(int=1_000 * index + number): claim for number, claim in enumerate(claims)}
+        for index, (subject, claims) in enumerate(world.busy.items())
     }
 
 
-def random_event(rng: Random, world: World, busy: Claims, now: datetime) -> AllocationEvent:
-    provider = rng.choice(world.plans).provider_id
-    known = busy.setdefault(provider, {})
+def random_event(rng: Random, config: ViewConfig, busy: Claims, now: datetime) -> AllocationEvent:
+    """Of a provider or of a resource unit."""
+    subject = rng.choice(sorted(busy))
+    known = busy[subject]
     what = rng.random()
     if known and what < 0.55:
         allocation_id = rng.choice(sorted(known))
         before = known[allocation_id]
         if what < 0.3:
-            return AllocationEvent(provider, allocation_id, before, None, AvailabilityCause.CANCELLED)
+            return AllocationEvent(subject, allocation_id, before, None, AvailabilityCause.CANCELLED)
         if what < 0.45:
             booked = Busy(before.busy_from, before.busy_to, BusyKind.BOOKED, before.starts_at, before.ends_at)
-            return AllocationEvent(provider, allocation_id, before, booked, AvailabilityCause.BOOKED)
+            return AllocationEvent(subject, allocation_id, before, booked, AvailabilityCause.BOOKED)
         longer = Busy(
             before.busy_from,
             before.busy_to,
@@ -95,13 +114,13 @@ def random_event(rng: Random, world: World, busy: Claims, now: datetime) -> Allo
             before.ends_at,
             now + timedelta(minutes=rng.randint(1, 20)),
         )
-        return AllocationEvent(provider, allocation_id, before, longer, AvailabilityCause.HELD)
-    claim = random_busy(rng, world.window, now)
-    return AllocationEvent(provider, UUID(int=rng.getrandbits(64)), None, claim, AvailabilityCause.HELD)
+        return AllocationEvent(subject, allocation_id, before, longer, AvailabilityCause.HELD)
+    claim = random_busy(rng, config.window, now)
+    return AllocationEvent(subject, UUID(int=rng.getrandbits(64)), None, claim, AvailabilityCause.HELD)
 
 
 def occur(busy: Claims, event: AllocationEvent) -> None:
-    by_id = busy.setdefault(event.provider_id, {})
+    by_id = busy.setdefault(event.subject_id, {})
     if event.after is None:
         by_id.pop(event.allocation_id, None)
     else:
@@ -110,29 +129,41 @@ def occur(busy: Claims, event: AllocationEvent) -> None:
 
 def same(state: AvailabilityState, other: AvailabilityState) -> bool:
     return (
-        [view.free for view in state.views] == [view.free for view in other.views]
+        [(view.free, view.served) for view in state.views] == [(view.free, view.served) for view in other.views]
+        and state.slots() == other.slots()
         and state.busy == other.busy
         and state.now == other.now
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32))
 def test_folding_equals_computing_anew_and_replays_from_any_cursor(seed: int) -> None:
+    check_folding(random_world(seed), seed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_folding_a_visit_equals_computing_anew(seed: int) -> None:
+    check_folding(random_visit_world(seed), seed)
+
+
+def check_folding(world: World | VisitWorld, seed: int) -> None:
     rng = Random(seed)
-    world = random_world(seed)
-    config = ViewConfig(world.plans, world.window, world.rules.notice_minutes, world.rules.maximum_advance_days)
+    config = config_of(world)
     now = world.rules.now
     busy = numbered(world)
     state = start(config, busy, now)
     client = Client.of(state.slots())
-    assert state.slots() == snapshot_of(world, busy, config, now)
+    assert state.slots() == snapshot_of(busy, config, now)
+    assert state.count() == len(state.slots())
+    assert state.starts() == list(client.shown)
     history: list[tuple[AllocationEvent, datetime]] = []
     past: list[tuple[AvailabilityState, dict[datetime, list[Slot]]]] = [(state, dict(client.shown))]
 
-    for _ in range(25):
+    for _ in range(20):
         now += timedelta(seconds=rng.choice((0, 0, 1, 30, 600, 40_000)))
-        event = random_event(rng, world, busy, now)
+        event = random_event(rng, config, busy, now)
         occur(busy, event)
         history.append((event, now))
         state, change = apply(state, event, now)
@@ -165,9 +196,18 @@ def test_folding_equals_computing_anew_and_replays_from_any_cursor(seed: int) ->
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32))
 def test_time_alone_changes_nothing_before_the_next_tick(seed: int) -> None:
+    check_time(random_world(seed), seed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32))
+def test_time_alone_changes_no_visit_before_the_next_tick(seed: int) -> None:
+    check_time(random_visit_world(seed), seed)
+
+
+def check_time(world: World | VisitWorld, seed: int) -> None:
     rng = Random(seed)
-    world = random_world(seed)
-    config = ViewConfig(world.plans, world.window, world.rules.notice_minutes, world.rules.maximum_advance_days)
+    config = config_of(world)
     busy = numbered(world)
     state = start(config, busy, world.rules.now)
     client = Client.of(state.slots())
@@ -175,11 +215,11 @@ def test_time_alone_changes_nothing_before_the_next_tick(seed: int) -> None:
         due = next_tick(state)
         if due is None:
             late = state.now + timedelta(days=rng.randint(1, 400))
-            assert snapshot_of(world, busy, config, late) == state.slots()
+            assert snapshot_of(busy, config, late) == state.slots()
             return
         assert due > state.now
         just_before = max(state.now, due - timedelta(microseconds=1))
-        assert snapshot_of(world, busy, config, just_before) == state.slots()
+        assert snapshot_of(busy, config, just_before) == state.slots()
         state, change = tick(state, due + timedelta(seconds=rng.choice((0, 0, 3, 900))))
         client.take(change)
         assert same(state, start(config, busy, state.now))
@@ -191,7 +231,7 @@ def test_time_alone_changes_nothing_before_the_next_tick(seed: int) -> None:
 def test_a_new_configuration_is_told_as_one_change(seed: int) -> None:
     rng = Random(seed)
     world = random_world(seed)
-    config = ViewConfig(world.plans, world.window, world.rules.notice_minutes, world.rules.maximum_advance_days)
+    config = config_of(world)
     busy = numbered(world)
     state = start(config, busy, world.rules.now)
     client = Client.of(state.slots())

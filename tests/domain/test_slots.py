@@ -69,7 +69,7 @@ def clocks(found: list[datetime], zone_name: str = BAIRES.key) -> list[str]:
 
 
 def starts(plan: ProviderPlan, *busy: Busy, window: Window | None = None, rules: SlotRules = ANYTIME) -> list[str]:
-    return clocks(free_starts(plan, busy, window or days(MONDAY), rules), plan.time_zone.key)
+    return clocks(free_starts(plan, {plan.provider_id: busy}, window or days(MONDAY), rules), plan.time_zone.key)
 
 
 # ── hours ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -126,7 +126,7 @@ def test_an_opening_in_a_gap_begins_at_its_end() -> None:
 def test_a_skipped_day_has_no_hours() -> None:
     plan = plan_of(*(hours(day, "09:00-12:00") for day in range(7)), zone_name="Pacific/Apia", step=60)
     found = free_starts(
-        plan, [], days(date(2011, 12, 29), 3, "Pacific/Apia"), SlotRules(datetime(2011, 12, 1, tzinfo=UTC))
+        plan, {}, days(date(2011, 12, 29), 3, "Pacific/Apia"), SlotRules(datetime(2011, 12, 1, tzinfo=UTC))
     )
     assert [start.astimezone(zone("Pacific/Apia")).day for start in found] == [29, 29, 29, 31, 31, 31]
 
@@ -215,12 +215,12 @@ def test_the_first_slot_is_found_far_ahead() -> None:
 def test_a_window_is_bounded_and_may_be_empty() -> None:
     plan = plan_of(hours(0, "09:00-10:00"))
     day = days(MONDAY)
-    assert free_starts(plan, [], Window(day.to_utc, day.from_utc), ANYTIME) == []
+    assert free_starts(plan, {}, Window(day.to_utc, day.from_utc), ANYTIME) == []
     with pytest.raises(ValueError, match="1100 days"):
-        free_starts(plan, [], days(MONDAY, 1_200), ANYTIME)
-    for odd in ({"duration_minutes": 0}, {"duration_minutes": 5, "buffer_before": -1}):
+        free_starts(plan, {}, days(MONDAY, 1_200), ANYTIME)
+    for odd in ((0,), (5, -1), (5, 0, -1)):
         with pytest.raises(ValueError, match="at least a minute"):
-            ProviderPlan(UUID(int=1), BAIRES, (), **odd)
+            ProviderPlan(UUID(int=1), BAIRES, (), *odd)
 
 
 def test_slots_are_told_by_the_customers_dates() -> None:
@@ -253,7 +253,7 @@ def test_reasons() -> None:
     held = Busy(local(MONDAY, "11:00"), local(MONDAY, "11:30"), BusyKind.HELD, expires_at=now + timedelta(minutes=5))
 
     def reason(clock: str, day: date = MONDAY) -> UnavailableReason | None:
-        refusal = why_not(plan, local(day, clock), rules, [booked, held])
+        refusal = why_not(plan, local(day, clock), rules, {plan.provider_id: [booked, held]})
         return refusal.reason if refusal else None
 
     assert reason("08:00") is R.CLOSED

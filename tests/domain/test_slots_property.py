@@ -2,49 +2,53 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.refusals import why_not
-from app.domain.slots import first_slot, free_starts, slots
-from tests.domain.reference_slots import reference_slots, reference_starts
-from tests.domain.worlds import random_world
+from app.domain.masks import bits
+from tests.domain import properties
 
-seeds = st.integers(0, 2**32)
-
-
-@settings(max_examples=150, deadline=None)
-@given(seeds)
-def test_free_starts_equal_brute_force(seed: int) -> None:
-    world = random_world(seed, providers=1)
-    plan = world.plans[0]
-    busy = world.busy[plan.provider_id]
-    assert free_starts(plan, busy, world.window, world.rules) == reference_starts(plan, busy, world.window, world.rules)
+Check = Callable[[int], None]
+PROPERTIES: dict[Check, int] = {
+    properties.check_starts_equal_brute_force: 700,
+    properties.check_slots_equal_brute_force: 450,
+    properties.check_free_slots_keep_the_rules: 250,
+    properties.check_reasons_are_true: 300,
+    properties.check_visits_equal_brute_force: 220,
+    properties.check_visits_can_be_held: 180,
+}
+"""Examples of each in an ordinary run. `make faults` takes many more."""
 
 
-@settings(max_examples=60, deadline=None)
-@given(seeds)
-def test_slots_of_anyone_equal_brute_force(seed: int) -> None:
-    world = random_world(seed)
-    found = slots(world.plans, world.busy, world.window, world.rules)
-    assert found == reference_slots(world.plans, world.busy, world.window, world.rules)
-    assert first_slot(world.plans, world.busy, world.window, world.rules) == (found[0] if found else None)
+def name_of(check: Check) -> str:
+    return check.__name__.removeprefix("check_")
 
 
-@settings(max_examples=100, deadline=None)
-@given(seeds)
-def test_a_start_is_offered_exactly_when_there_is_no_refusal(seed: int) -> None:
-    world = random_world(seed, providers=1)
-    plan = world.plans[0]
-    busy = world.busy[plan.provider_id]
-    free = set(free_starts(plan, busy, world.window, world.rules))
-    minutes = int((world.window.to_utc - world.window.from_utc).total_seconds() // 60)
-    for minute in range(0, minutes, 15):
-        start = world.window.from_utc.replace(second=0) + timedelta(minutes=minute)
-        if start < world.window.from_utc:
-            continue
-        assert (why_not(plan, start, world.rules, busy) is None) == (start in free)
-    for start in list(free)[:20]:
-        assert why_not(plan, start, world.rules, busy) is None
+def run(check: Check, examples: int, profile: settings) -> int:
+    """How many examples it was."""
+    ran = 0
+
+    def counted(seed: int) -> None:
+        nonlocal ran
+        ran += 1
+        check(seed)
+
+    settings(profile, max_examples=examples, deadline=None)(given(st.integers(0, 2**64))(counted))()
+    return ran
+
+
+@pytest.mark.parametrize("check", PROPERTIES, ids=name_of)
+def test_engine(check: Check) -> None:
+    assert run(check, PROPERTIES[check], settings()) >= PROPERTIES[check]
+
+
+def test_examples_are_enough() -> None:
+    assert sum(PROPERTIES.values()) >= 2_000
+
+
+@given(st.integers(0, 2**90), st.integers(0, 1_000))
+def test_bits(mask: int, first: int) -> None:
+    assert bits(mask, first) == [first + bit for bit in range(91) if mask >> bit & 1]

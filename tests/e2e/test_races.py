@@ -1,20 +1,17 @@
-"""Many at once: guests with connections of their own, real HTTP, and SQL that looks for what must not be."""
+"""Many at once at the time of one person: guests with connections of their own, over real HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
-import httpx
 import pytest
 
+from tests.e2e.crowd import Question, hold, kinds, strangers
 from tests.fixtures_api import GraphQLClient, RunningApi, make_settings, serve
 from tests.fixtures_live import Guest, booking_input, link
 from tests.schema import operations as op
@@ -23,81 +20,10 @@ from tests.shop import Shop, at, iso, make_shop
 GUESTS = 60
 TEN = at(3, 10)
 
-Question = Callable[[str], Awaitable[int]]
-
 
 @pytest.fixture
 async def shop(running: RunningApi) -> Shop:
     return await make_shop(running.api.services)
-
-
-@pytest.fixture
-async def count(database_url: str) -> AsyncIterator[Question]:
-    """Runs SQL whose answer is one number."""
-    connection = await asyncpg.connect(database_url)
-
-    async def ask(sql: str) -> int:
-        number: int = await connection.fetchval(sql)
-        return number
-
-    yield ask
-    await connection.close()
-
-
-@pytest.fixture
-async def sound(count: Question) -> AsyncIterator[None]:
-    """After the test: no overlap, every booking has its time and no other has, and nobody met in a deadlock."""
-    before = await _deadlocks(count)
-    yield
-    assert await count(OVERLAPS) == 0
-    assert await count(MISMATCHED) == 0
-    assert await count(HOLDS_OF_NOBODY) == 0
-    assert await _deadlocks(count) == before
-
-
-OVERLAPS = """
-    SELECT count(*) FROM allocation a JOIN allocation b ON a.subject_id = b.subject_id AND a.id < b.id
-      AND a.busy && b.busy AND a.status IN ('held', 'booked') AND b.status IN ('held', 'booked')
-"""
-MISMATCHED = """
-    SELECT count(*) FROM booking b LEFT JOIN LATERAL (
-        SELECT count(*) AS n, count(*) FILTER (WHERE a.subject_id = b.provider_id AND a.starts_at = b.starts_at
-            AND a.ends_at = b.ends_at AND a.status = 'booked') AS fitting
-        FROM allocation a WHERE a.booking_id = b.id AND a.status IN ('held', 'booked')) own ON true
-    WHERE CASE WHEN b.status IN ('cancelled', 'expired', 'no_show', 'refunded') THEN own.n <> 0
-               ELSE own.n <> 1 OR own.fitting <> 1 END
-"""
-HOLDS_OF_NOBODY = """
-    SELECT count(*) FROM hold h
-    WHERE (h.status = 'consumed') <> EXISTS (SELECT FROM booking b WHERE b.hold_id = h.id)
-       OR (h.status = 'active') <> EXISTS (SELECT FROM allocation a WHERE a.hold_id = h.id AND a.status = 'held')
-"""
-
-
-async def _deadlocks(count: Question) -> int:
-    await count("SELECT 1 FROM pg_stat_force_next_flush(), pg_sleep(0.1)")
-    return await count("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-
-
-@asynccontextmanager
-async def strangers(url: str, number: int) -> AsyncIterator[list[GraphQLClient]]:
-    """Clients that share nothing, each with its connection open already."""
-    async with AsyncExitStack() as stack:
-        clients = [
-            GraphQLClient(await stack.enter_async_context(httpx.AsyncClient(timeout=30)), url) for _ in range(number)
-        ]
-        await asyncio.gather(*(client("{ viewer { id } }") for client in clients))
-        yield clients
-
-
-async def hold(client: GraphQLClient, shop: Shop, start: datetime, **more: Any) -> dict[str, Any]:
-    asked = {"serviceId": shop.service_id, "startsAt": iso(start), **more}
-    answer: dict[str, Any] = await client(op.HOLD, {"input": asked})
-    return answer
-
-
-def kinds(answers: list[dict[str, Any]]) -> Counter[str]:
-    return Counter(answer["__typename"] for answer in answers)
 
 
 @pytest.mark.usefixtures("sound")

@@ -84,7 +84,7 @@ async def running_stack() -> AsyncIterator[Stack]:
         valkey.start(supervisor)
         with ThreadPoolExecutor(1) as pool:  # migrations run an event loop of their own
             pool.submit(migrate, postgres.url()).result()
-        stack = Stack(supervisor, postgres.url(), valkey.url(), _free_port(), folder / "logs" / "app.log")
+        stack = Stack(supervisor, postgres.url(), valkey.url(), free_port(), folder / "logs" / "app.log")
         for name in ("api", "worker"):
             supervisor.start(_spec(name, stack))
         async with asyncio.timeout(60):
@@ -117,7 +117,7 @@ def _spec(name: str, stack: Stack) -> ChildSpec:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Below the range from which the system gives ports to connections: none of ours may sit on it after a kill."""
     chance = random.SystemRandom()
     while True:

@@ -18,7 +18,8 @@ from app.domain import live
 from app.domain.live import AvailabilityState, ViewConfig
 from app.domain.live_codec import event_of_payload
 from app.domain.search import AvailabilitySearch
-from app.queries.availability import get_service_plan, list_busy
+from app.queries.availability import get_service_plan
+from app.queries.busy import list_busy
 from app.queries.event import Event, events_after, last_position
 from app.queries.tenancy import Door, enter
 from app.resolvers.event_feed import EventFeed, FeedOverflow

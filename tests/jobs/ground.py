@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from app.core.database import Database, Tx
 from app.core.ids import new_id
+from tests.facts_guard import let_pass
 
 _GROUND = """
 INSERT INTO organization (id, slug, name, currency, locale) VALUES (:organization, :slug, 'Shop', 'USD', 'en');
@@ -132,4 +133,7 @@ async def write_events(database: Database, ground: Ground, subject: UUID, number
 
 async def rows(database: Database, query: str, **values: Any) -> list[tuple[Any, ...]]:
     async with database.transaction() as tx:
-        return [tuple(row) for row in await tx.execute(text(query), values)]
+        found = [tuple(row) for row in await tx.execute(text(query), values)]
+        if not query.lstrip().startswith("SELECT"):
+            await let_pass(tx)
+        return found

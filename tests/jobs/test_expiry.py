@@ -15,6 +15,7 @@ from sqlalchemy import text
 from app.commands.expiry import expire_bookings, expire_holds, expire_unpaid_bookings
 from app.core.database import APP_ROLE, Database
 from app.queries.tenancy import bind
+from tests.facts_guard import let_pass
 from tests.jobs.ground import LONG_AGO, Ground, Held, make_held, rows
 
 DAY = datetime(2031, 3, 3, tzinfo=UTC)
@@ -25,10 +26,12 @@ async def hold_many(
     database: Database, ground: Ground, expires_in: Sequence[timedelta], booking_status: str | None = None
 ) -> list[Held]:
     async with database.transaction() as tx:
-        return [
+        held = [
             await make_held(tx, ground, DAY + timedelta(hours=hour), after, booking_status=booking_status)
             for hour, after in enumerate(expires_in)
         ]
+        await let_pass(tx)
+        return held
 
 
 async def column(database: Database, table: str, name: str, row_id: UUID | None) -> Any:
@@ -84,6 +87,7 @@ async def test_a_hold_that_is_being_confirmed_is_left_alone(database: Database, 
         later = "UPDATE {} SET expires_at = turnero_now() + interval '5 min'"
         await tx.execute(text(later.format("allocation")))
         await tx.execute(text(later.format("hold")))
+        await let_pass(tx)
     assert await sweep_holds(database) == 0
     assert await column(database, "hold", "status", held.hold) == "active"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from app.core.database import Database
 from app.queries.job import workers_alive
+from tests.facts_guard import let_pass
 from tests.jobs.ground import LONG_AGO, Ground, make_held, rows, write_events
 from tests.jobs.loops import until
 from tests.jobs.valkey_server import ValkeyServer
@@ -60,6 +61,7 @@ async def test_a_worker_does_its_work_and_ends_when_asked(
     async with database.transaction() as tx:
         await make_held(tx, ground, DAY, LONG_AGO)
         await make_held(tx, ground, DAY + timedelta(hours=1), LONG_AGO, booking_status="pending")
+        await let_pass(tx)
     with worker_process(fresh_database_url, valkey_server.url, log) as process:
         await until(lambda: is_alive(database))
 

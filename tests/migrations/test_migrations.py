@@ -52,7 +52,7 @@ async def test_from_empty_to_head_and_again(empty_url: str) -> None:
         await connection.close()
 
 
-@pytest.mark.filterwarnings("ignore:Did not recognize type 'xid8'")
+@pytest.mark.filterwarnings("ignore:Did not recognize type '(xid8|cube)'")
 def test_the_models_say_what_the_database_has(database_url: str) -> None:
     in_thread(lambda: command.check(migration_config(database_url)))
 

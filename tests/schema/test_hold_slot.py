@@ -175,7 +175,7 @@ async def test_a_providers_own_length_and_price(services: Services, client: Grap
         ({"partySize": -1}, "input.partySize"),
         ({"partySize": 4}, "input.partySize"),
         ({"items": []}, "input.items"),
-        ({"sessionId": "ses_01h2xcejqtf2nbrexx3vqjhp41"}, "input.sessionId"),
+        ({"sessionId": "ses_01h2xcejqtf2nbrexx3vqjhp41", "startsAt": None}, "input.serviceId"),
         ({"serviceId": None}, "input.serviceId"),
         ({"startsAt": None}, "input.startsAt"),
     ],

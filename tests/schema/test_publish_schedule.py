@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.commands.schedule import AFFECTED_LIMIT
 from app.core.ids import IdKind, decode_id, encode_id
 from app.domain.membership import Role
 from app.queries.booking import COMMITMENTS_PAGE
+from app.queries.commitment import AFFECTED_LIMIT
 from app.resolvers.context import Services
-from tests.fixtures_api import GraphQLClient, MovableClock
+from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog
 from tests.journey import Made, Visitor, account, colleague, hours, instant, live_time, rows_of
 from tests.schema import operations as op
 from tests.shop import at, iso, make_person, make_shop
@@ -258,7 +258,7 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"weekly": hours(*[("09:00", "09:01")] * 25)[:1]}, ["input.weekly.0.open"]),
     (
         {"resolutions": [{"bookingId": "bkg_01h2xcejqtf2nbrexx3vqjhp41", "action": "KEEP"}]},
-        ["input.resolutions"],
+        ["input.resolutions.0.bookingId"],
     ),
     ({"previewToken": "x"}, ["input.previewToken"]),
 ]
@@ -342,5 +342,47 @@ async def test_what_is_told(owner: Visitor) -> None:
 async def test_an_owner_of_the_wrong_kind(owner: Visitor) -> None:
     answer = await owner.client.raw(op.PUBLISH, {"input": {"ownerId": owner.shop.venue_id, "weekly": ALL_DAY}})
     assert answer["errors"][0]["extensions"]["violations"] == [
-        {"path": "input.ownerId", "message": "expected an id that begins with prv_"}
+        {"path": "input.ownerId", "message": "expected an id that begins with prv_ or act_"}
     ]
+
+
+HISTORY = """
+query ($id: ID!) {
+  provider(id: $id) {
+    schedules {
+      id number effectiveFrom effectiveTo slotIntervalMinutes publishedAt supersededAt
+      weekly { weekday open { start end } breaks { start end } }
+    }
+  }
+}
+"""
+
+
+async def test_every_version_is_kept_and_shown(guest: Visitor, owner: Visitor, statements: StatementLog) -> None:
+    """Newest first; hours are public."""
+    night = hours(("22:00", "04:00"), breaks=(("01:00", "01:30"),))[:1]
+    await _published(owner, night, effectiveFrom=_day(5).isoformat())
+    await _published(owner, ALL_DAY[:1], effectiveFrom=_day(5).isoformat(), slotIntervalMinutes=30)
+    statements.clear()
+    found = (await guest.client(HISTORY, {"id": guest.shop.provider_id}))["schedules"]
+    assert len(statements) <= 4
+    assert [
+        (one["number"], one["effectiveFrom"], one["effectiveTo"], one["supersededAt"] is None) for one in found
+    ] == [
+        (3, f"{_day(5)}", None, True),
+        (2, f"{_day(5)}", None, False),
+        (1, f"{_day(0)}", f"{_day(5)}", True),
+    ]
+    assert found[0]["weekly"] == [{"weekday": "MONDAY", "open": [{"start": "00:00", "end": "24:00"}], "breaks": []}]
+    assert found[1]["weekly"] == [
+        {
+            "weekday": "MONDAY",
+            "open": [{"start": "22:00", "end": "04:00"}],
+            "breaks": [{"start": "01:00", "end": "01:30"}],
+        }
+    ]
+    node = "query ($id: ID!) { node(id: $id) { ... on ScheduleVersion { weekly { weekday } slotIntervalMinutes } } }"
+    assert await guest.client(node, {"id": found[0]["id"]}) == {
+        "weekly": [{"weekday": "MONDAY"}],
+        "slotIntervalMinutes": 30,
+    }

@@ -169,9 +169,9 @@ async def test_each_change_is_told(catalogue: Catalogue, services: Services) -> 
         "other": str(decode_id(IdKind.PROVIDER, other["id"])),
         "service": str(decode_id(IdKind.SERVICE, catalogue.service["id"])),
     }
-    assert sorted(after[len(before) :]) == sorted(
-        [("provider.updated", ids["provider"]), ("provider.updated", ids["other"]), ("offer.updated", ids["service"])]
-    )
+    expected = [("provider.updated", ids["provider"]), ("provider.updated", ids["other"])]
+    expected += [("offer.updated", ids["service"]), ("venue.updated", str(decode_id(IdKind.VENUE, venue)))]
+    assert sorted(after[len(before) :]) == sorted(expected)
 
 
 async def test_a_repeated_key_makes_one(catalogue: Catalogue) -> None:

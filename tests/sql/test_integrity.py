@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event
 
 from app.core.database import Database
-from app.queries.availability import list_busy
+from app.queries.busy import list_busy
 from app.queries.tenancy import bind
 from tests.fixtures_api import GraphQLClient, RunningApi
 from tests.journey import Made, Visitor
@@ -131,7 +131,7 @@ async def test_ranges_that_would_slip_through(taken: Taken, busy: str) -> None:
         ("ends_at = ends_at + interval '16 minutes'", "allocation_service_within_busy_check"),
         ("starts_at = starts_at - interval '1 minute'", "allocation_service_within_busy_check"),
         ("status = 'held', expires_at = NULL", "allocation_held_expires_check"),
-        ("booking_id = NULL", "allocation_booked_for_check"),
+        ("booking_id = NULL", "allocation_taken_for_check"),
         ("status = 'maybe'", "allocation_status_check"),
     ],
 )

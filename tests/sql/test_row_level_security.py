@@ -100,6 +100,21 @@ async def tenant_tables(connection: asyncpg.Connection[asyncpg.Record]) -> list[
 
 
 VALUES = {
+    "activity_session.starts_at": "now()",
+    "activity_session.ends_at": "now() + interval '1 hour'",
+    "activity_session.status": "'open'",
+    "blocked_time.kind": "'time_off'",
+    "blocked_time.starts_at": "now()",
+    "blocked_time.ends_at": "now() + interval '1 hour'",
+    "place_claim.status": "'released'",
+    "resource.kind": "'room'",
+    "resource_need.resource_ids": "ARRAY[gen_random_uuid()]",
+    "schedule_exception.days": "daterange('2026-01-01', '2026-01-02')",
+    "schedule_exception.kind": "'closed'",
+    "booking.service_id": "gen_random_uuid()",
+    "booking.provider_id": "gen_random_uuid()",
+    "hold.service_id": "gen_random_uuid()",
+    "hold.provider_id": "gen_random_uuid()",
     "allocation.busy": "tstzrange(now(), now() + interval '1 hour')",
     "allocation.starts_at": "now()",
     "allocation.ends_at": "now() + interval '1 hour'",
@@ -120,6 +135,7 @@ OF_TYPE = {
     "text": "gen_random_uuid()::text",
     "integer": "30",
     "bigint": "30",
+    "double precision": "3",
     "boolean": "true",
     "jsonb": "'{}'",
     "bytea": "'\\x00'",
@@ -134,10 +150,12 @@ async def insert(
     """One row, with something in each column that needs it."""
     columns = await connection.fetch(
         "SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type FROM pg_attribute a"
-        " WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull"
-        " AND NOT a.atthasdef AND a.attidentity = '' AND a.attname <> $2",
+        " WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped"
+        " AND (a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' OR $1 || '.' || a.attname = ANY($3))"
+        " AND a.attname <> $2",
         table,
         COLUMN,
+        list(VALUES),
     )
     names, values = [COLUMN], ["$1"]
     for column in columns:

@@ -17,7 +17,6 @@ import strawberry
 import uvicorn
 from graphql import ASTValidationRule
 from litestar import Litestar
-from litestar.config.cors import CORSConfig
 from litestar.types import ControllerRouterHandler
 from sqlalchemy.exc import OperationalError
 from strawberry.types import Info
@@ -26,7 +25,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from app.domain.errors import InvalidInput, NotAllowed, NotFound, RateLimited, StaleVersion, Unauthenticated
+from app.web.application import web_application
 from app.web.graphql import GraphQLEngine, GraphQLTransport, Limits, TransportOptions, describe_error, graphql_routes
+from app.web.graphql.transport import GRAPHQL_PATH
 
 
 @dataclass
@@ -225,7 +226,7 @@ def engine_for_tests(
     introspection: bool = True,
     suggestions: bool = False,
     rules: tuple[type[ASTValidationRule], ...] = (),
-    **cache: int,
+    cached_documents: int = 1_000,
 ) -> GraphQLEngine:
     return GraphQLEngine(
         SCHEMA._schema,
@@ -235,7 +236,7 @@ def engine_for_tests(
         suggestions=suggestions,
         describe_error=describe_error,
         rules=rules,
-        **cache,
+        cached_documents=cached_documents,
     )
 
 
@@ -309,12 +310,17 @@ async def running_server(
         return made
 
     transport = GraphQLTransport(engine or engine_for_tests(), context, options)
-    app = Litestar(
+
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        yield
+        await transport.shutdown()
+
+    app = web_application(
         [*graphql_routes(transport), *(more_routes or [])],
-        openapi_config=None,
-        logging_config=None,
-        cors_config=CORSConfig(allow_origins=origins or ["*"]),
-        on_shutdown=[transport.shutdown],
+        allowed_origins=origins or ["*"],
+        lifespan=[lifespan],
+        shortcuts={GRAPHQL_PATH: transport.http},
     )
     # With the protocol named, asyncio turns Nagle's algorithm off; without it each answer waits 40 ms for an ACK.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:

@@ -10,7 +10,8 @@ import pytest
 from graphql import build_schema, get_introspection_query, parse
 
 from app.web.graphql import GraphQLEngine, Limits, describe_error
-from app.web.graphql.engine import DocumentCache, RequestRefused
+from app.web.graphql.documents import DocumentCache
+from app.web.graphql.engine import RequestRefused
 from app.web.graphql.measure import measure
 from tests.web.graphql_server import engine_for_tests
 

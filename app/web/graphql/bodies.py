@@ -30,14 +30,14 @@ class BadRequest(Exception):
         """Not a request at all, as opposed to a request with a text in it that we do not take."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GraphQLRequest:
     query: str
     operation_name: str | None = None
     variables: dict[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decoded:
     """A JSON value. Not `clean`: some string in it has half of a surrogate pair, so it cannot be sent on."""
 
@@ -129,8 +129,8 @@ def read_request(value: object) -> GraphQLRequest:
 
 def _check_texts(request: GraphQLRequest) -> None:
     violations = []
-    for path, text in (("query", request.query), ("operationName", request.operation_name or "")):
-        reason = text_fault(text)
+    for path, text in (("query", request.query), ("operationName", request.operation_name)):
+        reason = text_fault(text) if text else None
         if reason:
             violations.append(Violation(path, reason))
     if len(request.operation_name or "") > MAX_OPERATION_NAME:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from graphql import (
@@ -12,30 +11,33 @@ from graphql import (
     DocumentNode,
     ExecutionResult,
     Executor,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
     OperationDefinitionNode,
-    OperationType,
     Token,
     TokenKind,
+    assert_valid_schema,
     create_source_event_stream,
-    execute_root_selection_set,
+    default_field_resolver,
+    default_type_resolver,
     execute_subscription_event,
+    get_variable_values,
     map_source_to_response_event,
     parse,
     validate,
 )
+from graphql.execution.collect_fields import FragmentDetails
 from graphql.validation.validate import ValidationAbortedError
 
+from app.web.graphql.compiled import CompiledExecutor, Plan, with_plans
+from app.web.graphql.documents import Call, Document, DocumentCache, Operation, plan_switches
 from app.web.graphql.errors import DescribeError, request_error
-from app.web.graphql.limits import Cost, Limits, cost_error, nesting_error, tokens_error, validation_error
+from app.web.graphql.limits import Limits, cost_error, nesting_error, tokens_error, validation_error
 from app.web.graphql.measure import measure
 from app.web.graphql.rules import RULES
-
-_BYTES_PER_CHARACTER = 255
-"""Memory of a parsed document for each character of its text, as measured; long texts are mostly single tokens."""
-_DENSE_CHARACTERS = 4_000
+from app.web.graphql.writer import Writer
 
 
 @runtime_checkable
@@ -51,74 +53,6 @@ class RequestRefused(Exception):
     def __init__(self, errors: Sequence[GraphQLError]) -> None:
         super().__init__("; ".join(error.message for error in errors))
         self.errors = tuple(errors)
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    node: OperationDefinitionNode
-    name: str | None
-    kind: OperationType
-    cost: Cost
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A document that passed, with its operations; or the errors that say why it did not."""
-
-    ast: DocumentNode | None
-    operations: tuple[Operation, ...]
-    errors: tuple[GraphQLError, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """An operation that passed, and the variables it was sent with."""
-
-    ast: DocumentNode
-    operation: Operation
-    variables: Mapping[str, object]
-
-    @property
-    def kind(self) -> OperationType:
-        return self.operation.kind
-
-
-class DocumentCache:
-    """The documents used last, bounded by count and by an estimate of their memory."""
-
-    def __init__(self, *, count: int, memory_bytes: int) -> None:
-        self._count = count
-        self._memory_bytes = memory_bytes
-        self._held_bytes = 0
-        self._documents: OrderedDict[str, Document] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._documents)
-
-    @property
-    def held_bytes(self) -> int:
-        return self._held_bytes
-
-    def get(self, query: str) -> Document | None:
-        document = self._documents.get(query)
-        if document is not None:
-            self._documents.move_to_end(query)
-        return document
-
-    def put(self, query: str, document: Document) -> None:
-        weight = self.weight(query)
-        if weight > self._memory_bytes // 4 or query in self._documents:
-            return
-        self._documents[query] = document
-        self._held_bytes += weight
-        while len(self._documents) > self._count or self._held_bytes > self._memory_bytes:
-            oldest, _ = self._documents.popitem(last=False)
-            self._held_bytes -= self.weight(oldest)
-
-    @staticmethod
-    def weight(query: str) -> int:
-        """Estimated bytes of the document of this text."""
-        return 4 * len(query) + _BYTES_PER_CHARACTER * min(len(query), _DENSE_CHARACTERS)
 
 
 class GraphQLEngine:
@@ -140,10 +74,15 @@ class GraphQLEngine:
         rules: Sequence[type[ASTValidationRule]] = (),
         cached_documents: int = 1_000,
         cached_bytes: int = 64 * 1024 * 1024,
+        compiled: bool = True,
     ) -> None:
+        assert_valid_schema(schema)
         self.schema = schema
         self.limits = limits
-        self._executor_class: type[Executor[Any]] = execution_context_class or Executor
+        self._writer = Writer(schema) if compiled else None
+        executor_class: type[Executor[Any]] = execution_context_class or Executor
+        self._executor_class = executor_class
+        self._compiled_class = with_plans(executor_class)
         self._executor_arguments: dict[str, Any] = {"operation_extensions": {}} if execution_context_class else {}
         self._introspection = introspection
         self._hide_suggestions = not suggestions
@@ -166,17 +105,21 @@ class GraphQLEngine:
         try:
             ast = self._parse(query)
         except GraphQLError as error:
-            return Document(None, (), (request_error(error),))
+            return Document(query, None, (), (request_error(error),))
         measured = measure(self.schema, ast, self.limits, introspection=self._introspection)
         errors = measured.errors or self._validate(ast)
         if errors:
-            return Document(None, (), tuple(request_error(error, ast) for error in errors[: self.limits.errors]))
+            refusals = tuple(request_error(error, ast) for error in errors[: self.limits.errors])
+            return Document(query, None, (), refusals)
         nodes = [node for node in ast.definitions if isinstance(node, OperationDefinitionNode)]
         operations = tuple(
             Operation(node, node.name.value if node.name else None, node.operation, cost)
             for node, cost in zip(nodes, measured.costs, strict=True)
         )
-        return Document(ast, operations)
+        fragments = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
+        details = {name: FragmentDetails(node) for name, node in fragments.items()}
+        switches = plan_switches(ast) if "@" in query else ()
+        return Document(query, ast, operations, (), details, fragments, switches)
 
     def _validate(self, ast: DocumentNode) -> Sequence[GraphQLError]:
         most = self.limits.errors
@@ -202,6 +145,8 @@ class GraphQLEngine:
         """The operation to run. Raises RequestRefused when the document has errors, or no or no single such one."""
         if document.errors:
             raise RequestRefused(document.errors)
+        if operation_name is None and len(document.operations) == 1:
+            return document.operations[0]
         chosen = [op for op in document.operations if operation_name is None or op.name == operation_name]
         if len(chosen) == 1:
             return chosen[0]
@@ -217,14 +162,16 @@ class GraphQLEngine:
         """The call that a request asks for. Raises RequestRefused."""
         document = self.prepare(query)
         operation = self.select(document, operation_name)
-        assert document.ast is not None
-        return Call(document.ast, operation, variables)
+        return Call(document, operation, variables)
 
     async def execute(self, call: Call, context: object) -> ExecutionResult:
         """Run a query or a mutation. Raises RequestRefused for variables that do not fit or that make it too costly."""
         executor = self._build(call, context)
-        result = execute_root_selection_set(executor)
-        return await result if isinstance(result, Awaitable) else result
+        result: Any = executor.execute_operation()
+        if executor.is_awaitable(result):
+            result = await result
+        found: ExecutionResult = result
+        return found
 
     async def subscribe(self, call: Call, context: object) -> ExecutionResult | AsyncGenerator[ExecutionResult, None]:
         """Start a subscription: its stream of results, which the caller closes, or one result that has the errors."""
@@ -244,20 +191,44 @@ class GraphQLEngine:
             too_costly = nesting_error()
         if too_costly is not None:
             raise RequestRefused([too_costly])
-        built = self._executor_class.build(
+        # As `Executor.build` does, without looking again for what is known of the document.
+        values = get_variable_values(
             self.schema,
-            call.ast,
+            operation.node.variable_definitions or (),
+            dict(call.variables),
+            max_errors=self.limits.errors,
+            hide_suggestions=self._hide_suggestions,
+        )
+        if isinstance(values, list):
+            raise RequestRefused([request_error(error) for error in values[: self.limits.errors]])
+        plan = self._plan(call, values.coerced)
+        executor = (self._executor_class if plan is None else self._compiled_class)(
+            self.schema,
+            call.document.fragment_definitions,
+            call.document.fragments,
             None,
             context,
-            dict(call.variables),
-            operation.name,
-            max_coercion_errors=self.limits.errors,
+            operation.node,
+            values,
+            default_field_resolver,
+            default_type_resolver,
+            default_field_resolver,
             hide_suggestions=self._hide_suggestions,
             **self._executor_arguments,
         )
-        if isinstance(built, list):
-            raise RequestRefused([request_error(error) for error in built[: self.limits.errors]])
-        return built
+        if plan is not None and isinstance(executor, CompiledExecutor):
+            executor.plan = plan
+        return executor
+
+    def _plan(self, call: Call, variables: Mapping[str, object]) -> Plan | None:
+        writer, document = self._writer, call.document
+        if writer is None:
+            return None
+
+        def make() -> Plan:
+            return Plan(self.schema, writer, partial(self._passed.grow, document))
+
+        return document.plan(call.operation, variables, make)
 
     def describe(self, errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, object]]:
         """Errors as clients get them. Beyond the limit of one answer they are described too, for the log's sake."""
@@ -288,15 +259,15 @@ class GraphQLEngine:
         return formatted
 
 
-def formatted_request_errors(errors: Sequence[GraphQLError]) -> list[dict[str, object]]:
-    """Errors of the request itself: they were written for the client."""
-    return [dict(error.formatted) for error in errors]
-
-
 def _execute_event(executor: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
     if isinstance(executor.context_value, PerEvent):
         executor.context_value = executor.context_value.for_event()
     return execute_subscription_event(executor)
+
+
+def formatted_request_errors(errors: Sequence[GraphQLError]) -> list[dict[str, object]]:
+    """Errors of the request itself: they were written for the client."""
+    return [dict(error.formatted) for error in errors]
 
 
 def _refuse_nul(ast: DocumentNode) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from os import urandom
 from typing import Any
 
 import msgspec
@@ -16,8 +17,10 @@ from graphql import OperationType
 from app.domain.errors import DomainError, RateLimited, Unauthenticated, Violation
 from app.web.address import client_address
 from app.web.graphql.bodies import BadRequest, GraphQLRequest, read_body, read_query_string
-from app.web.graphql.engine import Call, GraphQLEngine, RequestRefused, formatted_request_errors
+from app.web.graphql.documents import Call
+from app.web.graphql.engine import GraphQLEngine, RequestRefused, formatted_request_errors
 from app.web.graphql.options import ContextFactory, Scope, TransportOptions, header_map
+from app.web.graphql.patience import ClientGone, TookTooLong, Watch
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +34,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _STATUS_OF_CODE = {"UNAUTHENTICATED": 401, "RATE_LIMITED": 429, "UNAVAILABLE": 503, "INTERNAL": 500, "FORBIDDEN": 403}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpAnswer:
     status: int
     body: bytes
@@ -60,10 +63,6 @@ class HttpRefusal(Exception):
         self.errors: list[dict[str, object]] = [{"message": message, "extensions": extensions}]
 
 
-class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
-
-
 class HttpHandler:
     """Answers the HTTP requests of one GraphQL address."""
 
@@ -71,35 +70,37 @@ class HttpHandler:
         self._engine = engine
         self._context_factory = context_factory
         self._options = options
-        self._mutations: set[asyncio.Task[dict[str, object]]] = set()
+        self._mutations: set[asyncio.Task[bytes]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = header_map(scope)
         request_id = sane_request_id(headers.get("x-request-id"))
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                answer = await self._answer(scope, headers, request_id, receive)
-            except ClientGone:
-                return
-            except HttpRefusal as refusal:
-                log.info("graphql.refused", status=refusal.status, errors=refusal.errors)
-                answer = _error_answer(refusal.status, refusal.errors, headers, refusal.headers)
-            except Exception as error:
-                answer = self._failure(error, headers, request_id)
-            await _send_answer(send, answer, request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id)  # each request is a task: nothing to undo
+        watch = Watch()
+        try:
+            answer = await self._answer(scope, headers, request_id, receive, watch)
+        except ClientGone:
+            return
+        except HttpRefusal as refusal:
+            log.info("graphql.refused", status=refusal.status, errors=refusal.errors)
+            answer = _error_answer(refusal.status, refusal.errors, headers, refusal.headers)
+        except Exception as error:
+            answer = self._failure(error, headers, request_id)
+        finally:
+            watch.close()
+        await _send_answer(send, answer, request_id)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for the mutations whose clients are gone."""
         if self._mutations:
             await asyncio.wait(set(self._mutations), timeout=timeout_s)
 
-    async def _answer(self, scope: Scope, headers: Mapping[str, str], request_id: str, receive: Receive) -> HttpAnswer:
+    async def _answer(
+        self, scope: Scope, headers: Mapping[str, str], request_id: str, receive: Receive, watch: Watch
+    ) -> HttpAnswer:
         method = scope["method"]
-        if method == "OPTIONS":
-            return HttpAnswer(204, b"", "", {"allow": "GET, POST, OPTIONS"})
-        if method not in {"GET", "POST"}:
-            allow = {"allow": "GET, POST, OPTIONS"}
-            raise HttpRefusal(405, f"{method[:20]} is not supported: use POST or GET.", headers=allow)
+        if method not in ("POST", "GET"):
+            return _answer_other_method(method)
         render_ide = self._options.render_ide if method == "GET" else None
         media = negotiate(headers.get("accept"), html=render_ide is not None)
         if media is None:
@@ -107,59 +108,48 @@ class HttpHandler:
         if media == HTML and render_ide is not None:
             page, page_headers = render_ide()
             return HttpAnswer(200, page, HTML, {name.lower(): value for name, value in page_headers.items()})
-        request = await self._read(scope, headers, receive)
         try:
+            request = await self._read(scope, headers, receive, watch)
             call = self._engine.accept(request.query, request.operation_name, request.variables)
             _check_kind(call, method)
             address = client_address(scope, self._options.trusted_proxies)
-
-            async def work() -> dict[str, object]:
-                context = await self._context_factory(headers, address, request_id, "http")
-                return self._engine.result(await self._engine.execute(call, context), request_id)
-
-            body = await self._run(call, work(), receive)
+            work = self._work(call, headers, address, request_id)
+            if call.kind is OperationType.MUTATION:
+                return HttpAnswer(200, await self._to_its_end(work), media)
+            with watch.over(self._options.query_timeout_s, receive):
+                return HttpAnswer(200, await work, media)
         except RequestRefused as refused:
             status = 400 if media == GRAPHQL_RESPONSE else 200
             return HttpAnswer(status, _encode({"errors": formatted_request_errors(refused.errors)}), media)
-        return HttpAnswer(200, _encode(body), media)
+        except TookTooLong:
+            message = f"The query took longer than {self._options.query_timeout_s:g} s. Ask for less at once."
+            raise HttpRefusal(503, message, code="UNAVAILABLE") from None
 
-    async def _read(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> GraphQLRequest:
+    async def _read(self, scope: Scope, headers: Mapping[str, str], receive: Receive, watch: Watch) -> GraphQLRequest:
         try:
             if scope["method"] == "GET":
                 return read_query_string(scope["query_string"])
             _check_content_type(headers.get("content-type"))
-            async with asyncio.timeout(self._options.body_timeout_s):
+            with watch.over(self._options.body_timeout_s):
                 raw = await _read_limited(headers, receive, self._options.max_body_bytes)
             return read_body(raw)
         except BadRequest as bad:
             raise HttpRefusal(400, bad.message, violations=bad.violations) from None
-        except TimeoutError:
+        except TookTooLong:
             raise HttpRefusal(408, "The request's body did not arrive in time.", headers=_CLOSE) from None
 
-    async def _run(
-        self, call: Call, work: Coroutine[Any, Any, dict[str, object]], receive: Receive
-    ) -> dict[str, object]:
-        """Watch for the client to leave: a query is then given up, a mutation goes on to its end."""
-        task = asyncio.create_task(work)
-        if call.kind is OperationType.MUTATION:
-            self._mutations.add(task)
-            task.add_done_callback(self._mutation_done)
-            return await asyncio.shield(task)
-        gone = asyncio.create_task(_disconnected(receive))
-        try:
-            await asyncio.wait({task, gone}, timeout=self._options.query_timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            if gone.done():
-                raise ClientGone
-            message = f"The query took longer than {self._options.query_timeout_s:g} s. Ask for less at once."
-            raise HttpRefusal(503, message, code="UNAVAILABLE")
-        finally:
-            for started in (task, gone):
-                started.cancel()
-            await asyncio.gather(task, gone, return_exceptions=True)
+    async def _work(self, call: Call, headers: Mapping[str, str], address: str | None, request_id: str) -> bytes:
+        context = await self._context_factory(headers, address, request_id, "http")
+        return _encode(self._engine.result(await self._engine.execute(call, context), request_id))
 
-    def _mutation_done(self, task: asyncio.Task[dict[str, object]]) -> None:
+    async def _to_its_end(self, work: Coroutine[Any, Any, bytes]) -> bytes:
+        """A mutation is not given up half way, whatever its client does."""
+        task = asyncio.create_task(work)
+        self._mutations.add(task)
+        task.add_done_callback(self._mutation_done)
+        return await asyncio.shield(task)
+
+    def _mutation_done(self, task: asyncio.Task[bytes]) -> None:
         self._mutations.discard(task)
         if not task.cancelled():
             task.exception()  # seen here, also when nobody waits for it
@@ -179,6 +169,13 @@ class HttpHandler:
 
 
 _CLOSE = {"connection": "close"}
+_ALLOW = {"allow": "GET, POST, OPTIONS"}
+
+
+def _answer_other_method(method: str) -> HttpAnswer:
+    if method == "OPTIONS":
+        return HttpAnswer(204, b"", "", _ALLOW)
+    raise HttpRefusal(405, f"{method[:20]} is not supported: use POST or GET.", headers=_ALLOW)
 
 
 def _error_answer(
@@ -192,7 +189,7 @@ def sane_request_id(given: str | None) -> str:
     """The caller's own id when it is short and plain, else a new one."""
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
-    return secrets.token_hex(12)
+    return urandom(12).hex()
 
 
 def negotiate(accept: str | None, *, html: bool) -> str | None:
@@ -200,7 +197,13 @@ def negotiate(accept: str | None, *, html: bool) -> str | None:
 
     Types that we do not speak are passed over: some clients list `text/event-stream` in each request.
     """
-    if accept is None or not accept.strip():
+    if accept is None:
+        return JSON
+    return _negotiated(accept, html) if len(accept) <= _LONGEST_REMEMBERED else _negotiate(accept, html)
+
+
+def _negotiate(accept: str, html: bool) -> str | None:
+    if not accept.strip():
         return JSON
     best: tuple[float, str] | None = None
     for item in accept.split(",")[:50]:
@@ -214,6 +217,8 @@ def negotiate(accept: str | None, *, html: bool) -> str | None:
     return best[1] if best else None
 
 
+_LONGEST_REMEMBERED = 300
+_negotiated = lru_cache(maxsize=256)(_negotiate)
 _SPOKEN = {GRAPHQL_RESPONSE: GRAPHQL_RESPONSE, JSON: JSON, "application/*": JSON, "*/*": JSON, HTML: HTML}
 
 
@@ -230,6 +235,8 @@ def _check_kind(call: Call, method: str) -> None:
 
 def _check_content_type(value: str | None) -> None:
     """Only JSON: a page of another origin cannot send that without asking first, so no form can act for a visitor."""
+    if value == JSON:
+        return
     name, *parameters = (part.strip().lower() for part in (value or "").split(";"))
     charsets = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
     if name != JSON or any(charset not in {"utf-8", "utf8"} for charset in charsets):
@@ -256,26 +263,25 @@ def _too_large(most: int) -> HttpRefusal:
     return HttpRefusal(413, f"The request is larger than {most} bytes.")
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _encode(body: object) -> bytes:
-    return msgspec.json.encode(body)
+_encode = msgspec.json.Encoder().encode
 
 
 async def _send_answer(send: Send, answer: HttpAnswer, request_id: str) -> None:
     headers = {
-        "content-length": str(len(answer.body)),
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-        "x-request-id": request_id,
-        "vary": "accept",
-        **answer.headers,
+        b"content-length": b"%d" % len(answer.body),
+        b"cache-control": b"no-store",
+        b"x-content-type-options": b"nosniff",
+        b"x-request-id": request_id.encode(),
+        b"vary": b"accept",
     }
+    for name, value in answer.headers.items():
+        headers[name.encode()] = value.encode("latin-1")
     if answer.media_type:
-        headers["content-type"] = f"{answer.media_type}; charset=utf-8"
-    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        headers[b"content-type"] = _content_type(answer.media_type)
+    await send({"type": "http.response.start", "status": answer.status, "headers": [*headers.items()]})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+@lru_cache(maxsize=8)
+def _content_type(media_type: str) -> bytes:
+    return f"{media_type}; charset=utf-8".encode("latin-1")

@@ -57,7 +57,7 @@ def header_map(scope: Scope) -> dict[str, str]:
     """Headers by lower-case name; a repeated one is joined by commas, except that the first Authorization counts."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        name, value = str(raw_name, "latin-1").lower(), str(raw_value, "latin-1")
         if name not in headers:
             headers[name] = value
         elif name != "authorization":

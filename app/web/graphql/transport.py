@@ -12,6 +12,8 @@ from app.web.graphql.http import HttpHandler
 from app.web.graphql.options import ContextFactory, TransportOptions
 from app.web.graphql.sockets import SocketHandler
 
+GRAPHQL_PATH = "/graphql"
+
 
 class GraphQLTransport:
     """An ASGI application for the scopes `http` and `websocket`. It keeps no state of a request on itself."""
@@ -35,7 +37,7 @@ class GraphQLTransport:
         await self.http.drain(timeout_s)
 
 
-def graphql_routes(transport: GraphQLTransport, path: str = "/graphql") -> list[ASGIRouteHandler]:
+def graphql_routes(transport: GraphQLTransport, path: str = GRAPHQL_PATH) -> list[ASGIRouteHandler]:
     """The route handlers to give to the application, for both scopes of the one path."""
 
     @asgi(path, copy_scope=True)

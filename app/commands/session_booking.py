@@ -1,0 +1,101 @@
+"""From a hold of places to a booking."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from sqlalchemy import text
+
+from app.commands.actor import Actor
+from app.commands.booking import (
+    Booked,
+    BookingRequest,
+    CustomerDetails,
+    account_of,
+    insert_booking,
+    refuse_what_is_not_offered,
+    tell_booked,
+    works_here,
+)
+from app.commands.booking_change import acting
+from app.commands.customer_limit import check_customer_limits
+from app.commands.session_hold import own_places, require_live_places
+from app.core.database import Tx
+from app.core.ids import new_id
+from app.core.tokens import TokenSigner
+from app.domain.booking import BookingStatus, PaymentStatus, confirmation_code
+from app.domain.policy import cancellable_until
+from app.models import Booking
+from app.queries.booking import role_towards
+from app.queries.session_hold import LockedPlaces
+from app.queries.tenancy import Tenancy
+
+
+async def create_session_booking(
+    tx: Tx,
+    signer: TokenSigner,
+    request: BookingRequest,
+    customer: CustomerDetails | None,
+    *,
+    tenancy: Tenancy,
+    actor: Actor,
+    now: datetime,
+) -> Booked:
+    """Turn a live hold of places into a booking, whatever became of the session meanwhile: a hold is a promise.
+
+    Four statements; one more where customers have limits.
+    Raises InvalidInput, NotAllowed, NotFound, HoldExpired; Unauthenticated for an account that is gone.
+    """
+    refuse_what_is_not_offered(request)
+    account = account_of(customer, tenancy, actor.user_id)
+    locked = await own_places(tx, signer, request.hold_id, request.hold_token)
+    require_live_places(locked, now)
+    if not works_here(tenancy):
+        await check_customer_limits(
+            tx,
+            locked.hold.organization_id,
+            locked.customer_limits,
+            account=account,
+            email=None if customer is None else customer.email,
+            starts_at=locked.hold.starts_at,
+            time_zone=locked.time_zone,
+        )
+    booking = _new_booking(locked, request, now)
+    await tx.execute(_CONFIRM, {"hold": request.hold_id, "booking": booking.id})
+    owner, change = await insert_booking(tx, booking, (), customer, account)
+    role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)
+    await tell_booked(tx, booking, change, actor if actor.user_id is None else acting(actor, role))
+    return Booked(booking, (), owner, None, None, role)
+
+
+_CONFIRM = text("SELECT confirm_held_places(:hold, :booking)")
+
+
+def _new_booking(locked: LockedPlaces, request: BookingRequest, now: datetime) -> Booking:
+    hold, notice = locked.hold, locked.activity.cancellation_notice_minutes
+    return Booking(
+        id=new_id(),
+        organization_id=hold.organization_id,
+        confirmation_code=confirmation_code(secrets.token_bytes(8)),
+        status=BookingStatus.CONFIRMED,
+        version=1,
+        starts_at=hold.starts_at,
+        ends_at=hold.ends_at,
+        time_zone=locked.time_zone,
+        party_size=hold.party_size,
+        session_id=hold.session_id,
+        hold_id=hold.id,
+        price_minor=hold.price_minor,
+        currency=hold.currency,
+        payment_status=PaymentStatus.UNPAID,
+        payment_method=request.payment_method,
+        expires_at=None,
+        cancellable_until=cancellable_until(hold.starts_at, notice),
+        cancellation_notice_minutes=notice,
+        requires_approval=False,
+        notes=request.notes,
+        access_version=1,
+        created_at=now,
+        updated_at=now,
+    )

@@ -1,0 +1,252 @@
+"""Holding places of a session while their holder checks out, giving them back, and extending them once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Interval, Text, Uuid, bindparam, text
+
+from app.commands.expiry import expire_bookings
+from app.commands.hold import HoldLimits
+from app.core.database import Tx
+from app.core.ids import new_id
+from app.core.tokens import TokenSigner
+from app.domain.booking import HoldStatus
+from app.domain.errors import (
+    HoldExpired,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    RateLimited,
+    SessionSearch,
+    SlotUnavailable,
+)
+from app.domain.search import MAXIMUM_PARTY
+from app.domain.sessions import SessionStatus
+from app.domain.slots import UnavailableReason
+from app.models import Hold
+from app.queries.session import BookableSession, get_bookable
+from app.queries.session_hold import LockedPlaces, get_place_hold, lock_places
+from app.queries.session_search import bookable_between
+from app.queries.tenancy import Tenancy
+
+
+@dataclass(frozen=True, slots=True)
+class PlacesRequest:
+    """So many places of one session."""
+
+    session_id: UUID
+    party_size: int
+
+
+async def hold_places(
+    tx: Tx,
+    tenancy: Tenancy,
+    request: PlacesRequest,
+    *,
+    now: datetime,
+    ttl: timedelta,
+    limits: HoldLimits,
+    user_id: UUID | None,
+    address: str | None,
+) -> Hold:
+    """Two statements. The price is that of all places. Staff need no notice and have no limit.
+
+    Raises NotFound, InvalidInput, RateLimited, or SlotUnavailable with a search for alternatives.
+    """
+    found = await get_bookable(tx, request.session_id)
+    check_places(found, request.party_size, tenancy, now)
+    session = found.session
+    hold = Hold(
+        id=new_id(),
+        organization_id=session.organization_id,
+        status=HoldStatus.ACTIVE,
+        session_id=session.id,
+        starts_at=session.starts_at,
+        ends_at=session.ends_at,
+        buffer_before_minutes=0,
+        buffer_after_minutes=0,
+        party_size=request.party_size,
+        price_minor=found.activity.price_minor * request.party_size,
+        currency=found.place.currency,
+        user_id=user_id,
+        # The desk and its guests may share an address: what the staff hold is not counted there.
+        address=None if tenancy.is_staff else address,
+        token_version=1,
+    )
+    await _claim(tx, found, hold, ttl, HoldLimits(0, 0) if tenancy.is_staff else limits, now, tenancy)
+    return hold
+
+
+def check_places(found: BookableSession, party_size: int, tenancy: Tenancy, now: datetime) -> None:
+    """What can be said before places are counted. Raises NotFound, InvalidInput, SlotUnavailable."""
+    if not found.place.is_offered and not tenancy.is_staff:
+        raise NotFound
+    most = found.activity.max_party_size or MAXIMUM_PARTY
+    if not 1 <= party_size <= most:
+        raise InvalidInput.at("input.partySize", f"must be 1 to {most} for this activity")
+    check_bookable(found, Refusing.of(found, party_size, for_staff=tenancy.is_staff), now)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusing:
+    """Says why a session cannot be had, with a search for others that can."""
+
+    search: SessionSearch
+
+    @classmethod
+    def of(cls, found: BookableSession, party_size: int, *, for_staff: bool) -> Refusing:
+        session = found.session
+        return cls(
+            SessionSearch(session.organization_id, session.activity_id, session.starts_at, party_size, for_staff)
+        )
+
+    def because(self, reason: UnavailableReason, message: str) -> SlotUnavailable:
+        return SlotUnavailable(reason, message, self.search)
+
+
+def check_bookable(found: BookableSession, refusing: Refusing, now: datetime) -> None:
+    """State, notice and horizon. Raises SlotUnavailable."""
+    if not found.place.is_offered:
+        raise refusing.because(UnavailableReason.INACTIVE, "This activity is switched off.")
+    check_open(found, refusing)
+    session, activity = found.session, found.activity
+    if session.starts_at <= now:
+        raise refusing.because(UnavailableReason.NOTICE, "This session has begun.")
+    earliest, latest = bookable_between(found.place, now, for_staff=refusing.search.for_staff)
+    if session.starts_at < earliest:
+        message = f"This has to be booked {activity.advance_notice_minutes} minutes before it begins."
+        raise refusing.because(UnavailableReason.NOTICE, message)
+    if session.starts_at >= latest:
+        message = f"This can be booked at most {activity.maximum_advance_days} days ahead."
+        raise refusing.because(UnavailableReason.HORIZON, message)
+
+
+def check_open(found: BookableSession, refusing: Refusing) -> None:
+    """Raises SlotUnavailable for a session that takes nobody any more."""
+    status = SessionStatus(found.session.status)
+    if status is SessionStatus.CANCELLED:
+        raise refusing.because(UnavailableReason.INACTIVE, "This session does not take place.")
+    if status is SessionStatus.CLOSED:
+        raise refusing.because(UnavailableReason.CLOSED, "This session takes no more bookings.")
+    if found.session.is_legacy:
+        message = "This session takes no more bookings: the schedule has it no more."
+        raise refusing.because(UnavailableReason.CLOSED, message)
+
+
+_HOLD = text(
+    "SELECT * FROM hold_places(:hold, :claim, :organization, :session, :places, :ttl, :price, :currency, :user_id,"
+    " :address, :user_limit, :address_limit)"
+).bindparams(bindparam("ttl", type_=Interval), bindparam("user_id", type_=Uuid), bindparam("address", type_=Text))
+
+
+async def _claim(  # noqa: PLR0917
+    tx: Tx,
+    found: BookableSession,
+    hold: Hold,
+    ttl: timedelta,
+    limits: HoldLimits,
+    now: datetime,
+    tenancy: Tenancy,
+) -> None:
+    """One statement; two more to say why not."""
+    row = (
+        await tx.execute(
+            _HOLD,
+            {
+                "hold": hold.id,
+                "claim": new_id(),
+                "organization": hold.organization_id,
+                "session": hold.session_id,
+                "places": hold.party_size,
+                "ttl": ttl,
+                "price": hold.price_minor,
+                "currency": hold.currency,
+                "user_id": hold.user_id,
+                "address": hold.address,
+                "user_limit": limits.per_user,
+                "address_limit": limits.per_address,
+            },
+        )
+    ).one()
+    if row.outcome in {"user_limit", "address_limit"}:
+        seconds = round((row.retry_after - now).total_seconds())
+        raise RateLimited("You already hold as many slots as one may at a time. Book or release one first.", seconds)
+    refusing = Refusing.of(found, hold.party_size, for_staff=tenancy.is_staff)
+    if row.lapsed_bookings and await expire_bookings(tx, list(row.lapsed_bookings)):
+        raise refusing.because(UnavailableReason.HELD, "Somebody else is just paying for these places.")
+    if row.outcome != "held":
+        raise await refused_full(tx, found, refusing)
+    hold.expires_at = row.expires_at
+
+
+async def refused_full(tx: Tx, found: BookableSession, refusing: Refusing) -> SlotUnavailable:
+    """Why the database refused: closed meanwhile, or full. One statement."""
+    session = found.session
+    await tx.refresh(session)
+    check_open(found, refusing)
+    left = max(0, session.capacity - session.taken)
+    if left == 0:
+        return refusing.because(UnavailableReason.CAPACITY, "All places of this session are taken.")
+    places = "place" if left == 1 else "places"
+    return refusing.because(UnavailableReason.CAPACITY, f"This session has {left} {places} left.")
+
+
+# ── what the holder may do ────────────────────────────────────────────────────────────────────────────
+
+
+async def release_places(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str) -> Hold:
+    """Give the places back. Releasing twice is the same as once. Raises NotFound, HoldExpired."""
+    hold, activity_id = await get_place_hold(tx, hold_id)
+    if not signer.is_hold_token(token, hold_id, hold.token_version):
+        raise NotFound
+    tx.expunge(hold)
+    outcome = (await tx.execute(_RELEASE, {"hold_id": hold_id})).scalar_one()
+    if outcome not in {"held", "released"} or hold.status == HoldStatus.EXPIRED:
+        raise HoldExpired(_ENDED.get(outcome, "This hold ran out."), search_of_places(hold, activity_id))
+    hold.status = HoldStatus.RELEASED
+    return hold
+
+
+async def extend_places(
+    tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, *, now: datetime, ttl: timedelta
+) -> Hold:
+    """Once, by another full term from the old expiry. Raises NotFound, HoldExpired, NotAllowed."""
+    locked = await own_places(tx, signer, hold_id, token)
+    require_live_places(locked, now)
+    expires_at = (await tx.execute(_EXTEND, {"hold_id": hold_id, "ttl": ttl})).scalar()
+    if expires_at is None:
+        raise NotAllowed("hold_extended_once", "A hold can be extended once, and this one was.")
+    locked.hold.expires_at = expires_at
+    return locked.hold
+
+
+async def own_places(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str) -> LockedPlaces:
+    """The hold, locked, for its holder. One statement. Raises NotFound."""
+    locked = await lock_places(tx, hold_id)
+    if not signer.is_hold_token(token, hold_id, locked.hold.token_version):
+        raise NotFound
+    return locked
+
+
+_ENDED = {"booked": "This hold has already become a booking.", "released": "This hold was released."}
+
+
+def require_live_places(locked: LockedPlaces, now: datetime) -> None:
+    """Raises HoldExpired, with a search for alternatives."""
+    if not locked.is_live(now):
+        message = _ENDED.get(locked.claim_status, "This hold ran out.")
+        if locked.hold.status == HoldStatus.EXPIRED:
+            message = "This hold ran out."
+        raise HoldExpired(message, search_of_places(locked.hold, locked.activity.id))
+
+
+def search_of_places(hold: Hold, activity_id: UUID) -> SessionSearch:
+    """What the holder wanted, for alternatives."""
+    return SessionSearch(hold.organization_id, activity_id, hold.starts_at, hold.party_size)
+
+
+_RELEASE = text("SELECT release_held_places(:hold_id)")
+_EXTEND = text("SELECT extend_held_places(:hold_id, :ttl)").bindparams(bindparam("ttl", type_=Interval))

@@ -1,0 +1,110 @@
+"""Sessions: an activity at one time, with places."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated
+
+import strawberry
+
+from app.core.ids import IdKind
+from app.domain.sessions import SessionStatus
+from app.queries.session import SeenSession
+from app.resolvers import session as resolvers
+from app.schema.activity import Activity
+from app.schema.ids import public_id, read_id
+from app.schema.info import Ctx
+from app.schema.node import Node
+
+strawberry.enum(
+    SessionStatus, description="CLOSED: takes no more bookings; those made stand. CANCELLED: it does not take place."
+)
+
+
+@strawberry.type(description="An activity at one time, with places.")
+class ActivitySession(Node):
+    starts_at: datetime
+    ends_at: datetime
+    capacity_total: int
+    capacity_remaining: int = strawberry.field(
+        description="Places that can still be had: none of a session that is legacy, closed or cancelled."
+    )
+    status: SessionStatus
+    is_legacy: bool = strawberry.field(
+        description="The schedule has it no more: bookings stand, no new ones are taken."
+    )
+    version: int = strawberry.field(description="Rises with each change but those of the places that are left.")
+    cancelled_reason: str | None
+    seen: strawberry.Private[SeenSession]
+
+    @strawberry.field
+    async def activity(self, info: Ctx) -> Activity:
+        session = self.seen.session
+        key = (session.organization_id, session.activity_id)
+        return Activity.from_model(await info.context.loaders.activity_by_id.load(key))
+
+    @strawberry.field(description="Held and booked places. For staff only.")
+    async def places_taken(self, info: Ctx) -> int | None:
+        return await resolvers.places_taken(info.context, self.seen)
+
+    @classmethod
+    def from_seen(cls, seen: SeenSession) -> ActivitySession:
+        record = seen.session
+        return cls(
+            id=public_id(IdKind.SESSION, record.id),
+            starts_at=record.starts_at,
+            ends_at=record.ends_at,
+            capacity_total=record.capacity,
+            capacity_remaining=seen.remaining,
+            status=SessionStatus(record.status),
+            is_legacy=record.is_legacy,
+            version=record.version,
+            cancelled_reason=record.cancelled_reason,
+            seen=seen,
+        )
+
+
+@strawberry.type
+class SessionQuery:
+    @strawberry.field(description="One session, whatever its state.")
+    async def session(self, info: Ctx, id: strawberry.ID) -> ActivitySession | None:
+        session_id = read_id(IdKind.SESSION, id, "id")
+        return ActivitySession.from_seen(await resolvers.read_session(info.context, session_id))
+
+    @strawberry.field(
+        description="Sessions that can be booked now by so many, by start. Dates are the venue's, both included, at "
+        "most 62 days."
+    )
+    async def sessions(
+        self,
+        info: Ctx,
+        activity_id: strawberry.ID,
+        from_: Annotated[date, strawberry.argument(name="from")],
+        to: date,
+        party_size: int = 1,
+    ) -> list[ActivitySession]:
+        found = await resolvers.bookable_sessions(
+            info.context, read_id(IdKind.ACTIVITY, activity_id, "activityId"), from_, to, party_size
+        )
+        return [ActivitySession.from_seen(seen) for seen in found]
+
+    @strawberry.field(
+        description="All sessions of an activity, for staff: full, closed, cancelled, legacy and past ones too, by "
+        "start. Dates are the venue's, both included, at most 62 days."
+    )
+    async def all_sessions(
+        self,
+        info: Ctx,
+        activity_id: strawberry.ID,
+        from_: Annotated[date, strawberry.argument(name="from")],
+        to: date,
+        statuses: list[SessionStatus] | None = None,
+    ) -> list[ActivitySession]:
+        found = await resolvers.all_sessions(
+            info.context,
+            read_id(IdKind.ACTIVITY, activity_id, "activityId"),
+            from_,
+            to,
+            None if statuses is None else tuple(statuses),
+        )
+        return [ActivitySession.from_seen(seen) for seen in found]

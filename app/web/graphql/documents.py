@@ -1,0 +1,148 @@
+"""Documents that passed or not, and the memory for those used last."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from graphql import (
+    DirectiveNode,
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    Node,
+    OperationDefinitionNode,
+    OperationType,
+    VariableNode,
+)
+from graphql.execution.collect_fields import FragmentDetails
+
+from app.web.graphql.compiled import Plan
+from app.web.graphql.limits import Cost
+
+_BYTES_PER_CHARACTER = 255
+"""Memory of a parsed document for each character of its text, as measured; long texts are mostly single tokens."""
+_DENSE_CHARACTERS = 4_000
+_MOST_PLANS = 8
+"""Of one document: its operations, under the outcomes of their `@skip` and `@include`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    node: OperationDefinitionNode
+    name: str | None
+    kind: OperationType
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document that passed, with its operations; or the errors that say why it did not."""
+
+    text: str
+    ast: DocumentNode | None
+    operations: tuple[Operation, ...]
+    errors: tuple[GraphQLError, ...] = ()
+    fragments: dict[str, FragmentDetails] = field(default_factory=dict)
+    fragment_definitions: dict[str, FragmentDefinitionNode] = field(default_factory=dict)
+    switches: tuple[str, ...] | None = None
+    """The variables that decide on `@skip` and `@include`. None: it has other directives, so it has no plans."""
+    plans: dict[tuple[str | None, tuple[object, ...]], Plan | None] = field(default_factory=dict, compare=False)
+    """By operation and the values of the switches; None for one that was used once."""
+
+    def plan(self, operation: Operation, variables: Mapping[str, object], make: Callable[[], Plan]) -> Plan | None:
+        """The plan for an operation with these (coerced) variables, from its second use on."""
+        if self.switches is None:
+            return None
+        values = tuple([variables.get(name) for name in self.switches]) if self.switches else ()
+        if not all(isinstance(value, bool) for value in values):  # null, or another operation's variable of that name
+            return None
+        key = (operation.name, values)
+        plan = self.plans.get(key)
+        if plan is not None:
+            return plan
+        if key in self.plans:
+            plan = self.plans[key] = make()
+        elif len(self.plans) < _MOST_PLANS:
+            self.plans[key] = None
+        return plan
+
+
+@dataclass(slots=True)
+class Call:
+    """An operation that passed, and the variables it was sent with."""
+
+    document: Document
+    operation: Operation
+    variables: Mapping[str, object]
+
+    @property
+    def kind(self) -> OperationType:
+        return self.operation.kind
+
+
+def plan_switches(ast: DocumentNode) -> tuple[str, ...] | None:
+    """See `Document.switches`."""
+    names: set[str] = set()
+    stack: list[object] = [ast]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, DirectiveNode):
+            if node.name.value not in ("skip", "include"):
+                return None
+            names.update(a.value.name.value for a in node.arguments or () if isinstance(a.value, VariableNode))
+        elif isinstance(node, Node):
+            stack.extend(getattr(node, key, None) for key in node.keys)
+        elif isinstance(node, list | tuple):
+            stack.extend(node)
+    return tuple(sorted(names))
+
+
+class DocumentCache:
+    """The documents used last, bounded by count and by an estimate of their memory, what they compiled included."""
+
+    def __init__(self, *, count: int, memory_bytes: int) -> None:
+        self._count = count
+        self._memory_bytes = memory_bytes
+        self._held_bytes = 0
+        self._documents: OrderedDict[str, Document] = OrderedDict()
+        self._compiled_bytes: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._held_bytes
+
+    def get(self, query: str) -> Document | None:
+        document = self._documents.get(query)
+        if document is not None:
+            self._documents.move_to_end(query)
+        return document
+
+    def put(self, query: str, document: Document) -> None:
+        weight = self.weight(query)
+        if weight > self._memory_bytes // 4 or query in self._documents:
+            return
+        self._documents[query] = document
+        self._held_bytes += weight
+        self._shrink()
+
+    def grow(self, document: Document, compiled_bytes: int) -> None:
+        """Note that a document's plans take more memory than before. One that is not held any more may do so."""
+        if self._documents.get(document.text) is document:
+            self._compiled_bytes[document.text] = self._compiled_bytes.get(document.text, 0) + compiled_bytes
+            self._held_bytes += compiled_bytes
+            self._shrink()
+
+    def _shrink(self) -> None:
+        while len(self._documents) > self._count or self._held_bytes > self._memory_bytes:
+            oldest, _ = self._documents.popitem(last=False)
+            self._held_bytes -= self.weight(oldest) + self._compiled_bytes.pop(oldest, 0)
+
+    @staticmethod
+    def weight(query: str) -> int:
+        """Estimated bytes of the document of this text."""
+        return 4 * len(query) + _BYTES_PER_CHARACTER * min(len(query), _DENSE_CHARACTERS)
