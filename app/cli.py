@@ -78,6 +78,18 @@ def _parser() -> argparse.ArgumentParser:
     demo = add("demo", _demo, "Walk through a guest's journey against a running server.")
     demo.add_argument("--url", help="address of the server (default: this machine)")
     demo.add_argument("--port", help="TCP port of a server on this machine")
+    sandbox = add("sandbox", _sandbox, "Serve a local Stripe: test cards, signed webhooks, no real money.")
+    # Under names of their own: `--host` and `--port` elsewhere are the API's, and go into the environment.
+    sandbox.add_argument("--host", dest="sandbox_host", default="127.0.0.1", help="address to listen on")
+    sandbox.add_argument("--port", dest="sandbox_port", type=_port, default=12111, help="TCP port (default: 12111)")
+    sandbox.add_argument("--data", metavar="FILE", type=Path, help="file that keeps everything, or :memory:")
+    sandbox.add_argument("--api-key", metavar="KEY", help="the one secret key it accepts (default: any sk_test_…)")
+    sandbox.add_argument("--webhook-url", metavar="URL", help="address that gets every event")
+    sandbox.add_argument("--webhook-secret", metavar="SECRET", help="what the events for that address are signed with")
+    sandbox.add_argument("--public-url", metavar="URL", help="where clients reach it (default: http://HOST:PORT)")
+    sandbox.add_argument(
+        "--enforce-onboarding", action="store_true", help="refuse transfers to accounts that are not onboarded"
+    )
     for name, command, text in (
         ("export-schema", _export_schema, "Write schema.graphql."),
         ("settings-doc", _settings_doc, "Write docs/settings.md."),
@@ -260,6 +272,48 @@ def _demo(arguments: argparse.Namespace) -> int:
     from app.demo import run as run_demo
 
     return run_demo(arguments.url or _settings().local_url)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text[:6]) <= 65_535:
+        raise argparse.ArgumentTypeError("must be a number from 0 to 65535")
+    return int(text)
+
+
+def _sandbox(arguments: argparse.Namespace) -> int:
+    from app.adapters.supervisor import follow_supervisor
+    from app.sandbox.main import listen, serve
+    from app.sandbox.settings import IN_MEMORY, ConfiguredEndpoint, SandboxSettings
+
+    follow_supervisor()
+    folder = _settings().data_dir
+    if (arguments.webhook_url is None) != (arguments.webhook_secret is None):
+        raise WrongUse("--webhook-url and --webhook-secret belong together.")
+    if arguments.webhook_url is not None and not arguments.webhook_url.startswith(("http://", "https://")):
+        raise WrongUse("--webhook-url must begin with http:// or https://.")
+    if arguments.api_key is not None and not arguments.api_key.startswith("sk_test_"):
+        raise WrongUse("--api-key must begin with sk_test_: a real key does not belong into a sandbox.")
+    try:
+        listening = listen(arguments.sandbox_host, arguments.sandbox_port)
+    except OSError as error:
+        raise WrongUse(
+            f"Port {arguments.sandbox_port} of {arguments.sandbox_host} cannot be had ({error.strerror}). "
+            "Name another: turnero sandbox --port 12112"
+        ) from None
+    host = f"[{arguments.sandbox_host}]" if ":" in arguments.sandbox_host else arguments.sandbox_host
+    url = (arguments.public_url or f"http://{host}:{listening.getsockname()[1]}").rstrip("/")
+    endpoint = arguments.webhook_url and ConfiguredEndpoint(arguments.webhook_url, arguments.webhook_secret)
+    settings = SandboxSettings(
+        public_url=url,
+        data_path=str(arguments.data or folder / "sandbox" / "stripe.sqlite3"),
+        api_key=arguments.api_key,
+        endpoints=(endpoint,) if endpoint else (),
+        enforce_onboarding=arguments.enforce_onboarding,
+    )
+    kept = "in memory" if settings.data_path == IN_MEMORY else f"in {settings.data_path}"
+    sys.stdout.write(f"Local Stripe at {url}/ , kept {kept}. Pages: {url}/_sandbox/\n")
+    sys.stdout.flush()
+    return 0 if serve(settings, listening) else 1
 
 
 def _export_schema(arguments: argparse.Namespace) -> int:
