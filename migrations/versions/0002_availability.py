@@ -6,20 +6,19 @@ Revises: 0001
 
 from __future__ import annotations
 
-from migrations.run_sql import SQL_FOLDER, run_sql_file
+from migrations.run_sql import run_sql_file
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-PARTS = ("foundation", "resources", "sessions", "calendars", "search", "search_read", "claims", "facts")
+PARTS = ("foundation", "sessions", "calendars", "search", "search_read", "claims", "facts")
 
 
 def upgrade() -> None:
     for part in PARTS:
-        if (SQL_FOLDER / f"0002_{part}.sql").exists():
-            run_sql_file(f"0002_{part}.sql")
+        run_sql_file(f"0002_{part}.sql")
 
 
 def downgrade() -> None:
