@@ -22,7 +22,6 @@ from graphql import (
     GraphQLSchema,
     get_nullable_type,
     is_abstract_type,
-    is_composite_type,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
@@ -33,6 +32,7 @@ from app.domain.slots import Slot
 from app.web.graphql.readings import Attribute, reading_of
 
 NEST = 6
+KINDS = ("leaves", "nulls", "lookalikes", "anything")
 START = datetime(2026, 3, 4, 13, tzinfo=UTC)
 
 
@@ -141,14 +141,16 @@ PRIVATE: tuple[Callable[[], object], ...] = (
 class World:
     """The values of one seed. `strange` is how many of a thousand are not what the schema promises.
 
-    In one half of the worlds only scalars and enums are strange, so that a strange one is not always far from all else.
+    Most worlds have one kind of strangeness alone: where all is strange, what is at the top hides what is below.
     """
 
     def __init__(self, schema: GraphQLSchema, seed: int, strange: int) -> None:
         self._schema = schema
         self._seed = seed
         self._strange = strange
-        self._strange_leaves_alone = seed % 2 == 0
+        self._kind = KINDS[seed % len(KINDS)]
+        if self._kind in ("leaves", "lookalikes"):  # these stay among themselves
+            self._strange *= 4
         self._coroutines: list[CoroutineType[Any, Any, Any]] = []
         self._object_types = [
             one
@@ -167,8 +169,7 @@ class World:
         return self._value(Random(f"{self._seed} event {number}"), type_, NEST)
 
     def _value(self, random: Random, type_: Any, nest: int) -> object:
-        may_be_strange = is_leaf_type(get_nullable_type(type_)) or not self._strange_leaves_alone
-        if may_be_strange and random.randrange(1_000) < self._strange:
+        if self._may_be_strange(type_, nest) and random.randrange(1_000) < self._strange:
             return self._oddity(random, type_, nest)
         if is_non_null_type(type_):
             type_ = type_.of_type
@@ -185,24 +186,33 @@ class World:
 
     def _oddity(self, random: Random, type_: GraphQLOutputType, nest: int) -> object:
         """What a field should not have; mostly something that is nearly right."""
-        dice = random.randrange(4)
-        if dice == 0:
+        if self._kind == "nulls":
             return None
         nullable = get_nullable_type(type_)
         near = NEAR.get(getattr(nullable, "name", ""), ())
-        if dice != 3 and near:
+        if near and random.randrange(8):
             return random.choice(near)()
-        if dice == 2 and is_composite_type(nullable) and nest > 0:
-            return self._object(random, random.choice(self._object_types), nest)
-        if dice == 3 and is_object_type(nullable) and nest > 0:
+        if is_object_type(nullable) and nest > 0 and (self._kind == "lookalikes" or random.randrange(2)):
             return self._lookalike(random, nullable, nest)
         oddity = random.choice(ODDITIES)()
         if isinstance(oddity, CoroutineType):
             self._coroutines.append(oddity)
         return oddity
 
+    def _may_be_strange(self, type_: GraphQLOutputType, nest: int) -> bool:
+        nullable = get_nullable_type(type_)
+        match self._kind:
+            case "leaves":
+                return is_leaf_type(nullable)
+            case "lookalikes":
+                return is_object_type(nullable) and nest > 0
+            case _:
+                return True
+
     def _lookalike(self, random: Random, type_: GraphQLObjectType, nest: int) -> object:
-        """Has all that the right object has, but is an error, or something to be awaited, or of no known class."""
+        """Is of another type, or an error, or something to be awaited, or of no known class, but has what is needed."""
+        if random.randrange(3) == 0:
+            return self._object(random, random.choice(self._object_types), nest)
         right = self._object(random, type_, nest)
         made = random.choice((FailedObject, LateObject, MadeUpObject, Odd))()
         made.__dict__.update(getattr(right, "__dict__", {}))
@@ -222,8 +232,8 @@ class World:
             object.__setattr__(found, name, random.choice(PRIVATE)())
         for field in type_.fields.values():
             reading = reading_of(field)
-            is_there = self._strange_leaves_alone or random.randrange(1_000) >= self._strange // 4
-            if is_there and isinstance(reading, Attribute):
+            is_missing = self._kind == "anything" and random.randrange(1_000) < self._strange // 4
+            if isinstance(reading, Attribute) and not is_missing:
                 object.__setattr__(found, reading.name, self._value(random, field.type, nest - 1))
         return found
 

@@ -1,0 +1,156 @@
+"""Seven days of free slots among 10,000 providers with 1,000,000 bookings, against the same before they were there.
+
+On servers of its own, with nothing kept but where a line says so. The plans of the statements go beside the table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import psutil
+
+from app.core.database import APP_ROLE
+from app.queries.availability import PROVIDER_LIMIT
+from app.queries.availability_facts import STATEMENT
+from bench.availability import DAYS_FILLED, HOLD, STARTS, Asked, week, without_caches
+from bench.plans import plans
+from bench.report import Findings, Line, Plan, median, tell
+from bench.seed import Seeded, first_day, seed_bookings
+from bench.world import Place, World, world
+from tests.plain_http import Connection, connect
+
+ROUNDS = 5
+QUIET_DAY = 8
+"""From here on nearly nobody of the seeded is booked."""
+CHANGES = 20
+
+
+@dataclass(slots=True)
+class Week:
+    """Median milliseconds of a request, by the clock and of the API's CPU."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+async def measure() -> Findings:
+    async with world() as here, _owner(here) as owner, AsyncExitStack() as stack:
+        place = await here.open_place()
+        async with here.bare(place) as connection:
+            await place.half_fill(connection, DAYS_FILLED, half=0)
+        process, bare = await stack.enter_async_context(without_caches(here.stack))
+        one = Asked(process, bare, week(bare, STARTS, place, providerIds=[place.shop.provider_id]))
+        anyone = Asked(process, bare, week(bare, STARTS, place))
+        before = [await _week(each) for each in (one, anyone)]
+        busy = await seed_bookings(owner)
+        tell(f"  seeded {busy.bookings:,} bookings in {busy.seconds:.0f} s")
+        # Its searches by availability are measured elsewhere: the worker shall not work them out meanwhile.
+        await owner.execute("DELETE FROM offer_outlook WHERE organization_id = $1", busy.organization_uuid)
+        await owner.execute("VACUUM ANALYZE offer_outlook, allocation, outbox_event")
+        after = [await _week(each) for each in (one, anyone)]
+        seeded = await _week(Asked(process, bare, _of_seeded(bare, busy, [busy.provider_id(1)])))
+        kept = await stack.enter_async_context(connect(here.stack.port))
+        whole, changed = await _after_changes(here, kept, busy)
+        shown = await _plans(owner, place, busy)
+    many = f"beside {busy.bookings:,} bookings"
+    return [
+        Line(
+            f"a small shop's week of one provider {many}, p50",
+            "ms",
+            after[0].wall_ms,
+            "alone",
+            before[0].wall_ms,
+            at_most=2,
+        ),
+        Line("the same, CPU of the API", "ms", after[0].cpu_ms, "alone", before[0].cpu_ms),
+        Line(f"its week of anyone of 4 {many}, p50", "ms", after[1].wall_ms, "alone", before[1].wall_ms, at_most=2),
+        Line(
+            f"a week of one of {busy.providers:,} providers, p50", "ms", seeded.wall_ms, "of a few", before[0].wall_ms
+        ),
+        Line(
+            f"a week of anyone of {PROVIDER_LIMIT} of them after a change of one, CPU of the API",
+            *("ms", changed, "read whole", whole),
+        ),
+        *shown,
+    ]
+
+
+async def _week(asked: Asked) -> Week:
+    for number in range(ROUNDS + 1):
+        await asked.round(counts=number > 0)
+    return Week(median(asked.wall_ms), median(asked.cpu_ms))
+
+
+def _of_seeded(connection: Connection, busy: Seeded, people: list[str] | None, from_day: int = 0) -> bytes:
+    first = first_day().date() + timedelta(days=from_day)
+    dates = {"from": f"{first}", "to": f"{first + timedelta(days=6)}", "timeZone": "UTC"}
+    return connection.request(STARTS, {"input": {**dates, "serviceId": busy.service_id(1), "providerIds": people}})
+
+
+async def _after_changes(here: World, kept: Connection, busy: Seeded) -> tuple[float, float]:
+    """CPU milliseconds of the API with caches: for what it reads whole, and when since then one person was held."""
+    api = psutil.Process(here.stack.supervisor.pid_of("api"))
+
+    async def spent(request: bytes) -> float:
+        before = sum(api.cpu_times()[:2])
+        await kept.exchange(request)
+        return 1000 * (sum(api.cpu_times()[:2]) - before)
+
+    day = first_day() + timedelta(days=QUIET_DAY)
+    whole = [await spent(_of_seeded(kept, busy, None, QUIET_DAY + 14 * number)) for number in range(1, CHANGES)]
+    request, changed = _of_seeded(kept, busy, None, QUIET_DAY), []
+    await kept.exchange(request)
+    for number in range(CHANGES):
+        person = {"serviceId": busy.service_id(1), "providerId": busy.provider_id(1 + 20 * number)}
+        held = await kept.post(HOLD, {"input": {**person, "startsAt": f"{day + timedelta(hours=10):%Y-%m-%dT%H:%M}Z"}})
+        if held["__typename"] != "HoldSlotPayload":
+            raise RuntimeError(f"a slot was not to be had: {json.dumps(held)}")
+        changed.append(await spent(request))
+    return sum(whole) / len(whole), sum(changed) / len(changed)
+
+
+@asynccontextmanager
+async def _owner(here: World) -> AsyncIterator[asyncpg.Connection[Any]]:
+    connection = await asyncpg.connect(here.stack.database_url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _plans(owner: asyncpg.Connection[Any], place: Place, busy: Seeded) -> list[Plan]:
+    """Of all that one search runs, as the role that requests have."""
+    shop, one = place.shop, [busy.provider_uuid(1)]
+    asked = (
+        ("A small shop, anyone of 4", shop.service_uuids[0], None),
+        (f"One of {busy.providers:,} providers", busy.service_uuid(1), one),
+        (f"Anyone: {PROVIDER_LIMIT} of {busy.providers:,}", busy.service_uuid(1), None),
+    )
+    made: list[Plan] = []
+    first = first_day()
+    for title, service, people in asked:
+        async with plans(owner) as found:
+            await owner.execute(f"SET ROLE {APP_ROLE}")
+            await owner.fetchrow(
+                STATEMENT,
+                service,
+                people,
+                first,
+                first + timedelta(days=7),
+                None,
+                None,
+                None,
+                None,
+                None,
+                PROVIDER_LIMIT,
+            )
+            await owner.execute("RESET ROLE")
+        what = f"Free slots: {title[0].lower()}{title[1:]}, beside {busy.bookings:,} bookings"
+        made += [Plan(what, plan) for plan in found]
+    return made
