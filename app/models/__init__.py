@@ -13,6 +13,7 @@ from app.models.idempotency import IdempotencyKey
 from app.models.job import Job, RecurringRun, WorkerHeartbeat
 from app.models.organization import Membership, Organization, User
 from app.models.outbox import OutboxEvent, RelayState
+from app.models.payment_settings import PaymentSettings
 from app.models.provider import Offer, Provider
 from app.models.provider_search import (
     OfferOutlook,
@@ -49,6 +50,7 @@ __all__ = [
     "Organization",
     "OutboxEvent",
     "OutlookState",
+    "PaymentSettings",
     "PlaceClaim",
     "Provider",
     "ProviderPrice",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import NOW, Base, Identified, OfOrganization, Timestamped
@@ -35,6 +37,7 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
             " 'partially_refunded', 'refunded', 'failed', 'disputed')",
             name="payment_status",
         ),
+        CheckConstraint("paid_minor >= 0 AND refunded_minor BETWEEN 0 AND paid_minor", name="paid"),
         UniqueConstraint("number"),
         UniqueConstraint("organization_id", "confirmation_code", name="booking_confirmation_code_key"),
         UniqueConstraint("hold_id"),
@@ -73,6 +76,11 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     requires_approval: Mapped[bool]
     notes: Mapped[str | None]
     access_version: Mapped[int] = mapped_column(server_default="1")
+    quote: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    policy: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    promo_code_id: Mapped[UUID | None]
+    paid_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 

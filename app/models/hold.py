@@ -51,3 +51,5 @@ class Hold(Identified, OfOrganization, Timestamped, Base):
     address: Mapped[str | None]
     token_version: Mapped[int] = mapped_column(server_default="1")
     items: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
+    quote: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    promo_code_id: Mapped[UUID | None]

@@ -1,0 +1,25 @@
+"""Money: terms of payment, prices, payments, the ledger, payouts.
+
+Revision ID: 0003
+Revises: 0002
+"""
+
+from __future__ import annotations
+
+from migrations.run_sql import run_sql_file
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+PARTS = ("foundation",)
+
+
+def upgrade() -> None:
+    for part in PARTS:
+        run_sql_file(f"0003_{part}.sql")
+
+
+def downgrade() -> None:
+    raise RuntimeError("migrations go forward only: restore a backup instead")
