@@ -14,8 +14,9 @@ from sqlalchemy import select
 from app.commands.account import create_user
 from app.commands.activity import Taken, create_activity
 from app.commands.actor import Actor
-from app.commands.booking import BookingRequest, CustomerDetails, create_booking
+from app.commands.booking import BookingRequest, create_booking
 from app.commands.booking_change import apply_transition
+from app.commands.booking_insert import CustomerDetails
 from app.commands.hold import HoldLimits, HoldRequest, hold_slot
 from app.commands.organization import create_organization
 from app.commands.provider import create_provider

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -13,7 +14,10 @@ from litestar import Litestar
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from app.adapters.gateways import make_gateways
 from app.adapters.valkey import Valkey
+from app.checkout.event import receive_event
+from app.checkout.scope import Checkout
 from app.core.database import APP_ROLE, SYSTEM_ROLE, Database
 from app.core.logging import configure_logging
 from app.core.metrics import exposition
@@ -21,6 +25,7 @@ from app.core.migrations import head_revision
 from app.core.settings import Settings, get_settings
 from app.core.tokens import TokenSigner
 from app.domain.errors import Unauthenticated
+from app.gateway import Delivery
 from app.ports import ShiftedClock
 from app.queries.facts_cache import FactsReader
 from app.queries.job import workers_alive
@@ -42,6 +47,7 @@ from app.web.graphql.transport import GRAPHQL_PATH, GraphQLTransport, graphql_ro
 from app.web.health import health_routes
 from app.web.metrics import metrics_routes
 from app.web.provider_calendar import FindProviderCalendar, ProviderCalendar, provider_calendar_routes
+from app.web.webhooks import webhook_routes
 
 log = structlog.get_logger(__name__)
 
@@ -71,15 +77,18 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
     feed_database = _database(settings, role=SYSTEM_ROLE, pool_size=FEED_CONNECTIONS)
     valkey = Valkey(_required(settings.redis_url, "TURNERO_REDIS_URL"))
     stream = valkey.event_stream()
+    clock = clock or ShiftedClock()
+    checkout = _checkout(settings, database, clock)
     services = Services(
         database=database,
         facts=_facts(settings, database, valkey),
-        clock=clock or ShiftedClock(),
+        clock=clock,
         tokens=_signer(settings),
         stream=stream,
         limiter=valkey.rate_limiter(),
         feed=EventFeed(feed_database, stream),
         policy=_policy(settings),
+        checkout=checkout,
     )
     transport = _transport(settings, services)
 
@@ -94,6 +103,8 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
             await transport.shutdown()
             await services.feed.stop()
             await services.facts.close()
+            for gateway in checkout.gateways.values():
+                await gateway.close()
             await valkey.close()
             await feed_database.dispose()
             await database.dispose()
@@ -105,6 +116,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
         *metrics_routes(exposition, _plain(settings.metrics_token)),
         *calendar_routes(_calendar(services)),
         *provider_calendar_routes(_provider_calendar(services)),
+        *webhook_routes(partial(_receive, services), frozenset(checkout.gateways)),
         *(graphiql_routes() if settings.graphiql_enabled else []),
     ]
     app = web_application(
@@ -149,6 +161,23 @@ def _facts(settings: Settings, database: Database, valkey: Valkey) -> FactsReade
 def _signer(settings: Settings) -> TokenSigner:
     key = _required(_plain(settings.secret_key), "TURNERO_SECRET_KEY")
     return TokenSigner(key, timedelta(seconds=settings.access_token_ttl_s))
+
+
+def _checkout(settings: Settings, database: Database, clock: ShiftedClock) -> Checkout:
+    gateways = make_gateways(
+        stripe_key=_plain(settings.stripe_secret_key),
+        stripe_secrets=[secret.get_secret_value() for secret in settings.stripe_webhook_secrets],
+        stripe_url=settings.stripe_api_base,
+        clock=clock,
+    )
+    keys = {"stripe": settings.stripe_publishable_key} if settings.stripe_publishable_key else {}
+    return Checkout(database, clock, gateways, keys, settings.public_url or settings.local_url)
+
+
+async def _receive(services: Services, processor: str, delivery: Delivery) -> bool:
+    is_new = await receive_event(services.checkout, processor, delivery)
+    await services.stream.ring()
+    return is_new
 
 
 def _policy(settings: Settings) -> BookingPolicy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.client
 import os
+import secrets
 import socket
 import sys
 import time
@@ -21,6 +22,8 @@ from app.core.settings import Settings
 
 _APP_STAGE = 2
 _READY_TIMEOUT_S = 60.0
+_SANDBOX_PORT = 12111
+_SANDBOX_KEY = "sk_test_local"
 
 
 class Progress:
@@ -97,11 +100,38 @@ def _start(
             sign_ins = supervisor.run_once(_command("seed", env))
     elif refusal:
         progress.say(refusal)
+    sandbox_url = ""
+    if settings.stripe_secret_key is None and settings.environment == "development":
+        with progress.step("Local Stripe"):
+            sandbox_url = _start_sandbox(settings, env, supervisor)
     with progress.step("API and worker"):
         for spec in _app_specs(settings, env, listener):
             supervisor.start(spec)
         _wait_until_ready(settings, supervisor)
-    _say_what_to_open(settings, progress, sign_ins)
+    _say_what_to_open(settings, progress, sign_ins, sandbox_url)
+
+
+def _start_sandbox(settings: Settings, env: dict[str, str], supervisor: Supervisor) -> str:
+    """Its address. What it signs and accepts is made for this run and known to our processes alone."""
+    port, secret = _free_port(_SANDBOX_PORT), f"whsec_{secrets.token_hex(16)}"
+    url = f"http://127.0.0.1:{port}"
+    hook = f"{settings.local_url}/webhooks/stripe"
+    supervisor.start(_command("sandbox", env, "--port", str(port), "--webhook-url", hook, "--webhook-secret", secret))
+    env["TURNERO_STRIPE_SECRET_KEY"] = _SANDBOX_KEY
+    env["TURNERO_STRIPE_PUBLISHABLE_KEY"] = "pk_test_local"
+    env["TURNERO_STRIPE_WEBHOOK_SECRETS"] = f'["{secret}"]'
+    env["TURNERO_STRIPE_API_BASE"] = url
+    return url
+
+
+def _free_port(wanted: int) -> int:
+    """The usual one, or any while another `turnero up` has it."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _no_demo(settings: Settings, seed: bool | None) -> str | None:
@@ -198,7 +228,7 @@ def _readiness(settings: Settings) -> str:
     return "200" if answer.status == 200 else f"{answer.status} {body}"
 
 
-def _say_what_to_open(settings: Settings, progress: Progress, sign_ins: str) -> None:
+def _say_what_to_open(settings: Settings, progress: Progress, sign_ins: str, sandbox_url: str) -> None:
     url = settings.local_url
     lines = [
         "",
@@ -206,6 +236,8 @@ def _say_what_to_open(settings: Settings, progress: Progress, sign_ins: str) -> 
         f"  {'Health':<10}{url}/health/ready",
         f"  {'Data':<10}{settings.data_dir.expanduser().resolve()}",
     ]
+    if sandbox_url:
+        lines.append(f"  {'Payments':<10}{sandbox_url}/_sandbox/ (a local Stripe: no real money)")
     if sign_ins:
         lines += ["", *(f"  {line}" for line in sign_ins.splitlines())]
     lines += ["", "Ctrl-C stops everything."]

@@ -18,14 +18,17 @@ import uvloop
 
 from app.adapters.calendar_feed import HttpCalendarFetcher
 from app.adapters.calendar_reader import ChildCalendarReader
+from app.adapters.gateways import make_gateways
 from app.adapters.job_queue import ArqJobQueue
 from app.adapters.valkey import Valkey
+from app.checkout.scope import Checkout
 from app.commands.job import report_alive, report_leaving
 from app.core.database import SYSTEM_ROLE, Database
 from app.core.metrics import serve_locally
 from app.core.outages import Outage, describe
 from app.core.settings import Settings
 from app.jobs import calendars, outlook, precompute, sessions
+from app.jobs.payments import PaymentJobs
 from app.jobs.poll import Poll
 from app.jobs.recurring import Ticker
 from app.jobs.registry import Handlers, JobServices
@@ -83,7 +86,8 @@ def build_worker(settings: Settings, handlers: Handlers | None = None, clock: Cl
     )
     queue = valkey.job_queue()
     clock = clock or ShiftedClock()
-    handlers = handlers or _handlers(settings, valkey, clock)
+    checkout = _checkout(settings, services.database, clock)
+    handlers = handlers or {**_handlers(settings, valkey, clock), **PaymentJobs(checkout).handlers()}
     runner = Runner(control, services, handlers, lease=timedelta(seconds=settings.job_lease_s))
     return Worker(
         name=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
@@ -100,7 +104,19 @@ def build_worker(settings: Settings, handlers: Handlers | None = None, clock: Cl
             (*RECURRING, *sessions.RECURRING, *calendars.RECURRING, *outlook.RECURRING, *precompute.RECURRING),
         ),
         poll=Poll(control, queue, runner),
+        checkout=checkout,
     )
+
+
+def _checkout(settings: Settings, database: Database, clock: Clock) -> Checkout:
+    key = settings.stripe_secret_key
+    gateways = make_gateways(
+        stripe_key=None if key is None else key.get_secret_value(),
+        stripe_secrets=(),
+        stripe_url=settings.stripe_api_base,
+        clock=clock,
+    )
+    return Checkout(database, clock, gateways, {}, settings.public_url or settings.local_url)
 
 
 def _handlers(settings: Settings, valkey: Valkey, clock: Clock) -> Handlers:
@@ -147,6 +163,7 @@ class Worker:
     relay: Relay
     ticker: Ticker
     poll: Poll
+    checkout: Checkout
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -193,6 +210,8 @@ class Worker:
                 await self._say_goodbye()
                 await self.queue.close()
                 await self.valkey.close()
+                for gateway in self.checkout.gateways.values():
+                    await gateway.close()
                 await self.services.database.dispose()
                 await self.control.dispose()
         log.info("worker.stopped", worker=self.name)

@@ -26,7 +26,7 @@ from app.adapters.supervisor import ChildFailed
 from app.core.migrations import migrate
 from tests import facts_guard
 
-pytest_plugins = ["tests.fixtures_api", "tests.fixtures_live", "tests.city"]
+pytest_plugins = ["tests.fixtures_api", "tests.fixtures_live", "tests.fixtures_pay", "tests.city"]
 
 _PREFIX = "turnero-test-"
 _TEMPLATE = "migrated"

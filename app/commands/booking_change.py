@@ -14,14 +14,16 @@ from app.commands.actor import Actor
 from app.commands.claim import CLAIMED, claim_again
 from app.commands.journal import Audit, Event, Transition, write_journal
 from app.commands.session_places import take_places_again
+from app.commands.settlement import has_money, settle_ending
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
-from app.domain.booking import BookingStatus, occupies
+from app.domain.booking import HELD, BookingStatus, occupies
 from app.domain.claims import Part
 from app.domain.errors import InvalidInput, NotFound, SlotSearch, SlotUnavailable, StaleVersion
 from app.domain.instants import zone
 from app.domain.plan import ProviderPlan, UnavailableReason
-from app.domain.policy import ActorKind, check_transition
+from app.domain.policy import ActorKind, cancellation_ending, check_transition
+from app.domain.refund import Ending
 from app.domain.search import VisitItem
 from app.models import Booking, BookingItem
 from app.queries.availability import ServicePlan, get_service_plans
@@ -62,19 +64,42 @@ async def lock_for_change(
     return SeenBooking(booking, role)
 
 
+class StillPayable(Exception):
+    """Somebody may pay for this booking at this moment: its payment is ended first. Nothing was changed."""
+
+    def __init__(self, booking: Booking) -> None:
+        super().__init__(f"{booking.id} can still be paid")
+        self.booking = booking
+
+
 async def transition_booking(
-    tx: Tx, signer: TokenSigner, request: TransitionRequest, requester: Requester, now: datetime
+    tx: Tx,
+    signer: TokenSigner,
+    request: TransitionRequest,
+    requester: Requester,
+    now: datetime,
+    *,
+    despite_payment: bool = True,
 ) -> SeenBooking:
     """Take one step of the state machine for a person.
 
-    Raises NotFound, StaleVersion, IllegalTransition, NotAllowed, InvalidInput (a cancellation needs a reason), and
-    SlotUnavailable when a correction would take time that somebody else has by now.
+    Raises NotFound, StaleVersion, IllegalTransition, NotAllowed, InvalidInput (a cancellation needs a reason),
+    SlotUnavailable when a correction would take time that somebody else has by now, and StillPayable unless told
+    otherwise.
     """
     seen = await lock_for_change(tx, signer, request.booking_id, requester, request.expected_version)
     check_transition(facts_of(seen.booking), seen.viewer, request.to, now)
     if request.to is BookingStatus.CANCELLED and not request.reason:
         raise InvalidInput.at("input.reason", "is needed to cancel a booking")
-    await apply_transition(tx, seen.booking, request.to, request.reason, acting(requester.actor, seen.viewer))
+    is_awaited = BookingStatus(seen.booking.status) in HELD and has_money(seen.booking)
+    if is_awaited and not despite_payment:
+        tx.expunge(seen.booking)  # it outlives the transaction, which is rolled back
+        raise StillPayable(seen.booking)
+    actor = acting(requester.actor, seen.viewer)
+    ending = Ending.OURS
+    if request.to is BookingStatus.CANCELLED:
+        ending = cancellation_ending(facts_of(seen.booking), seen.viewer, now)
+    await apply_transition(tx, seen.booking, request.to, request.reason, actor, ending=ending)
     return seen
 
 
@@ -83,22 +108,45 @@ def acting(actor: Actor, role: ActorKind) -> Actor:
     return Actor(role.value, actor.user_id, actor.channel, actor.address, actor.user_agent, actor.request_id)
 
 
-async def apply_transition(tx: Tx, booking: Booking, to: BookingStatus, reason: str | None, actor: Actor) -> None:
-    """Write a step that was already granted: state, time, history, event. `booking` is brought up to date."""
+_ENDS = frozenset({BookingStatus.CANCELLED, BookingStatus.NO_SHOW, BookingStatus.COMPLETED})
+
+
+async def apply_transition(
+    tx: Tx, booking: Booking, to: BookingStatus, reason: str | None, actor: Actor, *, ending: Ending = Ending.OURS
+) -> None:
+    """Write a step that was already granted: state, time, money, history, event. `booking` is brought up to date.
+
+    `ending`: of a cancellation, what it is to the refund policy.
+    """
     before = BookingStatus(booking.status)
+    values: dict[str, Any] = {"status": to.value}
+    if to in _ENDS and has_money(booking):
+        ending = Ending.NO_SHOW if to is BookingStatus.NO_SHOW else ending
+        values |= await _settled(tx, booking, to, reason, actor, ending=ending)
     if occupies(before) and not occupies(to):
         await release_time(tx, booking.id, "CANCELLED" if to is BookingStatus.CANCELLED else "RELEASED")
     elif not occupies(before) and occupies(to):
-        await _take_time_again(tx, booking)
+        await take_time_again(tx, booking)
     await write_change(
         tx,
         booking,
-        {"status": to.value},
+        values,
         actor,
         action=f"booking.{to.value}",
         reason=reason,
         step=(before, to),
     )
+
+
+async def _settled(
+    tx: Tx, booking: Booking, to: BookingStatus, reason: str | None, actor: Actor, *, ending: Ending
+) -> dict[str, Any]:
+    """Money goes where it belongs; what is to be written in the booking's row for it."""
+    tx.expunge(booking)
+    before = booking.refunded_minor
+    await settle_ending(tx, booking, to, ending=ending, reason=reason, actor=actor)
+    after, booking.refunded_minor = booking.refunded_minor, before
+    return {} if after == before else {"refunded_minor": after}
 
 
 async def write_change(
@@ -122,7 +170,8 @@ async def write_change(
             .execution_options(synchronize_session=False)
         )
     ).one()
-    tx.expunge(booking)  # what follows mirrors the row; the session must not write it a second time
+    if booking in tx:
+        tx.expunge(booking)  # what follows mirrors the row; the session must not write it a second time
     for name, value in values.items():
         setattr(booking, name, value)
     booking.version, booking.updated_at = row.version, row.updated_at
@@ -145,8 +194,11 @@ async def release_time(tx: Tx, booking_id: UUID, cause: str) -> None:
     await tx.execute(_RELEASE_TIME, {"booking_id": booking_id, "cause": cause})
 
 
-async def _take_time_again(tx: Tx, booking: Booking) -> None:
-    """A correction brings a booking back: its time, or its places, must still be free. Raises SlotUnavailable."""
+async def take_time_again(tx: Tx, booking: Booking) -> None:
+    """A correction, or a late payment, brings a booking back: its time, or its places, must still be free.
+
+    Raises SlotUnavailable.
+    """
     if booking.session_id is not None:
         await take_places_again(tx, booking)
         return

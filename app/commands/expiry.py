@@ -12,14 +12,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, select, text, update
+from sqlalchemy import Uuid, bindparam, exists, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.commands.actor import SYSTEM
+from app.commands.booking_payment import CLAIM_GRACE, end_live_payments
 from app.commands.journal import Audit, Event, Transition, write_journal
 from app.core.database import Tx
 from app.domain.booking import FREE, HELD, BookingStatus
-from app.models import Booking
+from app.models import Booking, Payment
+from app.queries.payment import LIVE
 
 # Time and places. A hold that somebody is at this very moment, confirming or extending it, is left alone.
 _EXPIRE_HOLDS = text("SELECT expire_held_time(:limit) + expire_held_places(:limit)")
@@ -49,11 +51,16 @@ async def expire_holds(tx: Tx, limit: int) -> int:
 
 
 async def expire_unpaid_bookings(tx: Tx, limit: int) -> int:
-    """End at most `limit` bookings whose payment is overdue; how many it were. Those in use wait for the next sweep."""
+    """End at most `limit` bookings whose payment is overdue; how many it were. Those in use wait for the next sweep.
+
+    One that somebody may still be paying waits for the job that ends the payment first; but not for good.
+    """
     now = select(text("turnero_now()")).scalar_subquery()
+    is_live = exists().where(Payment.booking_id == Booking.id, Payment.status.in_(LIVE))
     query = (
         select(Booking.id, Booking.organization_id, Booking.status)
         .where(Booking.status.in_(HELD), Booking.expires_at <= now)
+        .where(or_(~is_live, Booking.expires_at + CLAIM_GRACE <= now))
         .order_by(Booking.expires_at)
         .limit(limit)
         .with_for_update(key_share=True, skip_locked=True)
@@ -81,6 +88,11 @@ async def expire_bookings(tx: Tx, booking_ids: Collection[UUID]) -> list[UUID]:
     return [booking_id for booking_id in booking_ids if booking_id not in gone]
 
 
+async def expire_booking(tx: Tx, booking: Booking) -> None:
+    """One that is locked and unpaid. `booking` is not brought up to date."""
+    await _expire(tx, [_Unpaid(booking.id, booking.organization_id, BookingStatus(booking.status))])
+
+
 async def _expire(tx: Tx, found: Sequence[_Unpaid]) -> None:
     if not found:
         return
@@ -94,6 +106,7 @@ async def _expire(tx: Tx, found: Sequence[_Unpaid]) -> None:
     )
     versions = {row.id: row.version for row in rows}
     await tx.execute(_RELEASE_TIME, {"ids": sorted(ids)})
+    await end_live_payments(tx, ids)
     by_organization: dict[UUID, list[_Unpaid]] = defaultdict(list)
     for one in found:
         by_organization[one.organization_id].append(one)

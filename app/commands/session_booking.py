@@ -11,14 +11,15 @@ from app.commands.actor import Actor
 from app.commands.booking import (
     Booked,
     BookingRequest,
-    CustomerDetails,
     account_of,
-    insert_booking,
+    plan_awaited,
     refuse_what_is_not_offered,
     tell_booked,
     works_here,
 )
 from app.commands.booking_change import acting
+from app.commands.booking_insert import CustomerDetails, claim_until, insert_booking
+from app.commands.booking_payment import TakesPayment, freeze_terms, put_terms, takes_nothing
 from app.commands.customer_limit import check_customer_limits
 from app.commands.session_hold import own_places, require_live_places
 from app.core.database import Tx
@@ -41,10 +42,11 @@ async def create_session_booking(
     tenancy: Tenancy,
     actor: Actor,
     now: datetime,
+    takes_payment: TakesPayment = takes_nothing,
 ) -> Booked:
     """Turn a live hold of places into a booking, whatever became of the session meanwhile: a hold is a promise.
 
-    Four statements; one more where customers have limits.
+    Four statements; one more each for a payment and for customers' limits.
     Raises InvalidInput, NotAllowed, NotFound, HoldExpired; Unauthenticated for an account that is gone.
     """
     refuse_what_is_not_offered(request)
@@ -61,15 +63,32 @@ async def create_session_booking(
             starts_at=locked.hold.starts_at,
             time_zone=locked.time_zone,
         )
+    terms = locked.payment_terms
+    assert locked.claim_expires_at is not None  # it is live
+    frozen = freeze_terms(
+        locked.hold,
+        request.payment_method,
+        terms,
+        held_until=locked.claim_expires_at,
+        takes=takes_payment,
+        now=now,
+    )
     booking = _new_booking(locked, request, now)
-    await tx.execute(_CONFIRM, {"hold": request.hold_id, "booking": booking.id})
+    put_terms(booking, frozen, terms)
+    values = {"hold": request.hold_id, "booking": booking.id}
+    if frozen.is_awaited:
+        await tx.execute(_KEEP, {**values, "until": claim_until(booking)})
+    else:
+        await tx.execute(_CONFIRM, values)
     owner, change = await insert_booking(tx, booking, (), customer, account)
+    payment = await plan_awaited(tx, booking, frozen, terms.processor, now)
     role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)
     await tell_booked(tx, booking, change, actor if actor.user_id is None else acting(actor, role))
-    return Booked(booking, (), owner, None, None, role)
+    return Booked(booking, (), owner, None, None, role, payment)
 
 
 _CONFIRM = text("SELECT confirm_held_places(:hold, :booking)")
+_KEEP = text("SELECT keep_held_places(:hold, :booking, :until)")
 
 
 def _new_booking(locked: LockedPlaces, request: BookingRequest, now: datetime) -> Booking:

@@ -28,6 +28,8 @@ class IdKind(StrEnum):
     EXCEPTION = "exc"
     TIME_OFF = "tof"
     CALENDAR_SOURCE = "cal"
+    PAYMENT = "pay"
+    REFUND = "rfd"
 
 
 class WrongId(ValueError):

@@ -137,6 +137,23 @@ class Settings(BaseSettings):
         False, description="Also fetch calendars over http, where everybody on the way can read and change them."
     )
 
+    stripe_secret_key: SecretStr | None = Field(
+        None,
+        description="Stripe's secret key (`sk_live_…`, `sk_test_…`, or a restricted `rk_…`). None: nobody pays online; "
+        "`turnero up` starts a local Stripe in development.",
+    )
+    stripe_publishable_key: str | None = Field(
+        None, description="Stripe's public key (`pk_…`), given to the guest's browser for its payment form."
+    )
+    stripe_webhook_secrets: list[SecretStr] = Field(
+        default_factory=list,
+        description="Signing secrets of the webhook endpoint `/webhooks/stripe`, as a JSON list: the current one, "
+        "and the one before it while they are exchanged.",
+    )
+    stripe_api_base: str | None = Field(
+        None, description="Address of a local Stripe (`turnero sandbox`). None: the real one."
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
     log_format: Literal["console", "json"] = Field("console", description="`json` for machines, `console` for people.")
 
@@ -154,7 +171,7 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 16 characters; make one with: openssl rand -hex 16")
         return value
 
-    @field_validator("public_url")
+    @field_validator("public_url", "stripe_api_base")
     @classmethod
     def _is_web_address(cls, value: str | None) -> str | None:
         if value is None or not value.strip():

@@ -161,6 +161,15 @@ class IdempotencyConflict(DomainError):
         super().__init__("This idempotency key was already used with another input. Use a new key for a new request.")
 
 
+class PaymentDeclined(DomainError):
+    """The bank said no. `is_retryable`: another attempt, or another card, may succeed until the deadline."""
+
+    def __init__(self, message: str, decline_code: str | None, is_retryable: bool) -> None:
+        super().__init__(message)
+        self.decline_code = decline_code
+        self.is_retryable = is_retryable
+
+
 class Unavailable(DomainError):
     """Something that we need is down or busy; the same request may succeed in a moment."""
 

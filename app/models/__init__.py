@@ -11,8 +11,10 @@ from app.models.exception import BlockedTime, ScheduleException
 from app.models.hold import Hold
 from app.models.idempotency import IdempotencyKey
 from app.models.job import Job, RecurringRun, WorkerHeartbeat
+from app.models.ledger import LedgerEntry, LedgerJournal
 from app.models.organization import Membership, Organization, User
 from app.models.outbox import OutboxEvent, RelayState
+from app.models.payment import Payment, ProcessorEvent, Refund
 from app.models.payment_settings import PaymentSettings
 from app.models.provider import Offer, Provider
 from app.models.provider_search import (
@@ -44,18 +46,23 @@ __all__ = [
     "Hold",
     "IdempotencyKey",
     "Job",
+    "LedgerEntry",
+    "LedgerJournal",
     "Membership",
     "Offer",
     "OfferOutlook",
     "Organization",
     "OutboxEvent",
     "OutlookState",
+    "Payment",
     "PaymentSettings",
     "PlaceClaim",
+    "ProcessorEvent",
     "Provider",
     "ProviderPrice",
     "ProviderSearch",
     "RecurringRun",
+    "Refund",
     "RelayState",
     "Resource",
     "ResourceNeed",

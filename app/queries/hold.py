@@ -12,7 +12,8 @@ from app.core.database import Tx
 from app.domain.booking import HoldStatus
 from app.domain.customer_limit import CustomerLimits
 from app.domain.errors import NotFound
-from app.models import Allocation, Hold, Organization, Provider, Service, Venue
+from app.models import Allocation, Hold, Organization, PaymentSettings, Provider, Service, Venue
+from app.queries.payment_terms import PaymentTerms, terms_of_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class LockedHold:
     service: Service
     time_zone: str
     customer_limits: CustomerLimits
+    payment_terms: PaymentTerms
     is_whole: bool
     """Is everything that was held still held?"""
     held_until: datetime
@@ -47,14 +49,17 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
                 Venue.time_zone,
                 Organization.customer_daily_limit,
                 Organization.customer_weekly_limit,
+                PaymentSettings,
                 Allocation.status,
                 Allocation.expires_at,
+                Allocation.booking_id,
             )
             .join(Allocation, Allocation.hold_id == Hold.id)
             .join(Provider, Provider.id == Hold.provider_id)
             .join(Venue, Venue.id == Provider.venue_id)
             .join(Service, Service.id == Hold.service_id)
             .join(Organization, Organization.id == Hold.organization_id)
+            .outerjoin(PaymentSettings, PaymentSettings.organization_id == Hold.organization_id)
             .where(Hold.id == hold_id)
             .order_by(Allocation.id)
             .with_for_update(key_share=True, of=Allocation)
@@ -62,9 +67,10 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
     ).all()
     if not rows:
         raise NotFound
-    hold, provider, service, venue_time_zone, per_day, per_week, _, _ = rows[0]
+    hold, provider, service, venue_time_zone, per_day, per_week, payment_settings, *_ = rows[0]
     statuses = {row.status for row in rows}
-    if "booked" in statuses:
+    is_used = any(row.booking_id is not None for row in rows)  # booked, or held until it is paid
+    if is_used:
         hold.status = HoldStatus.CONSUMED
     elif "held" not in statuses and hold.status == HoldStatus.ACTIVE:
         hold.status = HoldStatus.RELEASED
@@ -75,7 +81,8 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
         service=service,
         time_zone=provider.time_zone or venue_time_zone,
         customer_limits=CustomerLimits(per_day, per_week),
-        is_whole=statuses == {"held"},
+        payment_terms=terms_of_settings(payment_settings),
+        is_whole=statuses == {"held"} and not is_used,
         held_until=min((row.expires_at for row in rows if row.expires_at is not None), default=hold.expires_at),
     )
 

@@ -11,7 +11,8 @@ from sqlalchemy import select
 from app.core.database import Tx
 from app.domain.customer_limit import CustomerLimits
 from app.domain.errors import NotFound
-from app.models import Activity, ActivitySession, Hold, Organization, PlaceClaim, Venue
+from app.models import Activity, ActivitySession, Hold, Organization, PaymentSettings, PlaceClaim, Venue
+from app.queries.payment_terms import PaymentTerms, terms_of_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class LockedPlaces:
     claim_status: str
     claim_expires_at: datetime | None
     customer_limits: CustomerLimits
+    payment_terms: PaymentTerms
 
     def is_live(self, now: datetime) -> bool:
         return self.claim_status == "held" and self.claim_expires_at is not None and self.claim_expires_at > now
@@ -46,22 +48,28 @@ async def lock_places(tx: Tx, hold_id: UUID) -> LockedPlaces:
                 PlaceClaim.expires_at,
                 Organization.customer_daily_limit,
                 Organization.customer_weekly_limit,
+                PaymentSettings,
+                PlaceClaim.booking_id,
             )
             .join(PlaceClaim, PlaceClaim.hold_id == Hold.id)
             .join(ActivitySession, ActivitySession.id == Hold.session_id)
             .join(Activity, Activity.id == ActivitySession.activity_id)
             .join(Venue, Venue.id == Activity.venue_id)
             .join(Organization, Organization.id == Hold.organization_id)
+            .outerjoin(PaymentSettings, PaymentSettings.organization_id == Hold.organization_id)
             .where(Hold.id == hold_id)
             .with_for_update(key_share=True, of=PlaceClaim)
         )
     ).first()
     if row is None:
         raise NotFound
-    hold, session, activity, time_zone, status, expires_at, per_day, per_week = row
+    hold, session, activity, time_zone, status, expires_at, per_day, per_week, payment_settings, booking_id = row
+    if booking_id is not None:
+        status = "booked"  # or still held for a booking that waits for its payment: used up all the same
     tx.expunge(hold)
     limits = CustomerLimits(per_day, per_week)
-    return LockedPlaces(hold, session, activity, time_zone, status, expires_at, limits)
+    terms = terms_of_settings(payment_settings)
+    return LockedPlaces(hold, session, activity, time_zone, status, expires_at, limits, terms)
 
 
 async def get_place_hold(tx: Tx, hold_id: UUID) -> tuple[Hold, UUID]:

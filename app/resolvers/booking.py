@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -12,20 +12,27 @@ from sqlalchemy.exc import IntegrityError
 from app.commands import booking as create
 from app.commands import booking_change as change
 from app.commands import booking_reschedule as reschedule
-from app.commands.booking import Booked, BookingRequest, CustomerDetails
-from app.commands.booking_change import Requester, TransitionRequest
+from app.commands.booking import Booked, BookingRequest
+from app.commands.booking_change import Requester, StillPayable, TransitionRequest
+from app.commands.booking_insert import CustomerDetails
 from app.commands.booking_reschedule import RescheduleRequest
+from app.commands.refund_booking import RefundBookingRequest
+from app.commands.refund_booking import refund_booking as give_back
 from app.commands.session_booking import create_session_booking
 from app.commands.session_reschedule import SessionMove, reschedule_to_session
+from app.commands.settlement import policy_of
 from app.core.database import Tx, violated_constraint
 from app.core.tokens import TokenSigner
-from app.domain.booking import BookingStatus
+from app.domain.booking import BookingStatus, PaymentMethod
 from app.domain.errors import BadInput, NotFound
 from app.domain.policy import CancellationTerms, allowed_transitions, cancellation_terms
-from app.models import Booking
+from app.domain.rounding import charge_step
+from app.models import Booking, Payment
 from app.queries.booking import SeenBooking, facts_of, get_booked, get_booking, role_towards
+from app.queries.payment import latest_payments
 from app.queries.session_booking import get_session_booked
 from app.queries.tenancy import Door, Tenancy
+from app.resolvers.checkout import PaymentShown, end_before_cancelling, open_for
 from app.resolvers.context import RequestContext
 from app.resolvers.mutation import Remembered, mutate
 
@@ -36,7 +43,7 @@ CODE_ATTEMPTS = 3
 class LinkedTransition:
     """A change together with the secret link it was asked with, if any."""
 
-    request: TransitionRequest | RescheduleRequest | SessionMove
+    request: TransitionRequest | RescheduleRequest | SessionMove | RefundBookingRequest
     link_token: str | None
 
 
@@ -78,8 +85,16 @@ def transitions_allowed(context: RequestContext, seen: SeenBooking) -> tuple[Boo
 
 
 def terms_of(context: RequestContext, seen: SeenBooking) -> CancellationTerms:
-    """Nothing is paid before the day, so nothing goes back and nothing is charged."""
-    return cancellation_terms(facts_of(seen.booking), 0, context.now())
+    """By the policy that was frozen with the booking, for its customer."""
+    booking = seen.booking
+    return cancellation_terms(
+        facts_of(booking),
+        booking.paid_minor - booking.refunded_minor,
+        context.now(),
+        policy_of(booking),
+        price_minor=booking.price_minor,
+        step=charge_step(booking.currency),
+    )
 
 
 def calendar_url(context: RequestContext, booking: Booking) -> str:
@@ -89,12 +104,22 @@ def calendar_url(context: RequestContext, booking: Booking) -> str:
 
 async def create_booking(
     context: RequestContext, request: BookingRequest, customer: CustomerDetails | None, idempotency_key: str | None
-) -> tuple[SeenBooking, str]:
-    """The booking and its guest's secret link. Raises what the command raises, and IdempotencyConflict."""
-    tokens = context.services.tokens
+) -> tuple[SeenBooking, str, PaymentShown | None]:
+    """The booking, its guest's secret link, and what it is paid with.
+
+    What is to be paid is committed first; then the processor is asked, outside any transaction. A repeat, here or by a
+    worker, comes to the same payment. Raises what the command raises, and IdempotencyConflict.
+    """
+    services = context.services
+    tokens = services.tokens
 
     async def command(tx: Tx, tenancy: Tenancy) -> Booked:
-        facts: Any = {"tenancy": tenancy, "actor": context.actor("guest"), "now": context.now()}
+        facts: Any = {
+            "tenancy": tenancy,
+            "actor": context.actor("guest"),
+            "now": context.now(),
+            "takes_payment": services.checkout.takes,
+        }
         try:
             return await create.create_booking(tx, tokens, request, customer, **facts)
         except NotFound:  # a hold of time, that is: it may be one of places
@@ -107,9 +132,9 @@ async def create_booking(
         except NotFound:
             booking, owner, *_ = await get_session_booked(tx, booking_id)
             role = role_towards(tenancy, booking, owner.user_id, user_id=context.user_id, has_link=True)
-            return Booked(booking, (), owner, None, None, role)
+            return Booked(booking, (), owner, None, None, role, await _payment_of(tx, booking))
         role = role_towards(tenancy, booking, owner.user_id, user_id=context.user_id, has_link=True)
-        return Booked(booking, items, owner, provider, service, role)
+        return Booked(booking, items, owner, provider, service, role, await _payment_of(tx, booking))
 
     async def attempt() -> Booked:
         return await mutate(
@@ -125,7 +150,17 @@ async def create_booking(
     booked = await _with_another_code(attempt)
     _prime(context, booked)
     token = tokens.guest_token(booked.booking.id, booked.booking.access_version)
-    return SeenBooking(booked.booking, booked.viewer), token
+    seen = SeenBooking(booked.booking, booked.viewer)
+    if booked.payment is None:
+        return seen, token, None
+    seen, shown = await open_for(context, seen, booked.payment)
+    return seen, token, shown
+
+
+async def _payment_of(tx: Tx, booking: Booking) -> Payment | None:
+    if booking.payment_method != PaymentMethod.PAY_NOW:
+        return None
+    return (await latest_payments(tx, [booking.id])).get(booking.id)
 
 
 async def _with_another_code(attempt: Callable[[], Awaitable[Booked]]) -> Booked:
@@ -154,12 +189,36 @@ async def transition_booking(
     link_token: str | None,
     idempotency_key: str | None,
 ) -> SeenBooking:
-    """One step of the state machine, asked for by a person."""
+    """One step of the state machine, asked for by a person. Before a payable booking ends, its payment is ended."""
+    linked, tokens = LinkedTransition(request, link_token), context.services.tokens
+
+    async def careful(tx: Tx, requester: Requester) -> SeenBooking:
+        return await change.transition_booking(
+            tx, tokens, request, requester, context.now(), despite_payment=request.to is not BookingStatus.CANCELLED
+        )
+
+    try:
+        return await _change(context, operation, linked, idempotency_key, careful)
+    except StillPayable as payable:
+        version = await end_before_cancelling(context, payable.booking)
+        expected = request.expected_version
+        current = request if expected is None or version is None else replace(request, expected_version=version)
 
     async def command(tx: Tx, requester: Requester) -> SeenBooking:
-        return await change.transition_booking(tx, context.services.tokens, request, requester, context.now())
+        return await change.transition_booking(tx, tokens, current, requester, context.now())
 
-    return await _change(context, operation, LinkedTransition(request, link_token), idempotency_key, command)
+    return await _change(context, operation, linked, idempotency_key, command)
+
+
+async def refund_booking(
+    context: RequestContext, request: RefundBookingRequest, idempotency_key: str | None
+) -> SeenBooking:
+    """Staff give money back."""
+
+    async def command(tx: Tx, requester: Requester) -> SeenBooking:
+        return await give_back(tx, context.services.tokens, request, requester)
+
+    return await _change(context, "refundBooking", LinkedTransition(request, None), idempotency_key, command)
 
 
 async def reschedule_booking(

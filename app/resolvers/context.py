@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from app.checkout.scope import Checkout
 from app.commands.actor import Actor
 from app.core.database import Database, Tx
 from app.core.tokens import TokenSigner
@@ -53,6 +54,7 @@ class Services:
     limiter: RateLimiter
     feed: EventFeed
     policy: BookingPolicy
+    checkout: Checkout
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
@@ -24,7 +24,9 @@ from app.models import (
     Customer,
     Offer,
     Organization,
+    Payment,
     Provider,
+    Refund,
     Resource,
     ResourceNeed,
     ScheduleException,
@@ -42,6 +44,8 @@ from app.queries.exception import (
     list_time_off_of_providers,
     list_time_off_of_resources,
 )
+from app.queries.ledger import BookedJournal, journals_of_bookings
+from app.queries.payment import latest_payments, list_refunds_below
 from app.queries.provider import (
     list_offers_below_providers,
     list_providers_below_services,
@@ -55,6 +59,9 @@ from app.queries.session import SeenSession, list_seen_sessions
 from app.queries.tenancy import Door, Tenancy
 from app.queries.venue import list_venues_below
 from app.resolvers.context import RequestContext
+
+if TYPE_CHECKING:
+    from app.resolvers.checkout import PaymentShown
 
 V = TypeVar("V")
 R = TypeVar("R", bound=Identified)
@@ -190,6 +197,31 @@ class Loaders:
     @cached_property
     def transitions_by_booking_id(self) -> DataLoader[Key, list[BookingTransition]]:
         return self._lists(_transitions_below)
+
+    @cached_property
+    def payment_by_booking_id(self) -> DataLoader[Key, Payment | None]:
+        """The newest attempt at the price."""
+
+        async def load(keys: list[Key]) -> list[Payment | None]:
+            found = await self._read(keys, latest_payments)
+            return [found.get(key) for key in keys]
+
+        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
+
+    @cached_property
+    def shown_payments(self) -> dict[UUID, PaymentShown]:
+        """By booking: what was shown of its payment in this operation already."""
+        return {}
+
+    @cached_property
+    def refunds_by_booking_id(self) -> DataLoader[Key, list[Refund]]:
+        """Oldest first."""
+        return self._lists(list_refunds_below)
+
+    @cached_property
+    def ledger_by_booking_id(self) -> DataLoader[Key, list[BookedJournal]]:
+        """In the order in which it was written."""
+        return self._lists(journals_of_bookings)
 
     # ── the viewer ──
 

@@ -12,10 +12,12 @@ from app.core.ids import IdKind
 from app.domain.booking import BookingStatus, PaymentMethod, PaymentStatus
 from app.queries.booking import SeenBooking
 from app.resolvers import booking as resolvers
+from app.resolvers import checkout
 from app.schema.customer import Customer
 from app.schema.ids import public_id, read_optional_id
 from app.schema.info import Ctx
 from app.schema.node import Money, Node
+from app.schema.payment import SEES_LEDGER, LedgerJournal, PaymentSession, Refund
 from app.schema.provider import Provider
 from app.schema.scalars import TimeZone
 from app.schema.service import Service
@@ -77,18 +79,6 @@ class BookingTransition:
         )
 
 
-@strawberry.type(description="A payment in progress. There is none for PAY_ON_ARRIVAL.")
-class PaymentSession:
-    id: strawberry.ID
-    status: PaymentStatus
-    processor: str
-    amount: Money
-    client_secret: str | None
-    publishable_key: str | None
-    redirect_url: str | None
-    expires_at: datetime | None
-
-
 @strawberry.type(description="A customer's commitment.")
 class Booking(Node):
     number: str
@@ -102,7 +92,6 @@ class Booking(Node):
     price: Money
     payment_status: PaymentStatus
     payment_method: PaymentMethod
-    payment: PaymentSession | None
     expires_at: datetime | None = strawberry.field(description="While unpaid or unanswered.")
     notes: str | None
     created_at: datetime
@@ -134,6 +123,28 @@ class Booking(Node):
     async def items(self, info: Ctx) -> list[BookingItem]:
         items = await info.context.loaders.items_by_booking_id.load(self._key("id"))
         return [BookingItem.from_model(item, self.seen.booking.currency) for item in items]
+
+    @strawberry.field(description="What it is paid with online: the newest attempt.")
+    async def payment(self, info: Ctx) -> PaymentSession | None:
+        if self.payment_method is not PaymentMethod.PAY_NOW:
+            return None
+        shown = await checkout.payment_of(info.context, self.seen)
+        return None if shown is None else PaymentSession.from_shown(shown)
+
+    @strawberry.field(description="What went back to the customer, or is about to, oldest first.")
+    async def refunds(self, info: Ctx) -> list[Refund]:
+        if self.seen.booking.paid_minor == 0:
+            return []
+        return [
+            Refund.from_model(one) for one in await info.context.loaders.refunds_by_booking_id.load(self._key("id"))
+        ]
+
+    @strawberry.field(description="Where each cent of it is, for the staff: every event, oldest first.")
+    async def ledger(self, info: Ctx) -> list[LedgerJournal] | None:
+        if self.seen.viewer not in SEES_LEDGER:
+            return None
+        booked = await info.context.loaders.ledger_by_booking_id.load(self._key("id"))
+        return [LedgerJournal.from_booked(one) for one in booked]
 
     @strawberry.field(description="Every step, oldest first.")
     async def transitions(self, info: Ctx) -> list[BookingTransition]:
@@ -177,7 +188,6 @@ class Booking(Node):
             price=Money.of(record.price_minor, record.currency),
             payment_status=PaymentStatus(record.payment_status),
             payment_method=PaymentMethod(record.payment_method),
-            payment=None,
             expires_at=record.expires_at,
             notes=record.notes,
             created_at=record.created_at,

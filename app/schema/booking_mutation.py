@@ -7,8 +7,9 @@ from typing import Annotated
 
 import strawberry
 
-from app.commands.booking import BookingRequest, CustomerDetails
+from app.commands.booking import BookingRequest
 from app.commands.booking_change import TransitionRequest
+from app.commands.booking_insert import CustomerDetails
 from app.commands.booking_reschedule import RescheduleRequest
 from app.commands.session_reschedule import SessionMove
 from app.core.contact import normalize_email, normalize_phone
@@ -19,7 +20,7 @@ from app.domain.errors import FieldErrors
 from app.domain.places import check_locale
 from app.domain.text import clean_name, clean_text
 from app.resolvers import booking as resolvers
-from app.schema.booking import Booking, PaymentSession
+from app.schema.booking import Booking
 from app.schema.errors import (
     HoldExpired,
     IdempotencyConflict,
@@ -33,6 +34,7 @@ from app.schema.errors import (
 )
 from app.schema.ids import read_id, read_optional_id
 from app.schema.info import Ctx
+from app.schema.payment import PaymentSession
 
 NAME_LENGTH = 200
 REASON_LENGTH = 500
@@ -215,8 +217,9 @@ ChangeBookingResult = Annotated[
 class BookingMutation:
     @strawberry.mutation(description="Turn a hold into a booking.")
     async def create_booking(self, info: Ctx, input: CreateBookingInput) -> CreateBookingResult:
-        seen, token = await resolvers.create_booking(info.context, *input.to_request(), input.idempotency_key)
-        return CreateBookingPayload(booking=Booking.from_seen(seen), access_token=token, payment=None)
+        seen, token, shown = await resolvers.create_booking(info.context, *input.to_request(), input.idempotency_key)
+        payment = None if shown is None else PaymentSession.from_shown(shown)
+        return CreateBookingPayload(booking=Booking.from_seen(seen), access_token=token, payment=payment)
 
     @strawberry.mutation(description="Move a booking; its price, number and history stay.")
     async def reschedule_booking(self, info: Ctx, input: RescheduleBookingInput) -> ChangeBookingResult:

@@ -144,4 +144,9 @@ ERROR_HANDLERS = (
     ),
     _Handler(domain.RateLimited, RateLimited, lambda e: {"retry_after_seconds": e.retry_after_seconds}),
     _Handler(domain.IdempotencyConflict, IdempotencyConflict, lambda _: {}),
+    _Handler(
+        domain.PaymentDeclined,
+        PaymentDeclined,
+        lambda e: {"decline_code": e.decline_code, "retryable": e.is_retryable},
+    ),
 )

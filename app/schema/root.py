@@ -37,6 +37,7 @@ from app.schema.node import Node
 from app.schema.node_query import NODE_READERS, NodeQuery
 from app.schema.offer import OfferMutation
 from app.schema.organization import OrganizationMutation, OrganizationQuery
+from app.schema.payment_mutation import PaymentMutation
 from app.schema.provider import ProviderMutation, ProviderQuery
 from app.schema.provider_search import ProviderSearchQuery
 from app.schema.resource import Resource, ResourceMutation, ResourceQuery
@@ -87,6 +88,7 @@ class Mutation(
     CalendarMutation,
     HoldMutation,
     BookingMutation,
+    PaymentMutation,
 ):
     pass
 

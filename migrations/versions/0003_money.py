@@ -13,7 +13,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-PARTS = ("foundation",)
+PARTS = ("foundation", "payments", "ledger")
 
 
 def upgrade() -> None:

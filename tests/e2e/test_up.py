@@ -98,7 +98,7 @@ def test_it_serves_and_ctrl_c_ends_everything_within_five_seconds(up: Up) -> Non
     assert up.status() == 200
     assert f"http://127.0.0.1:{up.port}/graphql" in up.output
     records = up.records()
-    assert set(records) == {"postgres", "valkey", "api", "worker"}
+    assert set(records) == {"postgres", "valkey", "sandbox", "api", "worker"}
     assert all(r.is_alive() for r in records.values())
     # A terminal's Ctrl-C goes to its foreground group: the children must not be in it.
     group = os.getpgid(up.process.pid)
@@ -121,7 +121,7 @@ def test_a_second_up_in_the_folder_is_refused(up: Up) -> None:
 
 
 def test_killed_children_come_back_and_the_port_stays_open(up: Up) -> None:
-    for name in ("api", "worker", "valkey", "postgres"):
+    for name in ("api", "worker", "sandbox", "valkey", "postgres"):
         before = up.records()[name]
         os.kill(before.pid, signal.SIGKILL)
         eventually(partial(up.has_replaced, name, before))

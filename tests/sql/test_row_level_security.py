@@ -15,7 +15,7 @@ import pytest
 
 OWNERS_ONLY = {"job"}
 """Requests may only add to these; the worker alone reads them."""
-APPEND_ONLY = {"audit_entry", "booking_transition"}
+APPEND_ONLY = {"audit_entry", "booking_transition", "ledger_entry", "ledger_journal"}
 COLUMN = "organization_id"
 
 
@@ -128,6 +128,13 @@ VALUES = {
     "membership.role": "'staff'",
     "schedule_version.effective": "daterange('2026-01-01', NULL)",
     "service.price_type": "'fixed'",
+    "payment.kind": "'booking'",
+    "payment.processor": "'stripe'",
+    "payment.status": "'cancelled'",
+    "refund.cause": "'staff'",
+    "refund.status": "'failed'",
+    "ledger_journal.currency": "'USD'",
+    "ledger_entry.account": "'escrow'",
 }
 """Where a column does not take just any value of its type."""
 OF_TYPE = {
@@ -287,7 +294,7 @@ async def test_what_is_written_stays_written(world: World, app: asyncpg.Connecti
         assert await refused(app, f"TRUNCATE {table}"), table
     for table in sorted(APPEND_ONLY):
         # Not even the owner of the tables can do it by mistake.
-        for statement in (f"UPDATE {table} SET actor = 'nobody'", f"DELETE FROM {table}"):
+        for statement in (f"UPDATE {table} SET {COLUMN} = {COLUMN}", f"DELETE FROM {table}"):
             with pytest.raises(asyncpg.RestrictViolationError):
                 await world.admin.execute(statement)
 

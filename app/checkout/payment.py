@@ -1,0 +1,199 @@
+"""A payment's way: opened, looked after, tried again, ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from app.checkout.scope import Checkout
+from app.commands.actor import SYSTEM, Actor
+from app.commands.payment_apply import Applied, OtherIntent, apply_snapshot, is_known
+from app.commands.payment_attempt import expire_if_unpaid, refuse_payment
+from app.core.database import Tx
+from app.domain.booking import FREE, HELD, BookingStatus
+from app.gateway import (
+    ConfirmOrder,
+    Declined,
+    GatewayRefused,
+    GatewayUnknown,
+    PaymentOrder,
+    PaymentSnapshot,
+    RefusalKind,
+)
+from app.models import Booking, Payment
+from app.queries.payment import get_payment
+
+log = structlog.get_logger(__name__)
+
+SINCE_MARGIN = timedelta(minutes=10)
+"""The processor's clock is not ours."""
+SKEW = timedelta(seconds=1)
+"""A worker's clock may be so much behind the database's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A payment as it is now, and as the processor showed it; no snapshot: there is none that could be shown."""
+
+    booking: Booking
+    payment: Payment
+    snapshot: PaymentSnapshot | None
+
+
+async def open_payment(checkout: Checkout, booking: Booking, payment: Payment, *, actor: Actor) -> Shown:
+    """The one intent of this payment, however often this is asked. Raises GatewayUnknown, GatewayUnavailable.
+
+    The order says nothing that may change, so that the same key always comes with the same order.
+    """
+    order = PaymentOrder(
+        payment_id=payment.id,
+        booking_id=booking.id,
+        organization_id=booking.organization_id,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        idempotency_key=payment.idempotency_key,
+        description=booking.number,
+        transfer_group=str(booking.id),
+        return_url=checkout.return_url,
+        expires_at=payment.expires_at,
+    )
+    gateway = checkout.gateway(payment.processor)
+    try:
+        try:
+            snapshot = await gateway.create_payment(order)
+        except GatewayUnknown:
+            snapshot = await gateway.create_payment(order)
+    except GatewayRefused as refused:
+        found = await gateway.look_up_payment(payment.id, payment.created_at - SINCE_MARGIN)
+        if found is None:
+            if refused.kind is RefusalKind.KEY_REUSED:
+                raise
+            return await _refused(checkout, booking, payment, refused, actor)
+        snapshot = found
+    return await _apply(checkout, payment, snapshot, actor)
+
+
+async def _refused(
+    checkout: Checkout, booking: Booking, payment: Payment, refused: GatewayRefused, actor: Actor
+) -> Shown:
+    log.error("payment.refused", payment=str(payment.id), code=refused.code, message=refused.message)
+    message = "The payment could not be opened. Try again, or ask the staff."
+    async with checkout.within(booking.organization_id) as tx:
+        await refuse_payment(tx, booking.id, payment.id, refused.code or "refused", message, actor=actor)
+        found, now = await get_payment(tx, payment.id)
+    return Shown(now, found, None)
+
+
+async def _apply(checkout: Checkout, payment: Payment, snapshot: PaymentSnapshot, actor: Actor) -> Shown:
+    async with checkout.within(payment.organization_id) as tx:
+        applied = await _apply_in(checkout, tx, payment, snapshot, actor)
+    return Shown(applied.booking, applied.payment, snapshot)
+
+
+async def _apply_in(checkout: Checkout, tx: Tx, payment: Payment, snapshot: PaymentSnapshot, actor: Actor) -> Applied:
+    return await apply_snapshot(tx, payment.booking_id, payment.id, snapshot, actor=actor, now=checkout.clock.now())
+
+
+async def read_payment(checkout: Checkout, organization_id: UUID | None, payment_id: UUID) -> Shown:
+    """Raises NotFound."""
+    async with checkout.within(organization_id) as tx:
+        payment, booking = await get_payment(tx, payment_id)
+    return Shown(booking, payment, None)
+
+
+async def refresh_payment(checkout: Checkout, organization_id: UUID | None, payment_id: UUID, *, actor: Actor) -> Shown:
+    """Whatever the processor says now becomes ours; one that was never answered for is opened.
+
+    Raises NotFound, and what the gateway raises.
+    """
+    known = await read_payment(checkout, organization_id, payment_id)
+    payment = known.payment
+    if payment.processor_id is None:
+        if payment.status != "created":
+            return known
+        return await open_payment(checkout, known.booking, payment, actor=actor)
+    snapshot = await checkout.gateway(payment.processor).find_payment(payment.processor_id)
+    if snapshot is None or is_known(payment, snapshot.intent):
+        return Shown(known.booking, payment, snapshot)
+    return await _apply(checkout, payment, snapshot, actor)
+
+
+async def confirm_payment(checkout: Checkout, payment: Payment, method_id: str, *, key: str, actor: Actor) -> Shown:
+    """Try it with this method now. Raises Declined, once what it says is ours; and what the gateway raises."""
+    assert payment.processor_id is not None
+    order = ConfirmOrder(payment.processor_id, method_id, key, checkout.return_url)
+    gateway = checkout.gateway(payment.processor)
+    try:
+        try:
+            snapshot = await gateway.confirm_payment(order)
+        except GatewayUnknown:
+            snapshot = await gateway.confirm_payment(order)
+    except Declined as declined:
+        if declined.snapshot is not None:
+            await _apply(checkout, payment, declined.snapshot, actor)
+        raise
+    return await _apply(checkout, payment, snapshot, actor)
+
+
+async def end_payment(checkout: Checkout, payment_id: UUID, *, actor: Actor = SYSTEM) -> bool:
+    """Once nobody may pay any more: cancel the intent, then give the time back. Is it over?
+
+    Also for a booking that ended otherwise. A payment that came through in the meantime counts. Raises what the gateway
+    raises: then it is done again.
+    """
+    known = await read_payment(checkout, None, payment_id)
+    payment, booking = known.payment, known.booking
+    now = checkout.clock.now() + SKEW
+    is_held = BookingStatus(booking.status) in HELD
+    if is_held and booking.expires_at is not None and booking.expires_at > now:
+        return False
+    if not is_held and BookingStatus(booking.status) not in FREE:
+        return True
+    if payment.status in {"created", "open", "failed", "authorized", "processing"}:
+        shown = await cancel_payment(checkout, payment, booking, actor=actor)
+        if shown.payment.status == "processing":
+            return False
+        booking = shown.booking
+    async with checkout.within(booking.organization_id) as tx:
+        await expire_if_unpaid(tx, booking.id, now)
+    return True
+
+
+async def cancel_payment(checkout: Checkout, payment: Payment, booking: Booking, *, actor: Actor) -> Shown:
+    """Nothing can be paid with it after this, or it was paid already: the answer tells.
+
+    Raises what the gateway raises.
+    """
+    if payment.processor_id is None:
+        opened = await open_payment(checkout, booking, payment, actor=actor)
+        if opened.payment.processor_id is None:
+            return opened
+        payment, booking = opened.payment, opened.booking
+    assert payment.processor_id is not None
+    gateway = checkout.gateway(payment.processor)
+    try:
+        snapshot = await gateway.cancel(payment.processor_id, f"{payment.idempotency_key}-cancel")
+    except GatewayRefused as refused:
+        found = await gateway.find_payment(payment.processor_id)
+        if found is None or refused.kind is not RefusalKind.STATE:
+            raise
+        snapshot = found
+    return await _apply(checkout, payment, snapshot, actor)
+
+
+async def apply_found(checkout: Checkout, snapshot: PaymentSnapshot, *, actor: Actor) -> str:
+    """What an event's object turned out to be becomes ours. The outcome, for the inbox."""
+    if snapshot.payment_id is None or snapshot.organization_id is None:
+        return "not_ours"
+    known = await read_payment(checkout, None, snapshot.payment_id)
+    if is_known(known.payment, snapshot.intent):
+        return "known"
+    try:
+        await _apply(checkout, known.payment, snapshot, actor)
+    except OtherIntent as other:
+        log.error("payment.other_intent", detail=str(other))
+        return "other_intent"
+    return "applied"

@@ -1,0 +1,55 @@
+"""A refund's way: asked for with its own key until it is answered, then the payment is looked at again."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+
+from app.checkout.payment import refresh_payment
+from app.checkout.scope import Checkout
+from app.commands.actor import SYSTEM, Actor
+from app.commands.refund_settle import note_refund, refuse_refund
+from app.gateway import Capability, GatewayRefused, RefundOrder, RefusalKind
+from app.queries.payment import get_refund
+
+log = structlog.get_logger(__name__)
+
+_FOR_GOOD = frozenset({RefusalKind.STATE, RefusalKind.AMOUNT, RefusalKind.MISSING, RefusalKind.REQUEST})
+"""Asking again changes nothing; a lack of funds or a wrong key may pass."""
+
+
+async def execute_refund(checkout: Checkout, refund_id: UUID, *, actor: Actor = SYSTEM) -> None:
+    """Once, however often this runs. Raises what the gateway raises: then it is done again."""
+    async with checkout.within(None) as tx:
+        refund, payment = await get_refund(tx, refund_id)
+    gateway = checkout.gateway(payment.processor)
+    if refund.status == "created":
+        assert payment.processor_id is not None
+        order = RefundOrder(
+            refund_id=refund.id,
+            payment_id=payment.id,
+            booking_id=refund.booking_id,
+            organization_id=refund.organization_id,
+            processor_id=payment.processor_id,
+            amount_minor=refund.amount_minor,
+            currency=refund.currency,
+            idempotency_key=refund.idempotency_key,
+            charge_id=payment.charge_id,
+        )
+        try:
+            made = await gateway.refund(order)
+        except GatewayRefused as refused:
+            labelled = Capability.LABELLED_REFUNDS in gateway.capabilities
+            found = await gateway.look_up_refund(payment.processor_id, refund.id) if labelled else None
+            if found is None:
+                if refused.kind not in _FOR_GOOD:
+                    raise
+                log.error("refund.refused", refund=str(refund.id), code=refused.code, message=refused.message)
+                async with checkout.within(refund.organization_id) as tx:
+                    await refuse_refund(tx, refund.id, refused.message, actor=actor, now=checkout.clock.now())
+                return
+            made = found
+        async with checkout.within(refund.organization_id) as tx:
+            await note_refund(tx, refund.id, made.refund.id)
+    await refresh_payment(checkout, refund.organization_id, payment.id, actor=actor)

@@ -1,0 +1,44 @@
+"""What a checkout needs of a process: its database, its gateways, its clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from app.core.database import Database, Tx
+from app.domain.errors import NotAllowed
+from app.gateway import PaymentGateway
+from app.ports import Clock
+from app.queries.tenancy import bind
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """`gateways` and `publishable_keys` by processor; `return_url`: where pages of processors lead back to."""
+
+    database: Database
+    clock: Clock
+    gateways: Mapping[str, PaymentGateway] = field(default_factory=dict)
+    publishable_keys: Mapping[str, str] = field(default_factory=dict)
+    return_url: str | None = None
+
+    def gateway(self, processor: str) -> PaymentGateway:
+        """Raises NotAllowed where it has no key here."""
+        found = self.gateways.get(processor)
+        if found is None:
+            raise NotAllowed("pay_now_unavailable", f"Payments by {processor} are not set up here.")
+        return found
+
+    def takes(self, processor: str, currency: str) -> bool:
+        """Can this be charged here?"""
+        found = self.gateways.get(processor)
+        return found is not None and found.takes_currency(currency)
+
+    @asynccontextmanager
+    async def within(self, organization_id: UUID | None) -> AsyncIterator[Tx]:
+        """A transaction inside an organization; None (a worker's database alone): across all."""
+        async with self.database.transaction() as tx:
+            await bind(tx, organization_id=organization_id, clock_offset=self.clock.offset)
+            yield tx

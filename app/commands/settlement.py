@@ -1,0 +1,75 @@
+"""What the end of a booking means for its money: what goes back by its policy, what is kept, and whose that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.commands.actor import Actor
+from app.commands.booking_payment import end_live_payments
+from app.commands.ledger import post_journal
+from app.commands.refund import ask_refund, captures_of, disputed_shares, refunded_shares
+from app.core.database import Tx
+from app.domain.booking import HELD, BookingStatus, PaymentMethod
+from app.domain.ledger_journals import BookingBooks
+from app.domain.refund import (
+    NOTHING_AFTER_NOTICE,
+    Ending,
+    RefundPolicy,
+    policy_from_json,
+    refundable,
+    settle,
+)
+from app.domain.rounding import charge_step
+from app.domain.shares import shares_from_json
+from app.models import Booking, Payment, Refund
+from app.queries.payment import list_refunds, lock_payments
+
+
+def policy_of(booking: Booking) -> RefundPolicy:
+    """What was in force when it was made."""
+    return NOTHING_AFTER_NOTICE if booking.policy is None else policy_from_json(booking.policy)
+
+
+def has_money(booking: Booking) -> bool:
+    """Was anything paid, or may it still be?"""
+    return booking.paid_minor > 0 or booking.payment_method == PaymentMethod.PAY_NOW
+
+
+async def settle_ending(
+    tx: Tx, booking: Booking, to: BookingStatus, *, ending: Ending, reason: str | None, actor: Actor
+) -> None:
+    """Before the step to CANCELLED, NO_SHOW or COMPLETED is written; the caller has the booking's row.
+
+    `booking` belongs to no session; its `refunded_minor` is brought up to date and not written.
+    """
+    if BookingStatus(booking.status) in HELD:
+        await end_live_payments(tx, [booking.id])
+    if booking.paid_minor == 0:
+        return
+    payments = await lock_payments(tx, booking.id)
+    refunds = await list_refunds(tx, booking.id)
+    if to is not BookingStatus.COMPLETED:
+        settled = settle(
+            policy_of(booking),
+            ending,
+            price_minor=booking.price_minor,
+            paid_minor=refundable(captures_of(payments, refunds)),
+            step=charge_step(booking.currency),
+        )
+        if settled.refund_minor:
+            refunds += await ask_refund(
+                tx, booking, payments, refunds, settled.refund_minor, cause="policy", reason=reason, actor=actor
+            )
+    await _release(tx, booking, payments, refunds)
+
+
+async def _release(tx: Tx, booking: Booking, payments: Sequence[Payment], refunds: Sequence[Refund]) -> None:
+    """What is kept belongs to its owners from now on."""
+    books = BookingBooks(booking.id, booking.currency)
+    for payment in payments:
+        if payment.shares is None or payment.is_late or payment.is_released:
+            continue
+        kept = shares_from_json(payment.shares) - refunded_shares(payment, refunds) - disputed_shares(payment)
+        payment.is_released = True
+        if kept.total_minor:
+            await post_journal(tx, booking.organization_id, books.released(kept), str(payment.id))

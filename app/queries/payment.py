@@ -1,0 +1,77 @@
+"""Reading and locking payments and refunds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from app.core.database import Tx
+from app.domain.errors import NotFound
+from app.models import Booking, Payment, Refund
+
+LIVE = ("created", "open", "failed", "authorized", "processing")
+"""States of a payment that may still be paid; the index `payment_live_idx` names the same."""
+
+
+async def get_payment(tx: Tx, payment_id: UUID) -> tuple[Payment, Booking]:
+    """With its booking. One statement. Raises NotFound."""
+    query = select(Payment, Booking).join(Booking, Booking.id == Payment.booking_id).where(Payment.id == payment_id)
+    row = (await tx.execute(query)).first()
+    if row is None:
+        raise NotFound
+    return row[0], row[1]
+
+
+async def lock_payments(tx: Tx, booking_id: UUID) -> list[Payment]:
+    """All of a booking, oldest first. The caller has the booking's row. One statement."""
+    query = (
+        select(Payment)
+        .where(Payment.booking_id == booking_id)
+        .order_by(Payment.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return list((await tx.execute(query)).scalars())
+
+
+async def latest_payments(tx: Tx, booking_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+    """The newest attempt at the price of each booking. One statement."""
+    query = (
+        select(Payment)
+        .where(Payment.booking_id.in_(booking_ids), Payment.kind == "booking")
+        .ext(distinct_on(Payment.booking_id))
+        .order_by(Payment.booking_id, Payment.id.desc())
+    )
+    return {payment.booking_id: payment for payment in (await tx.execute(query)).scalars()}
+
+
+async def list_refunds(tx: Tx, booking_id: UUID) -> list[Refund]:
+    """Of all payments of a booking, oldest first. One statement."""
+    query = (
+        select(Refund)
+        .where(Refund.booking_id == booking_id)
+        .order_by(Refund.id)
+        .execution_options(populate_existing=True)
+    )
+    return list((await tx.execute(query)).scalars())
+
+
+async def list_refunds_below(tx: Tx, booking_ids: Sequence[UUID]) -> dict[UUID, list[Refund]]:
+    """By booking, oldest first. One statement."""
+    found: dict[UUID, list[Refund]] = {}
+    query = select(Refund).where(Refund.booking_id.in_(booking_ids)).order_by(Refund.booking_id, Refund.id)
+    for refund in (await tx.execute(query)).scalars():
+        found.setdefault(refund.booking_id, []).append(refund)
+    return found
+
+
+async def get_refund(tx: Tx, refund_id: UUID) -> tuple[Refund, Payment]:
+    """With its payment. One statement. Raises NotFound."""
+    query = select(Refund, Payment).join(Payment, Payment.id == Refund.payment_id).where(Refund.id == refund_id)
+    row = (await tx.execute(query)).first()
+    if row is None:
+        raise NotFound
+    return row[0], row[1]

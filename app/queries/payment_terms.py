@@ -1,0 +1,41 @@
+"""An organization's terms of payment, as a booking freezes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from app.domain.refund import NOTHING_AFTER_NOTICE, Fee, RefundPolicy
+from app.models import PaymentSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentTerms:
+    """`window`: how long a booking waits for its payment."""
+
+    processor: str = "stripe"
+    accepts_pay_now: bool = True
+    accepts_pay_on_arrival: bool = True
+    window: timedelta = timedelta(minutes=30)
+    policy: RefundPolicy = NOTHING_AFTER_NOTICE
+
+
+_DEFAULTS = PaymentTerms()
+
+
+def terms_of_settings(row: PaymentSettings | None) -> PaymentTerms:
+    """No row: the defaults."""
+    if row is None:
+        return _DEFAULTS
+    return PaymentTerms(
+        processor=row.processor,
+        accepts_pay_now=row.accepts_pay_now,
+        accepts_pay_on_arrival=row.accepts_pay_on_arrival,
+        window=timedelta(minutes=row.payment_window_minutes),
+        policy=RefundPolicy(
+            late_refund_bps=row.late_refund_bps,
+            late_fee=Fee(row.late_fee_bps),
+            no_show_refund_bps=row.no_show_refund_bps,
+            no_show_fee=Fee(row.no_show_fee_bps),
+        ),
+    )
