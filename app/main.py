@@ -173,6 +173,7 @@ def _transport(settings: Settings, services: Services) -> GraphQLTransport:
             directives=settings.graphql_max_directives,
             tokens=settings.graphql_max_tokens,
             cost=settings.graphql_max_cost,
+            objects=settings.graphql_max_objects,
         ),
         introspection=settings.introspection_enabled,
         suggestions=settings.environment == "development",
