@@ -275,7 +275,7 @@ def _provider_calendar(services: Services) -> FindProviderCalendar:
         found = await find_provider_feed(services, token)
         if found is None:
             return None
-        return ProviderCalendar(found.provider.name, tuple(map(_provider_entry, found.events)), found.day)
+        return ProviderCalendar(found.provider.name, tuple(map(_provider_entry, found.events)))
 
     return find
 

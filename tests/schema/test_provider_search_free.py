@@ -309,6 +309,18 @@ async def test_of_one_and_the_same_service(
     assert not await is_found(durationMinutes=240)
 
 
+async def test_longer_than_usual(services: Services, client: GraphQLClient, worker: Database) -> None:
+    """What is kept is of the usual length: a longer one does not fit wherever that does."""
+    shop = await make_shop(services, weekly=None, service={"maximum_duration_minutes": 60}, slot_interval=30)
+    owner, searcher = Visitor(client.signed_in(shop.owner.token), shop), Searcher(client, shop)
+    await owner.publish(hours(("10:00", "11:00")), slotIntervalMinutes=30)
+    await owner.booked(at(2, 10))
+    await catch_up(worker)
+    for minutes, starts in ((30, at(2, 10, 30)), (45, at(3, 10)), (60, at(3, 10)), (61, None)):
+        found = await searcher.found(first_day=at(2, 0).date(), last_day=at(3, 0).date(), durationMinutes=minutes)
+        assert list(found.values()) == ([] if starts is None else [iso(starts)])
+
+
 async def test_beyond_what_is_known(salon: Searcher, worker: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outlooks end after nine weeks; what is behind the horizon is known for all time."""
     await catch_up(worker)

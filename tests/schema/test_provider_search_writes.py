@@ -48,7 +48,8 @@ def times(first: datetime, past: datetime) -> Times:
     return Times(first.date(), past.date(), ZoneInfo("UTC"), first=first, past=past)
 
 
-LOOKS = (times(at(3, 9), at(3, 9, 30)), times(at(4, 9, 30), at(4, 12)))
+LOOKS = (times(at(3, 9), at(3, 9, 30)), times(at(4, 9, 10), at(4, 12)))
+"""The second begins between two starts."""
 
 
 @dataclass(slots=True)
@@ -124,12 +125,15 @@ async def _mere_time(place: Place) -> Steps:
 
 
 async def _the_last_room(place: Place) -> Steps:
-    """Both are free, and have no room for the one service."""
+    """Both are free, and have no room for the one service: until it is given back, or the hold on it lapses."""
     shop = place.shop
     await need_any(shop, place.room, quantity=2)
     yield
     hold = await place.guest.held(at(4, 9, 30), providerId=shop.provider_ids[0])
     yield
+    place.clock.move(timedelta(hours=1))
+    yield
+    place.clock.move(timedelta(0))
     await place.guest.release(hold)
     await need_any(shop, place.room)
     yield
