@@ -25,7 +25,6 @@ from app.schema.info import Ctx
 from app.schema.node import Node
 from app.schema.owner import read_owner
 
-MAXIMUM_INTERVALS = 24
 _OWNERS = (IdKind.PROVIDER, IdKind.VENUE, IdKind.ACTIVITY)
 
 
@@ -124,8 +123,8 @@ class CreateScheduleExceptionInput:
         """Raises InvalidInput, BadInput."""
         faults = errors.FieldErrors()
         for name, given in (("open", self.open), ("breaks", self.breaks)):
-            if len(given) > MAXIMUM_INTERVALS:
-                faults.add(f"input.{name}", f"may have at most {MAXIMUM_INTERVALS} intervals")
+            if len(given) > domain.MAXIMUM_INTERVALS:
+                faults.add(f"input.{name}", f"may have at most {domain.MAXIMUM_INTERVALS} intervals")
         faults.raise_any()
         kind, owner_id = read_owner(self.owner_id, "input.ownerId", _OWNERS)
         return ExceptionRequest(

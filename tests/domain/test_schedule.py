@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain import schedule
 from app.domain.errors import Violation
 from app.domain.schedule import (
     Interval,
@@ -34,6 +35,14 @@ def times(text: str) -> tuple[int, int]:
 
 def paths(*days: WeeklyHours) -> list[str]:
     return [violation.path for violation in check_weekly(days, 15)]
+
+
+def test_no_work_is_spent_on_more_than_a_day_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "_inside", pytest.fail)
+    many = [(20 * 60, 4 * 60)] * 5_000
+    day = weekly_hours(0, many, many)
+    assert [one.path for one in check_weekly([day], 15)] == ["input.weekly.0.open"]
+    assert [one.path for one in check_weekly([weekly_hours(0, many[:1], many)], 15)] == ["input.weekly.0.breaks"]
 
 
 def test_local_times() -> None:
