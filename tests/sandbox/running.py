@@ -25,7 +25,13 @@ class Delivery:
     """One webhook as it came."""
 
     body: bytes
-    signature: str
+    headers: dict[str, str]
+    """Names in lower case."""
+    target: str
+
+    @property
+    def signature(self) -> str:
+        return self.headers["stripe-signature"]
 
     @property
     def event(self) -> Json:
@@ -55,7 +61,7 @@ class Hooks:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in head.split("\r\n"))}
                 body = await reader.readexactly(int(headers["content-length"]))
-                self.arrived.put_nowait(Delivery(body, headers["stripe-signature"]))
+                self.arrived.put_nowait(Delivery(body, headers, head.split(" ", 2)[1]))
                 status = self.answers.pop(0) if self.answers else 200
                 writer.write(f"HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n".encode())
         except (asyncio.IncompleteReadError, ConnectionError):
