@@ -235,16 +235,7 @@ def _overlaps_of_week(weekly: Sequence[WeeklyHours], path: str) -> list[Violatio
     return list(dict.fromkeys(_overlaps(placed)))
 
 
-# ── figures and storage ───────────────────────────────────────────────────────────────────────────────
-
-
-def minutes_per_week(weekly: Iterable[WeeklyHours]) -> int:
-    """Open minutes of an ordinary week, breaks taken out."""
-    return sum(_total(day.open) - _total(day.breaks) for day in weekly)
-
-
-def _total(intervals: Iterable[Interval]) -> int:
-    return sum(interval.end_minute - interval.start_minute for interval in intervals)
+# ── storage ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def sorted_weekly(weekly: Iterable[WeeklyHours]) -> tuple[WeeklyHours, ...]:

@@ -169,8 +169,11 @@ BEGIN
 END $$;
 
 -- The first free units of a need: as many as it asks for, or NULL. Units that `p_mine` has already, for another service of
--- the same visit, come first and are free by that. The caller has the units' rows locked.
-CREATE FUNCTION choose_units(p_units uuid[], p_quantity integer, p_busy tstzrange, p_mine uuid[]) RETURNS uuid[]
+-- the same visit, come first and are free by that. Then come those that a booking had (`p_former`), whatever time off came
+-- since. The caller has the units' rows locked.
+CREATE FUNCTION choose_units(
+    p_units uuid[], p_quantity integer, p_busy tstzrange, p_mine uuid[], p_former uuid[] = '{}'
+) RETURNS uuid[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_chosen uuid[];
@@ -179,8 +182,8 @@ BEGIN
         SELECT w.id FROM unnest(p_units) WITH ORDINALITY AS w (id, n)
         JOIN resource_unit u ON u.id = w.id AND u.is_active
         JOIN resource r ON r.id = u.resource_id AND r.is_active
-        WHERE NOT is_subject_busy(w.id, p_busy)
-        ORDER BY (w.id = ANY (p_mine)) DESC, w.n
+        WHERE NOT is_subject_busy(w.id, p_busy, w.id = ANY (p_former))
+        ORDER BY (w.id = ANY (p_mine)) DESC, (w.id = ANY (p_former)) DESC, w.n
         LIMIT p_quantity) AS free;
     RETURN CASE WHEN cardinality(v_chosen) = p_quantity THEN v_chosen END;
 END $$;
@@ -206,6 +209,7 @@ DECLARE
     v_lapsed uuid[];
     v_units uuid[];
     v_mine uuid[] := '{}';
+    v_former uuid[];
     v_all uuid[] := '{}';
     v_busy tstzrange[] := '{}';
     v_starts timestamptz[] := '{}';
@@ -254,7 +258,9 @@ BEGIN
                 quantity integer, units uuid[], "startsAt" timestamptz, "endsAt" timestamptz, "busyFrom" timestamptz,
                 "busyTo" timestamptz)
         LOOP
-            v_units := choose_units(v_need.units, v_need.quantity, v_need.busy, v_mine);
+            v_former := CASE WHEN p_despite_blocks THEN ARRAY(
+                SELECT a.subject_id FROM allocation a WHERE a.booking_id = p_booking AND a.busy @> v_need.busy) END;
+            v_units := choose_units(v_need.units, v_need.quantity, v_need.busy, v_mine, COALESCE(v_former, '{}'));
             IF v_units IS NULL THEN
                 outcome := 'resource';
                 refused := NULL;

@@ -14,7 +14,6 @@ from app.domain.schedule import (
     Interval,
     WeeklyHours,
     check_weekly,
-    minutes_per_week,
     parse_local_time,
     sorted_weekly,
     weekly_from_json,
@@ -101,12 +100,6 @@ def test_slot_intervals() -> None:
     assert check_weekly([], 1) == check_weekly([], 1_440) == []
 
 
-def test_minutes_per_week() -> None:
-    assert minutes_per_week(
-        [hours(0, "09:00-13:00", "14:00-18:00", breaks=("10:00-10:30",)), hours(5, "22:00-02:00")]
-    ) == (480 - 30 + 240)
-
-
 @given(st.integers(0, 2**32))
 def test_weeks_come_back_from_json(seed: int) -> None:
     week = random_week(Random(seed))
@@ -115,7 +108,6 @@ def test_weeks_come_back_from_json(seed: int) -> None:
     Random(seed + 1).shuffle(shuffled)
     assert sorted_weekly(shuffled) == sorted_weekly(week)
     assert check_weekly(sorted_weekly(shuffled), 15) == []
-    assert minutes_per_week(shuffled) > 0 or not shuffled
 
 
 @given(
