@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy.dialects.postgresql import Range, distinct_on
 
 from app.commands.actor import Actor
 from app.commands.journal import Audit, Event, write_journal
@@ -236,7 +236,7 @@ async def _in_force_before(tx: Tx, version: ScheduleVersion) -> tuple[schedule.S
     ruling = select(func.max(first_day)).where(*earlier, first_day <= version.effective.lower).scalar_subquery()
     query = (
         select(ScheduleVersion)
-        .distinct(first_day)
+        .ext(distinct_on(first_day))
         .where(*earlier, first_day >= func.coalesce(ruling, version.effective.lower))
         .order_by(first_day, ScheduleVersion.number.desc())
     )

@@ -48,7 +48,7 @@ LED_AT_ONCE = 1_000
 """The same of sessions that take somebody's time, or a room's: each of them is looked for."""
 RETIRED_AT_ONCE = 10_000
 """Most that one transaction ends; those that are left cannot be sold until the job has ended them."""
-VENUE_AT_ONCE = 1_000
+VENUE_AT_ONCE = 2_000
 """Most coming sessions of a venue that follow its days and its zone in the transaction that changes those."""
 VENUE_ACTIVITIES = 10
 """And of how many activities at most."""
@@ -116,21 +116,30 @@ async def apply_schedule_at(
     activity_ids = await lock_active_activity_ids(tx, venue_id)
     coming = await list_future_session_ids(tx, activity_ids, now, most=VENUE_AT_ONCE + 1)
     if len(coming) > VENUE_AT_ONCE or len(activity_ids) > VENUE_ACTIVITIES:
-        await tx.execute(
-            update(Activity)
-            .where(one_of(Activity.id, activity_ids))
-            .values(sessions_follow=False, sessions_reached=None)
-            .execution_options(synchronize_session=False)
-        )
+        await _leave_to_the_job(tx, activity_ids)
         return {}
     if len(activity_ids) > 1:
         takers = [await get_takers(tx, await get_row(tx, Activity, activity_id)) for activity_id in activity_ids]
         leaders = {leader for each in takers for leader in each.leaders}
         await _lock_time(tx, sorted(leaders), [need for each in takers for need in each.needs], coming)
-    return {
-        activity_id: await apply_schedule(tx, organization_id, activity_id, actor=actor, now=now)
-        for activity_id in activity_ids
-    }
+    done: dict[UUID, GeneratedSessions] = {}
+    changed = 0
+    for number, activity_id in enumerate(activity_ids):
+        if changed > VENUE_AT_ONCE:
+            await _leave_to_the_job(tx, activity_ids[number:])
+            break
+        done[activity_id] = await apply_schedule(tx, organization_id, activity_id, actor=actor, now=now)
+        changed += sum(done[activity_id].counts().values())
+    return done
+
+
+async def _leave_to_the_job(tx: Tx, activity_ids: Sequence[UUID]) -> None:
+    await tx.execute(
+        update(Activity)
+        .where(one_of(Activity.id, activity_ids))
+        .values(sessions_follow=False, sessions_reached=None)
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def generate_next(tx: Tx, activity_id: UUID, now: datetime) -> bool:

@@ -84,6 +84,24 @@ async def test_a_zone_change_is_done_in_parts(
     assert await part(services, yoga)
 
 
+async def test_what_becomes_too_much_on_the_way_is_left_to_the_job(
+    services: Services, client: GraphQLClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = await make_shop(services)
+    first, second = [await make_class(client, services, shop=shop, session_horizon_days=2) for _ in range(2)]
+    monkeypatch.setattr(session_generation, "VENUE_AT_ONCE", 20)
+    async with services.database.transaction() as tx:
+        await bind(tx, organization_id=shop.organization_uuid)
+        await tx.execute(text("UPDATE activity SET session_horizon_days = 20"))
+        now = services.clock.now()
+        done = await apply_schedule_at(tx, shop.organization_uuid, shop.venue_uuid, actor=TEST, now=now)
+    assert list(done) == [first.activity_uuid]
+    rows = await rows_of(shop, "SELECT id FROM activity WHERE NOT sessions_follow")
+    assert [row["id"] for row in rows] == [second.activity_uuid]
+    assert await part(services, second)
+    assert len(await second.everything(at(15, 0).date())) == 3
+
+
 async def test_a_venue_takes_everybodys_time_in_one_order(services: Services) -> None:
     """A visit of two people waits for a venue's generation, which never waits for the visit in turn."""
     shop = await make_shop(services, providers=2)
