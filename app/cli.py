@@ -78,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     demo = add("demo", _demo, "Walk through a guest's journey against a running server.")
     demo.add_argument("--url", help="address of the server (default: this machine)")
     demo.add_argument("--port", help="TCP port of a server on this machine")
-    sandbox = add("sandbox", _sandbox, "Serve a local Stripe: test cards, signed webhooks, no real money.")
+    sandbox = add(
+        "sandbox", _sandbox, "Serve a local Stripe and MercadoPago: test cards, signed webhooks, no real money."
+    )
     # Under names of their own: `--host` and `--port` elsewhere are the API's, and go into the environment.
     sandbox.add_argument("--host", dest="sandbox_host", default="127.0.0.1", help="address to listen on")
     sandbox.add_argument("--port", dest="sandbox_port", type=_port, default=12111, help="TCP port (default: 12111)")
@@ -86,6 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--api-key", metavar="KEY", help="the one secret key it accepts (default: any sk_test_…)")
     sandbox.add_argument("--webhook-url", metavar="URL", help="address that gets every event")
     sandbox.add_argument("--webhook-secret", metavar="SECRET", help="what the events for that address are signed with")
+    sandbox.add_argument("--mercadopago-webhook-url", metavar="URL", help="the same for the local MercadoPago")
+    sandbox.add_argument(
+        "--mercadopago-webhook-secret", metavar="SECRET", help="what its notifications are signed with"
+    )
     sandbox.add_argument("--public-url", metavar="URL", help="where clients reach it (default: http://HOST:PORT)")
     sandbox.add_argument(
         "--enforce-onboarding", action="store_true", help="refuse transfers to accounts that are not onboarded"
@@ -287,10 +293,13 @@ def _sandbox(arguments: argparse.Namespace) -> int:
 
     follow_supervisor()
     folder = _settings().data_dir
-    if (arguments.webhook_url is None) != (arguments.webhook_secret is None):
-        raise WrongUse("--webhook-url and --webhook-secret belong together.")
-    if arguments.webhook_url is not None and not arguments.webhook_url.startswith(("http://", "https://")):
-        raise WrongUse("--webhook-url must begin with http:// or https://.")
+    for kind in ("", "mercadopago_"):
+        address, secret = getattr(arguments, f"{kind}webhook_url"), getattr(arguments, f"{kind}webhook_secret")
+        option = f"--{kind}webhook".replace("_", "-")
+        if (address is None) != (secret is None):
+            raise WrongUse(f"{option}-url and {option}-secret belong together.")
+        if address is not None and not address.startswith(("http://", "https://")):
+            raise WrongUse(f"{option}-url must begin with http:// or https://.")
     if arguments.api_key is not None and not arguments.api_key.startswith("sk_test_"):
         raise WrongUse("--api-key must begin with sk_test_: a real key does not belong into a sandbox.")
     try:
@@ -309,6 +318,11 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         api_key=arguments.api_key,
         endpoints=(endpoint,) if endpoint else (),
         enforce_onboarding=arguments.enforce_onboarding,
+        mercadopago_endpoint=(
+            ConfiguredEndpoint(arguments.mercadopago_webhook_url, arguments.mercadopago_webhook_secret)
+            if arguments.mercadopago_webhook_url
+            else None
+        ),
     )
     kept = "in memory" if settings.data_path == IN_MEMORY else f"in {settings.data_path}"
     sys.stdout.write(f"Local Stripe at {url}/ , kept {kept}. Pages: {url}/_sandbox/\n")

@@ -37,7 +37,8 @@ from app.domain.schedule import weekly_hours
 from app.domain.search import AvailabilitySearch
 from app.models import Activity, Booking, Provider, Service, Venue
 from app.queries.account import find_login
-from app.queries.availability_search import find_availability
+from app.queries.availability_read import find_free_times
+from app.queries.facts_cache import FactsReader
 from app.queries.schedule import OwnerKind
 from app.queries.session import list_sessions
 from app.queries.tenancy import Door, Tenancy, bind, enter
@@ -217,13 +218,14 @@ class Seeder:
         booked_at = min(self.now, self.now + timedelta(days=day - 3))
         offset = booked_at - self.now
         wanted = local_date(self.now, tz) + timedelta(days=day)
+        search = AvailabilitySearch(service_id, None, wanted, wanted, tz, None, 1)
+        reader = FactsReader(self.database)
+        found = await find_free_times(reader, search, booked_at, user_id=None, spend=lambda _count: None)
+        free = found.times.slots(wanted)
+        if not free:
+            return
+        slot = self.chance.choice(free)
         async with self.within(organization_id, offset) as (tx, tenancy):
-            search = AvailabilitySearch(service_id, None, wanted, wanted, tz, None, 1)
-            found = await find_availability(tx, search, booked_at)
-            free = found.times.slots(wanted)
-            if not free:
-                return
-            slot = self.chance.choice(free)
             try:
                 hold = await hold_slot(
                     tx,

@@ -202,6 +202,7 @@ def _transport(settings: Settings, services: Services) -> GraphQLTransport:
             directives=settings.graphql_max_directives,
             tokens=settings.graphql_max_tokens,
             cost=settings.graphql_max_cost,
+            objects=settings.graphql_max_objects,
         ),
         introspection=settings.introspection_enabled,
         suggestions=settings.environment == "development",
@@ -303,7 +304,7 @@ def _provider_calendar(services: Services) -> FindProviderCalendar:
         found = await find_provider_feed(services, token)
         if found is None:
             return None
-        return ProviderCalendar(found.provider.name, tuple(map(_provider_entry, found.events)), found.day)
+        return ProviderCalendar(found.provider.name, tuple(map(_provider_entry, found.events)))
 
     return find
 

@@ -17,6 +17,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.adapters.supervisor import SUPERVISOR_FD
 from app.domain import slots as engine
 from app.domain.search import AvailabilitySearch
 from app.queries.availability_facts import FactsQuestion, ask_facts
@@ -78,7 +79,8 @@ async def measure(world: World) -> list[Line]:
             await full.half_fill(connection, DAYS_FILLED, half=half)
     async with AsyncExitStack() as stack:
         kept = await stack.enter_async_context(connect(world.stack.port))
-        process, bare = await stack.enter_async_context(without_caches(world.stack))
+        process, port = await stack.enter_async_context(without_caches(world.stack))
+        bare = await stack.enter_async_context(connect(port))
         peer = await stack.enter_async_context(postgraphile(world.stack.database_url))
         api = psutil.Process(world.stack.supervisor.pid_of("api"))
         one = {"providerIds": [place.shop.provider_id]}
@@ -96,7 +98,7 @@ async def measure(world: World) -> list[Line]:
     peer_ms, cpu, p50 = median(theirs.cpu_ms), "CPU of the API", "p50"
     what = f"availability, {DAYS} days of one provider from PostgreSQL"
     return [
-        Line(f"{what}, {cpu}", "ms", median(starts.cpu_ms), "PostGraphile 5, provider + bookings", peer_ms),
+        Line(f"{what}, {cpu}", "ms", median(starts.cpu_ms), "PostGraphile 5, provider + bookings", peer_ms, at_most=1),
         Line(
             f"the same with each slot's price and people, {cpu}", "ms", median(slots.cpu_ms), "PostGraphile 5", peer_ms
         ),
@@ -125,20 +127,19 @@ async def measure(world: World) -> list[Line]:
 
 
 @asynccontextmanager
-async def without_caches(stack: Stack) -> AsyncIterator[tuple[psutil.Process, Connection]]:
-    """Another API process beside the stack's own, which keeps nothing of what it reads."""
+async def without_caches(stack: Stack) -> AsyncIterator[tuple[psutil.Process, int]]:
+    """Another API process beside the stack's own, which keeps nothing of what it reads, and its port."""
     port = free_port()
     own = psutil.Process(stack.supervisor.pid_of("api"))
-    caches = {"TURNERO_FACTS_CACHE_MB": "0", "TURNERO_FACTS_CACHE_SHARED_S": "0"}
-    process = await asyncio.create_subprocess_exec(
-        *own.cmdline(), env={**own.environ(), **caches, "TURNERO_PORT": str(port)}, stdout=DEVNULL, stderr=DEVNULL
-    )
+    env = {**own.environ(), "TURNERO_PORT": str(port)}
+    env |= {"TURNERO_FACTS_CACHE_MB": "0", "TURNERO_FACTS_CACHE_SHARED_S": "0"}
+    del env[SUPERVISOR_FD]  # it ends with this block
+    process = await asyncio.create_subprocess_exec(*own.cmdline(), env=env, stdout=DEVNULL, stderr=DEVNULL)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http, asyncio.timeout(START_TIMEOUT_S):
             while not await _is_ready(http):  # noqa: ASYNC110 (another process)
                 await asyncio.sleep(0.1)
-        async with connect(port) as connection:
-            yield psutil.Process(process.pid), connection
+        yield psutil.Process(process.pid), port
     finally:
         if process.returncode is None:
             process.terminate()

@@ -149,7 +149,8 @@ SELECT i.hold, 1 / (h.outcome = 'held')::integer AS held
 FROM (SELECT uuidv7() AS hold OFFSET 0) AS i, LATERAL (
     SELECT '{begin}'::timestamptz + (:number / {people}) * interval '30 minutes' AS start) AS s, LATERAL hold_slot(
     i.hold, uuidv7(), '{organization}', '{service}', ('{{{ids}}}'::uuid[])[1 + :number % {people}],
-    s.start, s.start + interval '30 minutes', 0, 0, interval '2 hours', 1, 1000, 'USD', NULL, '127.0.0.1', 0, 0
+    s.start, s.start + interval '30 minutes', 0, 0, interval '2 hours', 1, 1000, 'USD', NULL, '127.0.0.1', 0, 0,
+    NULL, NULL
     ) AS h \\gset
 SELECT bench_book(:hold, uuidv7(), uuidv7(), uuidv7());
 """

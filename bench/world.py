@@ -27,7 +27,7 @@ DAYS = 330
 FIRST_DAY = 3
 HOLD_SQL = """
     SELECT outcome FROM hold_slot($1, $2, $3, $4, $5, $6, $7, 0, 0, interval '2 hours', 1, 1000, 'USD', NULL,
-                                  '127.0.0.1', 0, 0)
+                                  '127.0.0.1', 0, 0, NULL, NULL)
 """
 BOOK_SQL = "SELECT bench_book($1, $2, $3, $4)"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from alembic import context
 from sqlalchemy import Connection, pool, text
@@ -12,11 +13,12 @@ from app.core.database import async_url
 from app.models import Base
 
 MIGRATION_LOCK = 7_431_100_112
+RETRY_S = 0.2
 
 
 def run(connection: Connection) -> None:
     # Two deployments that start together must not migrate at once.
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    _lock(connection)
     # From here on: a migration that waits for a busy table gives way instead of stopping everybody behind it.
     connection.execute(text("SET lock_timeout = '5s'"))
     connection.commit()
@@ -27,6 +29,16 @@ def run(connection: Connection) -> None:
     finally:
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
         connection.commit()
+
+
+def _lock(connection: Connection) -> None:
+    """Asks again and again: one that waits inside a statement holds a snapshot, and an index that is being built
+    concurrently by the other would wait for that.
+    """
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
+        connection.commit()
+        time.sleep(RETRY_S)
+    connection.commit()
 
 
 async def main() -> None:

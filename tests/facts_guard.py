@@ -38,7 +38,7 @@ COLUMNS = """
     FROM pg_depend d
     JOIN pg_proc p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass
     JOIN pg_class c ON c.oid = d.refobjid AND d.refclassid = 'pg_class'::regclass
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
+    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
     WHERE p.proname IN ('service_facts', 'busy_times')
     ORDER BY c.relname, a.attnum
 """

@@ -33,6 +33,11 @@ MOST_FREQUENT_COUNT = 5_000
 """Of a rule that repeats by minutes or seconds; without a count it is refused."""
 MOST_TIMES_A_DAY = 288
 _TIMES_OF_DAY = ("BYHOUR", "BYMINUTE", "BYSECOND")
+_HIGHEST = {
+    **{"BYSECOND": 59, "BYMINUTE": 59, "BYHOUR": 23, "BYMONTHDAY": 31, "BYYEARDAY": 366, "BYWEEKNO": 53},
+    **{"BYMONTH": 12, "BYSETPOS": 366},
+}
+"""What nothing can be beyond, from either end; dateutil searches for an hour 25 till the end of time."""
 
 _STAMP = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2})(Z?))?", re.ASCII)
 _DURATION = re.compile(
@@ -225,6 +230,8 @@ class _Reader:
         parts = dict(part.split("=", 1) for part in value.split(";"))
         if int(parts.get("INTERVAL", "1")) < 1:
             raise ValueError("an interval is 1 or more")
+        if any(abs(int(one)) > most for name, most in _HIGHEST.items() for one in parts.get(name, "0").split(",")):
+            raise ValueError("names what is in no calendar")
         if (
             parts.get("FREQ") in {"SECONDLY", "MINUTELY"}
             and not 0 < int(parts.get("COUNT", "0")) <= MOST_FREQUENT_COUNT

@@ -5,10 +5,17 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 _NOT_PUBLIC = tuple(
-    map(ip_network, ("100.64.0.0/10", "168.63.129.16/32", "192.0.0.0/24", "198.18.0.0/15", "5f00::/16"))
+    map(
+        ip_network,
+        (
+            *("100.64.0.0/10", "168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15"),
+            *("64:ff9b:1::/48", "3fff::/20", "5f00::/16"),
+        ),
+    )
 )
-"""Whatever the running Python thinks of them; 168.63.129.16 is Azure's metadata service."""
-_NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
+"""Whatever the running Python thinks of them; 168.63.129.16 is Azure's metadata service, 64:ff9b:1::/48 a network's own
+translation to IPv4."""
+_NAT64 = ip_network("64:ff9b::/96")
 _LOWEST_32_BITS = (1 << 32) - 1
 
 
@@ -39,6 +46,6 @@ def _inner(address: IPv6Address) -> IPv4Address | None:
         return address.ipv4_mapped
     if int(address) >> 32 == 0 and int(address) > 1:  # ::a.b.c.d, long abolished
         return IPv4Address(int(address) & _LOWEST_32_BITS)
-    if any(address in network for network in _NAT64):
+    if address in _NAT64:
         return IPv4Address(int(address) & _LOWEST_32_BITS)
     return None

@@ -30,7 +30,7 @@ from app.core.ids import new_id
 from app.domain.errors import FieldErrors
 from app.domain.money import MAXIMUM_MINOR
 from app.models import Activity, ActivityProvider, Provider, Venue
-from app.queries.activity import list_leader_ids
+from app.queries.activity import list_leaders
 from app.queries.rows import get_row, lock_row, require_rows
 
 CATEGORY_MAXIMUM = 100
@@ -101,7 +101,7 @@ async def create_activity(  # noqa: PLR0917 (as all creations: who and where, th
     events = [activity_updated(activity.id)]
     await write_created(tx, organization_id, actor, "activity", activity.id, after=after, events=events)
     if taken.needs:
-        await set_needs(tx, organization_id, actor, activity.id, taken.needs)
+        await set_needs(tx, organization_id, actor, activity.id, taken.needs, venue_id)
     return activity
 
 
@@ -146,7 +146,7 @@ async def update_activity(  # noqa: PLR0917 (as all changes: who and which, then
     if taken.provider_ids is not None:
         await _set_leaders(tx, activity, taken.provider_ids, actor)
     if taken.needs is not None:
-        await set_needs(tx, organization_id, actor, activity_id, taken.needs)
+        await set_needs(tx, organization_id, actor, activity_id, taken.needs, activity.venue_id)
     # Others who lead it may be free where those before them were not.
     if taken != Taken() or (is_other and not _MAKES_SESSIONS.isdisjoint(values)):
         await apply_schedule(tx, organization_id, activity_id, actor=actor, now=now)
@@ -155,7 +155,7 @@ async def update_activity(  # noqa: PLR0917 (as all changes: who and which, then
 
 async def _set_leaders(tx: Tx, activity: Activity, provider_ids: Sequence[UUID], actor: Actor) -> None:
     """Raises NotFound."""
-    before = await list_leader_ids(tx, activity.id)
+    before = [leader.provider_id for leader in await list_leaders(tx, activity.id)]
     if set(before) == set(provider_ids):
         return
     await require_rows(tx, Provider, provider_ids)

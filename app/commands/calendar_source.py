@@ -70,7 +70,8 @@ async def connect_calendar(
     await tx.refresh(source)
     await _ask(tx, source)
     after = {"provider_id": provider_id, "name": source.name, "url": masked_url(source.url)}
-    await write_journal(tx, organization_id, actor, audit=[Audit("calendar.connected", source.id, None, after)])
+    audit = Audit("calendar.connected", source.id, None, after)
+    await write_journal(tx, organization_id, actor, audit=[audit], events=[_told(source, "connected")])
     return source
 
 
@@ -93,7 +94,7 @@ async def disconnect_calendar(tx: Tx, organization_id: UUID, actor: Actor, sourc
         organization_id,
         actor,
         audit=[Audit("calendar.disconnected", source.id, before)],
-        events=[external_busy_changed(source)] if gone.rowcount else [],
+        events=[_told(source, "disconnected"), *([external_busy_changed(source)] if gone.rowcount else [])],
     )
     return source
 
@@ -108,7 +109,8 @@ async def refresh_calendar(tx: Tx, actor: Actor, source: CalendarSource, now: da
     source.next_poll_at = now + SILENCE
     await tx.flush()
     await _ask(tx, source)
-    await write_journal(tx, source.organization_id, actor, audit=[Audit("calendar.refreshed", source.id)])
+    audit = Audit("calendar.refreshed", source.id)
+    await write_journal(tx, source.organization_id, actor, audit=[audit], events=[_told(source, "refreshed")])
     return source
 
 
@@ -130,6 +132,12 @@ async def revoke_calendar_feed(tx: Tx, organization_id: UUID, actor: Actor, prov
 async def _ask(tx: Tx, source: CalendarSource) -> None:
     args = {"sourceId": str(source.id)}
     await enqueue(tx, POLL, args, organization_id=source.organization_id, max_attempts=POLL_ATTEMPTS)
+
+
+def _told(source: CalendarSource, what: str) -> Event:
+    """For those who look after calendars: whether times changed is another event."""
+    payload = {"sourceId": source.id, "providerId": source.provider_id, "status": source.status}
+    return Event(f"calendar_source.{what}", source.id, payload)
 
 
 def external_busy_changed(source: CalendarSource) -> Event:
@@ -212,16 +220,12 @@ async def record_poll(tx: Tx, source: CalendarSource, polled: Polled) -> bool:
         changed = await _replace_busy(tx, source, polled.reading)
     await tx.flush()
     if changed or before != polled.status:
-        steps = [
-            Audit(f"calendar.{polled.status}", source.id, {"status": before}, {"status": polled.status}, polled.message)
-        ]
-        await write_journal(
-            tx,
-            source.organization_id,
-            SYSTEM,
-            audit=steps if before != polled.status else [],
-            events=[external_busy_changed(source)] if changed else [],
-        )
+        audit, events = [], [external_busy_changed(source)] if changed else []
+        if before != polled.status:
+            was, now = {"status": before}, {"status": polled.status}
+            audit = [Audit(f"calendar.{polled.status}", source.id, was, now, polled.message)]
+            events.append(_told(source, "status_changed"))
+        await write_journal(tx, source.organization_id, SYSTEM, audit=audit, events=events)
     return changed
 
 
@@ -275,8 +279,7 @@ _PURGE = text(
     """
     DELETE FROM blocked_time WHERE id = ANY (ARRAY(
         SELECT id FROM blocked_time
-        WHERE kind = 'external' AND (ends_at < (SELECT turnero_now()) - :kept
-              OR removed_at < (SELECT turnero_now()) - :kept)
+        WHERE kind = 'external' AND LEAST(ends_at, removed_at) < (SELECT turnero_now()) - :kept
         LIMIT :batch))
     """
 ).bindparams(bindparam("kept", type_=Interval))

@@ -16,6 +16,11 @@ def provider_updated(provider_id: UUID) -> Event:
     return Event("provider.updated", provider_id, {"providerId": provider_id})
 
 
+def provider_described(provider_id: UUID) -> Event:
+    """Who it is, not when they are free: nobody who looks at free times has to read anew."""
+    return Event("provider.described", provider_id, {"providerId": provider_id})
+
+
 def offers_updated(pairs: Iterable[tuple[UUID, UUID]]) -> list[Event]:
     """For each (provider, service): one for those who follow the provider, one for those who follow the service."""
     events: list[Event] = []
@@ -44,6 +49,11 @@ def availability_updated(pairs: Iterable[tuple[UUID, UUID | None]]) -> list[Even
 def venue_updated(venue_id: UUID) -> Event:
     """When the venue is open, or whether it is: for those who come to be there at this very moment, too."""
     return Event("venue.updated", venue_id, {"venueId": venue_id})
+
+
+def venue_described(venue_id: UUID) -> Event:
+    """What it is called, or where it lies."""
+    return Event("venue.described", venue_id, {"venueId": venue_id})
 
 
 def resource_changed(owner_id: UUID) -> Event:

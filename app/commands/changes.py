@@ -38,9 +38,14 @@ async def write_created(
     after: Mapping[str, Any],
     events: Sequence[Event] = (),
 ) -> None:
-    """The journal of something new. One statement."""
+    """The journal of something new; without other events there is one of its own: `service.created`. One statement."""
     audit = Audit(f"{noun}.created", subject_id, None, dict(after))
-    await write_journal(tx, organization_id, actor, audit=[audit], events=events)
+    await write_journal(tx, organization_id, actor, audit=[audit], events=events or [_told(audit)])
+
+
+def _told(audit: Audit) -> Event:
+    """What changed is in the audit, for those who may read it: an event says that it did."""
+    return Event(audit.action, audit.subject_id, {})
 
 
 async def change_row(
@@ -52,11 +57,11 @@ async def change_row(
     *,
     subject_id: UUID,
     values: Mapping[str, Any],
-    events: Sequence[Event] = (),
+    events: Sequence[Event] | None = None,
 ) -> bool:
     """Set what differs and write the journal, with what it was and is. Two statements; none when nothing differs.
 
-    `record` is locked. Says whether anything changed.
+    `record` is locked. `events`: none: one of the action's own name. Says whether anything changed.
     """
     after = {name: value for name, value in values.items() if getattr(record, name) != value}
     if not after:
@@ -65,5 +70,7 @@ async def change_row(
     for name, value in after.items():
         setattr(record, name, value)
     await tx.flush()
-    await write_journal(tx, organization_id, actor, audit=[Audit(action, subject_id, before, after)], events=events)
+    audit = Audit(action, subject_id, before, after)
+    told = [_told(audit)] if events is None else events
+    await write_journal(tx, organization_id, actor, audit=[audit], events=told)
     return True

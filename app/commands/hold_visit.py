@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from uuid import UUID
 
 from app.commands.claim import claims_around, visit_taken
@@ -13,7 +13,7 @@ from app.commands.hold import HeldPart, HoldLimits, HoldRequest, claims_that_day
 from app.core.database import Tx
 from app.domain.busy import Busy
 from app.domain.claims import LONGEST_VISIT, Part
-from app.domain.errors import SlotSearch, SlotUnavailable
+from app.domain.errors import InvalidInput, SlotSearch, SlotUnavailable
 from app.domain.plan import ProviderPlan, SlotRules
 from app.domain.visits import Items, assignments, why_not_visit
 from app.models import Hold
@@ -22,7 +22,10 @@ from app.queries.visit import VisitPlan, get_visit_plan
 
 ATTEMPTS = 3
 """How often others may be chosen after somebody was faster."""
+WAYS_LOOKED_AT = 100
+"""For one that is not too long: people may take different times for the same."""
 DAY = timedelta(days=1)
+_TOO_LONG = "last longer than a day together; book them as several visits"
 
 
 async def hold_visit(
@@ -78,7 +81,7 @@ def _check(visit: VisitPlan, party_size: int) -> None:
         refuse_quotes(service, f"input.items.{index}", errors)
     shortest = sum(min((plan.duration_minutes for plan in plans), default=0) for plans in visit.plans())
     if timedelta(minutes=shortest) > LONGEST_VISIT:
-        errors.add("input.items", "last longer than a day together; book them as several visits")
+        errors.add("input.items", _TOO_LONG)
     errors.raise_any()
 
 
@@ -107,8 +110,14 @@ async def _choose(tx: Tx, items: Items, starts_at: datetime, rules: SlotRules, s
     def taken(provider_id: UUID) -> int:
         return claims_that_day(claims.get(provider_id, ()), by_id[provider_id], starts_at, rules.now)
 
-    for way in assignments(items, starts_at, rules, claims, prefer=lambda plan: taken(plan.provider_id)):
-        return [Part(choice.plan, choice.starts_at) for choice in way]
+    is_possible = False
+    ways = assignments(items, starts_at, rules, claims, prefer=lambda plan: taken(plan.provider_id))
+    for way in islice(ways, WAYS_LOOKED_AT):
+        is_possible = True
+        if way[-1].ends_at - starts_at <= LONGEST_VISIT:
+            return list(way)
+    if is_possible:
+        raise InvalidInput.at("input.items", f"{_TOO_LONG}, or name those who take less time")
     refuse_visit(items, starts_at, rules, search, claims)
     raise AssertionError("a visit that nothing is against has a way")
 

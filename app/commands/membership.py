@@ -7,7 +7,7 @@ from uuid import UUID
 from app.commands.actor import Actor
 from app.commands.changes import refused_as, write_created
 from app.commands.fields import Form, as_given, required
-from app.commands.journal import Audit, write_journal
+from app.commands.journal import Audit, Event, write_journal
 from app.core.contact import normalize_email
 from app.core.database import Tx
 from app.core.ids import new_id
@@ -50,7 +50,7 @@ async def remove_member(tx: Tx, organization_id: UUID, actor: Actor, remover: Ro
     await tx.delete(membership)
     await tx.flush()
     audit = Audit("membership.removed", membership.id, {"user_id": user_id, "role": role.value}, None)
-    await write_journal(tx, organization_id, actor, audit=[audit])
+    await write_journal(tx, organization_id, actor, audit=[audit], events=[Event(audit.action, audit.subject_id, {})])
     return membership
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.commands.actor import Actor
-from app.commands.catalogue_events import availability_updated, offers_updated, provider_updated
+from app.commands.catalogue_events import availability_updated, offers_updated, provider_described, provider_updated
 from app.commands.changes import change_row, refused_as, write_created
 from app.commands.fields import Faults, Form, as_given, name, optional, optional_text, required, time_zone, whole_number
 from app.core.contact import normalize_email
@@ -99,7 +99,7 @@ async def update_provider(
     provider = await lock_row(tx, Provider, provider_id)
     facts = await _with_account(tx, values)
     moved = any(facts.get(fact, getattr(provider, fact)) != getattr(provider, fact) for fact in _AVAILABILITY)
-    events = [provider_updated(provider_id)] if moved else []
+    events = [provider_updated(provider_id) if moved else provider_described(provider_id)]
     with refused_as(_LINKED):
         await change_row(
             tx,

@@ -62,7 +62,7 @@ async def update_resource(
         resource,
         subject_id=resource_id,
         values=_kept(values),
-        events=await _events(tx, resource) if counts_anew else (),
+        events=await _events(tx, resource) if counts_anew else None,
     )
     if counts_anew:
         await _set_units(tx, resource)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -51,20 +51,25 @@ async def set_service_needs(
     return service
 
 
-async def set_needs(
-    tx: Tx, organization_id: UUID, actor: Actor, owner_id: UUID, needs: Sequence[NeedGiven]
+async def set_needs(  # noqa: PLR0917 (as all changes: who and which, then the facts)
+    tx: Tx,
+    organization_id: UUID,
+    actor: Actor,
+    owner_id: UUID,
+    needs: Sequence[NeedGiven],
+    venue_id: UUID | None = None,
 ) -> list[ResourceNeed]:
-    """Replace what a service or an activity needs. The caller has its row locked. At most five statements.
+    """Replace what a service, or an activity at `venue_id`, needs. The caller has its row locked.
 
-    Raises InvalidInput at `input.needs.…`, NotFound for a resource that is not there.
+    At most five statements. Raises InvalidInput at `input.needs.…`, NotFound for a resource that is not there.
     """
     check_needs(needs)
     resources = await require_rows(tx, Resource, [one for need in needs for one in need.named()])
-    _check_quantities(needs, resources)
     before = (await list_needs_below(tx, [owner_id])).get(owner_id, [])
     wanted = [row for need in needs for row in need.rows()]
     if [(need.quantity, tuple(need.resource_ids)) for need in before] == wanted:
         return before
+    _check_can_be_met(needs, resources, venue_id)
     await tx.execute(delete(ResourceNeed).where(ResourceNeed.owner_id == owner_id))
     for need in before:
         tx.expunge(need)
@@ -119,11 +124,30 @@ def check_needs(needs: Sequence[NeedGiven]) -> None:
     errors.raise_any()
 
 
-def _check_quantities(needs: Sequence[NeedGiven], resources: dict[UUID, Resource]) -> None:
-    """A need that can never be met would close the service for good."""
+def _check_can_be_met(needs: Sequence[NeedGiven], resources: Mapping[UUID, Resource], venue_id: UUID | None) -> None:
+    """A need that can never be met would close what has it for good: each at this venue, or all at some one venue."""
+    named = [resources[one].venue_id for need in needs for one in need.named()]
+    venues = list(dict.fromkeys(named)) if venue_id is None else [venue_id]
+    unmet = [found for venue in venues if (found := list(_unmet(needs, resources, venue)))]
+    if not needs or len(unmet) < len(venues):
+        return
     errors = FieldErrors()
-    for index, need in enumerate(needs):
-        there = min(sum(resources[one].quantity for one in resource_ids) for _, resource_ids in need.rows())
-        if need.quantity > there:
-            errors.add(f"input.needs.{index}.quantity", f"must be at most {there}: there are no more")
+    for index, there in max(unmet, key=lambda found: (-len(found), sum(there for _, there in found))):
+        if there:
+            where = "at any one venue" if venue_id is None else "at the activity's venue"
+            errors.add(f"input.needs.{index}.quantity", f"must be at most {there}: no more are in use {where}")
+        else:
+            why = "no venue has all the needs in use" if venue_id is None else "the activity's venue has none in use"
+            errors.add(f"input.needs.{index}", f"cannot be met: {why}")
     errors.raise_any()
+
+
+def _unmet(needs: Sequence[NeedGiven], resources: Mapping[UUID, Resource], venue_id: UUID) -> Iterator[tuple[int, int]]:
+    """(place in the list, how many there are) of each need that this venue cannot meet."""
+    for index, need in enumerate(needs):
+        there = min(
+            sum(one.quantity for one in map(resources.__getitem__, ids) if one.is_active and one.venue_id == venue_id)
+            for _, ids in need.rows()
+        )
+        if there < need.quantity:
+            yield index, there

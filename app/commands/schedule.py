@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import Range, distinct_on
 
 from app.commands.actor import Actor
 from app.commands.journal import Audit, Event, write_journal
@@ -226,14 +226,20 @@ async def _tell(tx: Tx, version: ScheduleVersion, actor: Actor) -> None:
 
 
 async def _in_force_before(tx: Tx, version: ScheduleVersion) -> tuple[schedule.ScheduleVersion, ...]:
-    """The hours that stood when this version was published: of each first day the latest, each until the next."""
+    """The hours that stood when this version was published: of each first day the latest, each until the next.
+
+    Only those that rule a day from its own first day on: as many as there are days to plan ahead, however many versions
+    came before.
+    """
+    first_day = func.lower(ScheduleVersion.effective)
+    earlier = (ScheduleVersion.owner_id == version.owner_id, ScheduleVersion.number < version.number)
+    ruling = select(func.max(first_day)).where(*earlier, first_day <= version.effective.lower).scalar_subquery()
     query = (
         select(ScheduleVersion)
-        .where(ScheduleVersion.owner_id == version.owner_id, ScheduleVersion.number < version.number)
-        .order_by(ScheduleVersion.number)
+        .ext(distinct_on(first_day))
+        .where(*earlier, first_day >= func.coalesce(ruling, version.effective.lower))
+        .order_by(first_day, ScheduleVersion.number.desc())
     )
-    latest = {each.effective_from: each for each in to_domain((await tx.execute(query)).scalars().all())}
-    starts = sorted(latest)
-    return tuple(
-        replace(latest[start], effective_to=end) for start, end in zip(starts, (*starts[1:], None), strict=True)
-    )
+    latest = to_domain((await tx.execute(query)).scalars().all())
+    ends = (*(each.effective_from for each in latest[1:]), None)
+    return tuple(replace(each, effective_to=end) for each, end in zip(latest, ends, strict=True))

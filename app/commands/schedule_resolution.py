@@ -23,6 +23,7 @@ from app.commands.schedule import (
     follow_schedule,
     plan_schedule,
     put_in_force,
+    require_manager,
 )
 from app.commands.schedule_preview import PreviewOutdated, check_preview
 from app.commands.session_reschedule import SessionMove, reschedule_to_session
@@ -109,6 +110,7 @@ async def publish_with_resolutions(
     The answer has the bookings that stand outside afterwards. Raises NotFound, NotAllowed, InvalidInput (at the
     resolution that cannot be), PreviewOutdated.
     """
+    require_manager(tenancy, request.schedule.owner_kind, request.schedule.owner_id)  # before anything is locked
     check_resolutions(request.resolutions).raise_any()
     chosen = request.resolutions
     await _lock_bookings(tx, [one.booking_id for one in chosen if one.action in _CHANGING])

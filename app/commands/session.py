@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import msgspec
 from sqlalchemy import ARRAY, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.commands.actor import Actor
 from app.commands.changes import change_row
 from app.commands.expiry import expire_bookings
+from app.commands.session_generation import needs_json
 from app.core.database import Tx
 from app.domain.errors import InvalidInput, NotAllowed, NotFound, StaleVersion
-from app.domain.instants import local_date, zone
+from app.domain.instants import zone
 from app.domain.sessions import SessionStatus
 from app.models import Activity, ActivitySession
-from app.queries.activity import list_leader_ids, lock_activity
-from app.queries.hours import hours_of_activities
+from app.queries.activity import lock_activity
 from app.queries.rows import get_row
 from app.queries.session import lock_sessions
-from app.queries.session_plan import list_needs
+from app.queries.session_plan import get_takers, starts_in_hours
 
 CAPACITY_MAXIMUM = 10_000
-_MINUTE = timedelta(minutes=1)
 
 
 async def lock_session(tx: Tx, session_id: UUID, expected_version: int | None) -> ActivitySession:
@@ -63,9 +61,10 @@ async def reopen_session(
     if session.starts_at <= now:
         raise NotAllowed("session_begun", "This session has begun; nobody could book it any more.")
     was_cancelled = session.status == SessionStatus.CANCELLED
+    values: dict[str, Any] = {"status": SessionStatus.OPEN.value, "cancelled_reason": None}
     if was_cancelled:
         await _require_hours(tx, session, zone(zone_name))
-    values = {"status": SessionStatus.OPEN.value, "cancelled_reason": None}
+        values["is_legacy"] = False  # the hours have it
     await change_session(tx, actor, session, "session.reopened", values, "CAPACITY")
     if was_cancelled:
         await _take_time(tx, session, activity)
@@ -74,9 +73,7 @@ async def reopen_session(
 
 async def _require_hours(tx: Tx, session: ActivitySession, tz: ZoneInfo) -> None:
     """Else the next generation would call it off again. Three statements. Raises NotAllowed."""
-    day = local_date(session.starts_at, tz)
-    hours = (await hours_of_activities(tx, (session.activity_id,), day, day))[session.activity_id]
-    if not hours.sessions(session.starts_at, session.starts_at + _MINUTE):
+    if not await starts_in_hours(tx, session.activity_id, tz, (session.starts_at,)):
         raise NotAllowed(
             "outside_hours", "The activity's hours have no session then. Give that day special hours first."
         )
@@ -106,7 +103,8 @@ async def change_session(  # noqa: PLR0917 (what changes, and what is told of it
     different = {name: value for name, value in values.items() if getattr(session, name) != value}
     if different:
         different["version"] = session.version + 1
-        await change_row(tx, session.organization_id, actor, action, session, subject_id=session.id, values=different)
+        who = (tx, session.organization_id, actor)
+        await change_row(*who, action, session, subject_id=session.id, values=different, events=())
         await tell_session(tx, session, action, cause)
     return session
 
@@ -141,10 +139,8 @@ _TAKE = text(
 
 
 async def _take_time(tx: Tx, session: ActivitySession, activity: Activity) -> None:
-    """Raises NotAllowed where somebody is taken by now."""
-    leaders = await list_leader_ids(tx, activity.id)
-    needs = await list_needs(tx, activity.id, activity.venue_id)
-    facts = [{"quantity": need.quantity, "units": need.units} for need in needs]
+    """Raises NotAllowed where somebody is taken by now, or somebody else is just taking them."""
+    takers = await get_takers(tx, activity)
     row = (
         await tx.execute(
             _TAKE,
@@ -153,12 +149,13 @@ async def _take_time(tx: Tx, session: ActivitySession, activity: Activity) -> No
                 "session": session.id,
                 "starts_at": session.starts_at,
                 "ends_at": session.ends_at,
-                "leaders": leaders,
-                "needs": msgspec.json.encode(facts).decode(),
+                "leaders": list(takers.leaders),
+                "needs": needs_json(takers.needs),
             },
         )
     ).one()
     if not row.is_taken:
         raise NotAllowed(
-            "session_time_taken", "Somebody who leads this session, or a room that it needs, is taken then."
+            "session_time_taken",
+            "Somebody who leads this session, or a room that it needs, is taken then or switched off.",
         )

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import ARRAY, Uuid, bindparam, text, update
 
 from app.commands.actor import Actor
-from app.commands.booking_change import acting, apply_transition
+from app.commands.booking_change import acting
+from app.commands.journal import Audit, Event, Transition, write_journal
 from app.commands.session import change_session, free_lapsed
 from app.commands.session_reschedule import move_to_session
 from app.core.database import Tx
 from app.core.ids import IdKind, encode_id
 from app.domain.booking import BookingStatus
-from app.domain.errors import FieldErrors, InvalidInput, NotAllowed, NotFound, SlotUnavailable, StaleVersion
-from app.domain.policy import ActorKind, allowed_transitions, check_reschedule
+from app.domain.errors import (
+    FieldErrors,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    SlotUnavailable,
+    StaleVersion,
+    Unavailable,
+)
+from app.domain.policy import ActorKind, BookingFacts, allowed_transitions, check_reschedule
 from app.domain.sessions import SessionStatus
 from app.models import ActivitySession, Booking
 from app.queries.booking import facts_of
+from app.queries.rows import get_row, one_of
 from app.queries.session import lock_sessions
-from app.queries.session_booking import list_live_booking_ids, lock_bookings_of_session
+from app.queries.session_booking import BookingOfSession, list_live_booking_ids, lock_bookings_of_session
 from app.queries.tenancy import Tenancy
+
+UNANSWERED_NAMED = 100
 
 
 class SessionResolution(Enum):
@@ -45,9 +57,12 @@ class BookingResolution:
 
 @dataclass(frozen=True, slots=True)
 class CancelSessionRequest:
+    """`others`: what becomes of bookings that no resolution names. None: each has to be named."""
+
     session_id: UUID
     reason: str
     resolutions: tuple[BookingResolution, ...]
+    others: SessionResolution | None
     expected_version: int | None
 
 
@@ -56,11 +71,14 @@ async def cancel_session(
 ) -> ActivitySession:
     """Holds are released; bookings are cancelled or moved as the resolutions say. Cancelling twice is as once.
 
-    Raises NotFound, StaleVersion, NotAllowed, and InvalidInput, which names each booking without an answer.
+    All cancellations are a few statements, however many they are.
+    Raises NotFound, StaleVersion, NotAllowed, Unavailable, and InvalidInput, which names bookings without an answer.
     """
     if tenancy.role is None:
         raise NotFound
     role = ActorKind(tenancy.role)
+    if request.others is SessionResolution.RESCHEDULE:
+        raise InvalidInput.at("input.others", "must be CANCEL: name each booking that goes to another session")
     # In the order of all who change bookings and sessions: bookings, then sessions, each by id, then claims.
     bookings = {booking.id: booking for booking in await lock_bookings_of_session(tx, request.session_id)}
     targets = [one.session_id for one in request.resolutions if one.session_id is not None]
@@ -75,13 +93,23 @@ async def cancel_session(
         raise StaleVersion(session.version)
     await free_lapsed(tx, session)
     await tx.execute(_RELEASE_HOLDS, {"session": session.id})
+    # One whose unpaid places ran out needs no answer any more. One that was made while we waited for the session is not
+    # locked: whoever has it may be waiting for the session in turn.
     live = await list_live_booking_ids(tx, session.id)
-    # A booking that was made while we waited for the session is one that nobody could answer for: it is not locked. One
-    # whose unpaid places ran out needs no answer any more.
-    answers = _answers(request.resolutions, bookings.keys() & live, live - bookings.keys())
-    for booking_id in sorted(answers):
-        index, answer = answers[booking_id]
-        await _resolve(tx, bookings[booking_id], answer, index, request.reason, acting(actor, role), role, now)
+    late = live - bookings.keys()
+    if late and request.others is not None:
+        bookings |= {one.id: one for one in await lock_bookings_of_session(tx, session.id, only_free=True)}
+        if live - bookings.keys():
+            raise Unavailable
+        late = set()
+    answers = _answers(request.resolutions, live - late, late, request.others)
+    by = acting(actor, role)
+    for booking_id in sorted(one for one, (_, answer) in answers.items() if answer.action is _RESCHEDULE):
+        await _move(tx, booking_id, *answers[booking_id], request.reason, by, role, now)
+    cancelled = {one: index for one, (index, answer) in sorted(answers.items()) if answer.action is _CANCEL}
+    await _cancel(
+        tx, session, {bookings[one]: index for one, index in cancelled.items()}, request.reason, by, role, now
+    )
     values = {"status": SessionStatus.CANCELLED.value, "cancelled_reason": request.reason}
     await tx.refresh(session)
     await change_session(tx, actor, session, "session.cancelled", values, "CANCELLED")
@@ -89,14 +117,21 @@ async def cancel_session(
     return session
 
 
+_CANCEL, _RESCHEDULE = SessionResolution.CANCEL, SessionResolution.RESCHEDULE
 _RELEASE_HOLDS = text("SELECT release_session_holds(:session)")
 _RELEASE_TIME = text("SELECT release_session_time(:session, 'CANCELLED')")
+_RELEASE_PLACES = text("SELECT release_session_bookings(:session, :bookings, 'CANCELLED')").bindparams(
+    bindparam("bookings", type_=ARRAY(Uuid))
+)
 
-_Answers = dict[UUID, tuple[int, BookingResolution]]
+_Answers = dict[UUID, tuple[int | None, BookingResolution]]
+"""By booking, with the place of the resolution that says it; none: `others` does."""
 
 
-def _answers(resolutions: Sequence[BookingResolution], live: Set[UUID], late: Set[UUID]) -> _Answers:
-    """One for each live booking. Raises InvalidInput with everything that is wrong."""
+def _answers(
+    resolutions: Sequence[BookingResolution], live: Set[UUID], late: Set[UUID], others: SessionResolution | None
+) -> _Answers:
+    """One for each live booking. Raises InvalidInput with what is wrong, at most UNANSWERED_NAMED missing answers."""
     errors = FieldErrors()
     answers: _Answers = {}
     for index, one in enumerate(resolutions):
@@ -105,34 +140,81 @@ def _answers(resolutions: Sequence[BookingResolution], live: Set[UUID], late: Se
             errors.add(f"{path}.bookingId", "is no booking that still has places of this session")
         elif one.booking_id in answers:
             errors.add(f"{path}.bookingId", "was given already")
-        if one.action is SessionResolution.RESCHEDULE and one.session_id is None:
+        if one.action is _RESCHEDULE and one.session_id is None:
             errors.add(f"{path}.sessionId", "is needed to reschedule: name the session it goes to")
-        if one.action is SessionResolution.CANCEL and one.session_id is not None:
+        if one.action is _CANCEL and one.session_id is not None:
             errors.add(f"{path}.sessionId", "must be left out of a cancellation")
         answers.setdefault(one.booking_id, (index, one))
-    for booking_id in sorted((live - answers.keys()) | late):
+    unanswered = sorted((live - answers.keys()) | late)
+    if others is not None:
+        answers |= {booking_id: (None, BookingResolution(booking_id, others, None)) for booking_id in unanswered}
+        unanswered = []
+    for booking_id in unanswered[:UNANSWERED_NAMED]:
         errors.add("input.resolutions", f"must say what becomes of {encode_id(IdKind.BOOKING, booking_id)}")
+    if len(unanswered) > UNANSWERED_NAMED:
+        more = len(unanswered) - UNANSWERED_NAMED
+        errors.add("input.resolutions", f"must say what becomes of {more} more; `others` answers for all not named")
     errors.raise_any()
     return answers
 
 
-async def _resolve(  # noqa: PLR0917
+async def _cancel(  # noqa: PLR0917
     tx: Tx,
-    booking: Booking,
-    answer: BookingResolution,
-    index: int,
+    session: ActivitySession,
+    bookings: Mapping[BookingOfSession, int | None],
     reason: str,
     actor: Actor,
     role: ActorKind,
     now: datetime,
 ) -> None:
-    """Raises InvalidInput at the resolution's place."""
-    path = f"input.resolutions.{index}"
-    if answer.action is SessionResolution.CANCEL:
-        if BookingStatus.CANCELLED not in allowed_transitions(facts_of(booking), role, now):
-            raise InvalidInput.at(f"{path}.action", f"is not possible: the booking is {booking.status}")
-        await apply_transition(tx, booking, BookingStatus.CANCELLED, reason, actor)
+    """All at once: three statements. The values are places of resolutions. Raises InvalidInput at such a place."""
+    refused: dict[BookingFacts, bool] = {}
+    for booking, index in bookings.items():
+        if booking.facts not in refused:
+            refused[booking.facts] = BookingStatus.CANCELLED not in allowed_transitions(booking.facts, role, now)
+        if refused[booking.facts]:
+            path = "input.others" if index is None else f"input.resolutions.{index}.action"
+            raise InvalidInput.at(path, f"is not possible: the booking is {booking.facts.status}")
+    if not bookings:
         return
+    ids = [booking.id for booking in bookings]
+    status = BookingStatus.CANCELLED.value
+    rows = await tx.execute(
+        update(Booking)
+        .where(one_of(Booking.id, ids))
+        .values(status=status)
+        .returning(Booking.id, Booking.version)
+        .execution_options(synchronize_session=False)
+    )
+    versions = {row.id: row.version for row in rows}
+    await tx.execute(_RELEASE_PLACES, {"session": session.id, "bookings": ids})
+    was = [(booking.id, booking.facts.status.value) for booking in bookings]
+    await write_journal(
+        tx,
+        session.organization_id,
+        actor,
+        transitions=[Transition(one, before, status, reason) for one, before in was],
+        audit=[Audit(_CANCELLED, one, {"status": before}, {"status": status}, reason) for one, before in was],
+        events=[Event(_CANCELLED, one, {"version": versions[one], "status": status}) for one in ids],
+    )
+
+
+_CANCELLED = f"booking.{BookingStatus.CANCELLED.value}"
+
+
+async def _move(  # noqa: PLR0917
+    tx: Tx,
+    booking_id: UUID,
+    index: int | None,
+    answer: BookingResolution,
+    reason: str,
+    actor: Actor,
+    role: ActorKind,
+    now: datetime,
+) -> None:
+    """Of a locked booking. Raises InvalidInput at the resolution's place."""
+    path = f"input.resolutions.{index}"
+    booking = await get_row(tx, Booking, booking_id)
     assert answer.session_id is not None
     try:
         check_reschedule(facts_of(booking), role, now)

@@ -6,45 +6,60 @@ stays. Nothing takes a place or an appointment from anybody who has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
-from sqlalchemy import ARRAY, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Uuid, bindparam, text, update
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.commands.actor import SYSTEM, Actor
 from app.commands.expiry import expire_bookings
 from app.commands.journal import Audit, Event, write_journal
 from app.core.database import Tx
+from app.domain.busy import BusyBySubject
 from app.domain.errors import InvalidInput, NotFound, Unavailable
-from app.domain.instants import zone
-from app.domain.sessions import SessionStatus, SessionTime, generation_day, horizon
-from app.domain.slots import Need
+from app.domain.instants import at_minute, zone
+from app.domain.plan import Need
+from app.domain.session_plan import Choice, Comparison, Takers, choose, compare
+from app.domain.sessions import COMING_MAXIMUM, SessionTime, generation_day, horizon
 from app.models import Activity
 from app.queries.activity import lock_active_activity_ids, lock_activity
-from app.queries.session_plan import FutureSession, SessionPlan, get_session_plan, list_future_sessions
+from app.queries.busy import list_busy
+from app.queries.rows import get_row, one_of
+from app.queries.session_plan import (
+    get_session_hours,
+    get_takers,
+    list_future_session_ids,
+    list_future_sessions,
+)
 
 log = structlog.get_logger(__name__)
 
 _MINUTE = timedelta(minutes=1)
 SESSIONS_AT_ONCE = 5_000
-"""Most that one transaction makes; the next generation goes on from there."""
+"""Most that one transaction makes; the next part goes on from there."""
 LED_AT_ONCE = 1_000
 """The same of sessions that take somebody's time, or a room's: each of them is looked for."""
-COMING_MAXIMUM = 10_000
-"""Most sessions ahead of one activity, so that new hours can always be applied to all of them at once."""
+RETIRED_AT_ONCE = 10_000
+"""Most that one transaction ends; those that are left cannot be sold until the job has ended them."""
+VENUE_AT_ONCE = 2_000
+"""Most coming sessions of a venue that follow its days and its zone in the transaction that changes those."""
+VENUE_ACTIVITIES = 10
+"""And of how many activities at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSessions:
     """What became different, by start. `conflicts`: starts without a session, since a leader or a room is taken then.
 
-    `is_complete` is false where there are more to make than one transaction makes, `is_cut` where there are more than
-    an activity may have.
+    Of conflicts these are the first of `conflict_count`. `is_complete` is false where there is more to do than one
+    transaction does, `is_cut` where there are more sessions than an activity may have.
     """
 
     created: tuple[datetime, ...] = ()
@@ -52,6 +67,7 @@ class GeneratedSessions:
     legacy: tuple[datetime, ...] = ()
     cancelled: tuple[datetime, ...] = ()
     conflicts: tuple[datetime, ...] = ()
+    conflict_count: int = 0
     is_complete: bool = True
     is_cut: bool = False
 
@@ -62,7 +78,7 @@ class GeneratedSessions:
             "restored": len(self.restored),
             "legacy": len(self.legacy),
             "cancelled": len(self.cancelled),
-            "conflicts": len(self.conflicts),
+            "conflicts": self.conflict_count,
         }
         return {name: count for name, count in found.items() if count}
 
@@ -90,13 +106,40 @@ async def apply_schedule_at(
 ) -> dict[UUID, GeneratedSessions]:
     """The same for each active activity of a venue, whose closed days and zone rule them all.
 
-    Their rows are locked before anybody's time is: one generation of two activities and another of the second alone
-    would wait for each other at a person who leads both.
+    A venue with many sessions would keep everybody waiting: its activities are left to the job, each in transactions
+    of its own, and what the hours have no more is not sold meanwhile (`Activity.sessions_follow`). The answer has those
+    that are done.
+
+    All rows are locked before anybody's time is, and all people and rooms before the first of them is taken: two of
+    these, or one of them and a visit, never wait for each other in a circle.
     """
-    return {
-        activity_id: await apply_schedule(tx, organization_id, activity_id, actor=actor, now=now)
-        for activity_id in await lock_active_activity_ids(tx, venue_id)
-    }
+    activity_ids = await lock_active_activity_ids(tx, venue_id)
+    coming = await list_future_session_ids(tx, activity_ids, now, most=VENUE_AT_ONCE + 1)
+    if len(coming) > VENUE_AT_ONCE or len(activity_ids) > VENUE_ACTIVITIES:
+        await _leave_to_the_job(tx, activity_ids)
+        return {}
+    if len(activity_ids) > 1:
+        takers = [await get_takers(tx, await get_row(tx, Activity, activity_id)) for activity_id in activity_ids]
+        leaders = {leader for each in takers for leader in each.leaders}
+        await _lock_time(tx, sorted(leaders), [need for each in takers for need in each.needs], coming)
+    done: dict[UUID, GeneratedSessions] = {}
+    changed = 0
+    for number, activity_id in enumerate(activity_ids):
+        if changed > VENUE_AT_ONCE:
+            await _leave_to_the_job(tx, activity_ids[number:])
+            break
+        done[activity_id] = await apply_schedule(tx, organization_id, activity_id, actor=actor, now=now)
+        changed += sum(done[activity_id].counts().values())
+    return done
+
+
+async def _leave_to_the_job(tx: Tx, activity_ids: Sequence[UUID]) -> None:
+    await tx.execute(
+        update(Activity)
+        .where(one_of(Activity.id, activity_ids))
+        .values(sessions_follow=False, sessions_reached=None)
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def generate_next(tx: Tx, activity_id: UUID, now: datetime) -> bool:
@@ -107,10 +150,12 @@ async def generate_next(tx: Tx, activity_id: UUID, now: datetime) -> bool:
     activity, zone_name = await lock_activity(tx, activity_id)
     tz = zone(zone_name)
     day = generation_day(now, tz)
-    if not activity.is_active or (activity.sessions_generated_on is not None and activity.sessions_generated_on >= day):
+    is_done = activity.sessions_generated_on is not None and activity.sessions_generated_on >= day
+    if not activity.is_active or (is_done and activity.sessions_follow):
         return True
     end = horizon(now, activity.session_horizon_days, tz)
-    generated = await _follow_schedule(tx, activity, zone_name, end, actor=SYSTEM, now=now)
+    after = activity.sessions_reached
+    generated = await _follow_schedule(tx, activity, zone_name, end, actor=SYSTEM, now=now, after=after)
     if generated.is_complete:
         activity.sessions_generated_on = day
         await tx.flush()
@@ -122,7 +167,7 @@ async def generate_until(
 ) -> tuple[Activity, GeneratedSessions]:
     """On demand, beyond the horizon: sessions that start before `until`. Raises NotFound, InvalidInput.
 
-    More at a time than one transaction makes are refused, and more than COMING_MAXIMUM in all.
+    More at a time than one transaction makes are refused, and more than COMING_MAXIMUM in all, before any is made.
     """
     activity, zone_name = await lock_activity(tx, activity_id)
     if not activity.is_active:
@@ -130,65 +175,101 @@ async def generate_until(
     if until > horizon(now, activity.maximum_advance_days, zone(zone_name)):
         days = activity.maximum_advance_days
         raise InvalidInput.at("input.until", f"is more than {days} days ahead, the activity's maximumAdvanceDays")
-    generated = await _follow_schedule(tx, activity, zone_name, until, actor=actor, now=now)
-    if generated.is_cut:
+    return activity, await _follow_schedule(
+        tx, activity, zone_name, until, actor=actor, now=now, refuse_more=_too_many_until
+    )
+
+
+def _too_many_until(choice: Choice) -> None:
+    if choice.is_cut:
         raise InvalidInput.at("input.until", f"asks for more than {COMING_MAXIMUM} coming sessions of one activity")
-    if not generated.is_complete:
-        message = f"asks for more than {len(generated.created)} sessions at once; take a nearer date first"
+    if not choice.is_whole:
+        message = f"asks for more than {len(choice.times)} sessions at once; take a nearer date first"
         raise InvalidInput.at("input.until", message)
-    return activity, generated
 
 
 async def _follow_schedule(
-    tx: Tx, activity: Activity, zone_name: str, end: datetime, *, actor: Actor, now: datetime
+    tx: Tx,
+    activity: Activity,
+    zone_name: str,
+    end: datetime,
+    *,
+    actor: Actor,
+    now: datetime,
+    after: datetime | None = None,
+    refuse_more: Callable[[Choice], None] | None = None,
 ) -> GeneratedSessions:
+    """One part: those that the hours have no more end, then the soonest that are missing are made, from `after` on."""
+    tz = zone(zone_name)
     there = await list_future_sessions(tx, activity.id, now)
     last = max(end, there[-1].starts_at + _MINUTE) if there else end
-    plan = await get_session_plan(tx, activity, zone(zone_name), now, last)
-    wanted = {time.starts_at: time for time in plan.hours.sessions(now, last) if time.starts_at > now}
-    retired = await _retire(tx, [row.id for row in there if row.starts_at not in wanted and row.status != _CANCELLED])
-    missing, is_cut = _missing(activity, wanted, there, end)
-    made, is_complete = await _make(tx, activity, plan, missing)
+    hours = await get_session_hours(tx, activity, tz, now, last)
+    # In a thread, as all that goes through years of minutes: everybody else's requests go on meanwhile.
+    compared = await asyncio.to_thread(compare, hours, there, now=now, end=end, makes_new=activity.is_active)
+    takers = await get_takers(tx, activity)
+    doomed = compared.doomed[:RETIRED_AT_ONCE]
+    if takers or doomed:
+        await _lock_time(tx, takers.leaders, takers.needs, doomed)
+    retired = await _retire(tx, doomed)
+    follows = len(doomed) == len(compared.doomed)
+    choice = Choice(is_whole=False)
+    if follows:
+        busy = await _busy(tx, takers, compared)
+        choice = await asyncio.to_thread(_choose, compared, takers, busy, tz, now, after)
+        if refuse_more is not None:
+            refuse_more(choice)
+    made = await _make(tx, activity, takers, choice.times)
+    conflicts = sorted((*choice.conflicts, *made.get("conflict", ())))
     generated = GeneratedSessions(
         created=made.get("created", ()),
         restored=made.get("restored", ()),
         legacy=retired.get("legacy", ()),
         cancelled=retired.get("cancelled", ()),
-        conflicts=made.get("conflict", ()),
-        is_complete=is_complete,
-        is_cut=is_cut,
+        conflicts=tuple(conflicts),
+        conflict_count=choice.conflict_count + len(made.get("conflict", ())),
+        is_complete=choice.is_whole,
+        is_cut=choice.is_cut,
     )
+    activity.sessions_follow = follows
+    # The next part goes on behind the last start of this one: else it would begin with those that met somebody here.
+    activity.sessions_reached = None if choice.is_whole or not choice.times else choice.times[-1].starts_at
+    await tx.flush()
     await _tell(tx, activity, generated, actor)
     return generated
 
 
-_CANCELLED = SessionStatus.CANCELLED.value
+def _choose(  # noqa: PLR0917
+    compared: Comparison,
+    takers: Takers,
+    busy: BusyBySubject,
+    tz: ZoneInfo,
+    now: datetime,
+    after: datetime | None,
+) -> Choice:
+    hopeless = 0
+    if takers and compared.axis is not None:
+        minutes = compared.lasting // _MINUTE
+        hopeless = takers.hopeless(compared.axis, minutes, busy, tz, now)
+    return choose(compared, hopeless, after=after, most=LED_AT_ONCE if takers else SESSIONS_AT_ONCE)
 
 
-def _missing(
-    activity: Activity, wanted: Mapping[datetime, SessionTime], there: Sequence[FutureSession], end: datetime
-) -> tuple[list[SessionTime], bool]:
-    """Those to be made as far as `end`, and those anywhere that the hours have again: as many as an activity may have,
-    the soonest first, and whether there are more.
-    """
-    if not activity.is_active:
-        return [], False
-    known = {row.starts_at: row for row in there}
-    room = COMING_MAXIMUM - sum(row.status != _CANCELLED and row.starts_at in wanted for row in there)
-    missing: list[SessionTime] = []
-    for start, time in wanted.items():
-        row = known.get(start)
-        if row is not None and row.is_legacy:
-            missing.append(time)
-            continue
-        is_due = start < end if row is None else row.is_dropped
-        if not is_due:
-            continue
-        if room <= 0:
-            return missing, True
-        room -= 1
-        missing.append(time)
-    return missing, False
+async def _busy(tx: Tx, takers: Takers, compared: Comparison) -> BusyBySubject:
+    """Of all who are needed, wherever anything is missing: once, however many starts are looked at."""
+    if not takers or compared.axis is None:
+        return {}
+    first, past = compared.axis
+    busy = await list_busy(tx, sorted(takers.subjects()), at_minute(first), at_minute(past) + compared.lasting)
+    return {subject: claims.values() for subject, claims in busy.items()}
+
+
+_LOCK_TIME = text("SELECT lock_session_subjects(:leaders, CAST(:needs AS jsonb), :sessions)").bindparams(
+    bindparam("leaders", type_=ARRAY(Uuid)), bindparam("sessions", type_=ARRAY(Uuid))
+)
+
+
+async def _lock_time(tx: Tx, leaders: Sequence[UUID], needs: Iterable[Need], sessions: Sequence[UUID]) -> None:
+    """Everybody whose time is given back or taken, before any of it is."""
+    await tx.execute(_LOCK_TIME, {"leaders": list(leaders), "needs": needs_json(needs), "sessions": list(sessions)})
 
 
 _INSTANTS = ARRAY(TIMESTAMP(timezone=True))
@@ -210,30 +291,28 @@ _RETIRE = text("SELECT starts_at, outcome, lapsed_bookings FROM retire_sessions(
 _ByOutcome = dict[str, tuple[datetime, ...]]
 
 
-async def _make(tx: Tx, activity: Activity, plan: SessionPlan, times: Sequence[SessionTime]) -> tuple[_ByOutcome, bool]:
-    """Starts by outcome, and whether that was all."""
+async def _make(tx: Tx, activity: Activity, takers: Takers, times: Sequence[SessionTime]) -> _ByOutcome:
+    """Starts by outcome."""
     if not times:
-        return {}, True
-    part = times[: LED_AT_ONCE if plan.leaders or plan.needs else SESSIONS_AT_ONCE]
+        return {}
     rows = await tx.execute(
         _MAKE,
         {
             "organization": activity.organization_id,
             "activity": activity.id,
             "capacity": activity.capacity,
-            "starts": [time.starts_at for time in part],
-            "ends": [time.ends_at for time in part],
-            "versions": [time.version_id for time in part],
-            "leaders": list(plan.leaders),
-            "needs": _needs_json(plan.needs),
+            "starts": [time.starts_at for time in times],
+            "ends": [time.ends_at for time in times],
+            "versions": [time.version_id for time in times],
+            "leaders": list(takers.leaders),
+            "needs": needs_json(takers.needs),
         },
     )
-    made = _by_outcome((row.starts_at, row.outcome) for row in rows)
-    # Where all of a part met somebody, the rest is not tried: another generation would begin with the same ones.
-    return made, len(part) == len(times) or made.keys() <= {"conflict"}
+    return _by_outcome((row.starts_at, row.outcome) for row in rows)
 
 
-def _needs_json(needs: Iterable[Need]) -> str:
+def needs_json(needs: Iterable[Need]) -> str:
+    """As `take_session_time` reads them."""
     return msgspec.json.encode([{"quantity": need.quantity, "units": need.units} for need in needs]).decode()
 
 
@@ -261,9 +340,9 @@ async def _tell(tx: Tx, activity: Activity, generated: GeneratedSessions, actor:
         log.warning(
             "sessions.not_made",
             activity=str(activity.id),
-            count=len(generated.conflicts),
+            count=generated.conflict_count,
             first=generated.conflicts[0].isoformat(),
-            why="somebody who leads them, or a room, is taken then",
+            why="somebody who leads them, or a room, is taken then or switched off",
         )
     if generated.is_cut:
         log.warning("sessions.cut", activity=str(activity.id), why=f"it has {COMING_MAXIMUM} coming ones")

@@ -23,12 +23,14 @@ from app.domain.errors import (
     SessionSearch,
     SlotUnavailable,
 )
+from app.domain.instants import zone
 from app.domain.search import MAXIMUM_PARTY
 from app.domain.sessions import SessionStatus
 from app.domain.slots import UnavailableReason
 from app.models import Hold
 from app.queries.session import BookableSession, get_bookable
 from app.queries.session_hold import LockedPlaces, get_place_hold, lock_places
+from app.queries.session_plan import starts_in_hours
 from app.queries.session_search import bookable_between
 from app.queries.tenancy import Tenancy
 
@@ -52,12 +54,14 @@ async def hold_places(
     user_id: UUID | None,
     address: str | None,
 ) -> Hold:
-    """Two statements. The price is that of all places. Staff need no notice and have no limit.
+    """The price is that of all places. Staff need no notice and have no limit.
 
+    Two statements, and those of `check_hours`.
     Raises NotFound, InvalidInput, RateLimited, or SlotUnavailable with a search for alternatives.
     """
     found = await get_bookable(tx, request.session_id)
     check_places(found, request.party_size, tenancy, now)
+    await check_hours(tx, found, Refusing.of(found, request.party_size, for_staff=tenancy.is_staff))
     session = found.session
     hold = Hold(
         id=new_id(),
@@ -132,8 +136,22 @@ def check_open(found: BookableSession, refusing: Refusing) -> None:
     if status is SessionStatus.CLOSED:
         raise refusing.because(UnavailableReason.CLOSED, "This session takes no more bookings.")
     if found.session.is_legacy:
-        message = "This session takes no more bookings: the schedule has it no more."
-        raise refusing.because(UnavailableReason.CLOSED, message)
+        raise refusing.because(UnavailableReason.CLOSED, _NO_MORE)
+
+
+_NO_MORE = "This session takes no more bookings: the schedule has it no more."
+
+
+async def check_hours(tx: Tx, found: BookableSession, refusing: Refusing) -> None:
+    """Until the sessions of changed hours are done the hours are asked, else the sessions tell.
+
+    Three statements, or none. Raises SlotUnavailable.
+    """
+    if found.activity.sessions_follow:
+        return
+    starts_at = found.session.starts_at
+    if not await starts_in_hours(tx, found.activity.id, zone(found.place.venue.time_zone), (starts_at,)):
+        raise refusing.because(UnavailableReason.CLOSED, _NO_MORE)
 
 
 _HOLD = text(

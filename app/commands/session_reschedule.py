@@ -12,7 +12,7 @@ from app.commands.actor import Actor
 from app.commands.booking_change import Requester, acting, lock_for_change, write_change
 from app.commands.customer_limit import check_customer_move
 from app.commands.expiry import expire_bookings
-from app.commands.session_hold import Refusing, check_bookable, refused_full
+from app.commands.session_hold import Refusing, check_bookable, check_hours, refused_full
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
@@ -66,7 +66,8 @@ async def move_to_session(
     role: ActorKind,
     now: datetime,
 ) -> None:
-    """A locked booking of a session gets its places in another one. Five statements, up to two more for a customer.
+    """A locked booking of a session gets its places in another one. Five statements, up to two more for a customer,
+    and those of `check_hours`.
 
     Raises NotFound, NotAllowed, InvalidInput for a session of another activity, SlotUnavailable.
     """
@@ -77,6 +78,7 @@ async def move_to_session(
         raise InvalidInput.at("input.sessionId", "is of another activity; cancel and book anew")
     refusing = Refusing.of(found, booking.party_size, for_staff=role is not ActorKind.CUSTOMER)
     check_bookable(found, refusing, now)
+    await check_hours(tx, found, refusing)
     if role is ActorKind.CUSTOMER:
         await check_customer_move(tx, booking, found.session.starts_at, found.place.venue.time_zone)
     row = (

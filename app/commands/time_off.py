@@ -14,9 +14,10 @@ from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.errors import FieldErrors, InvalidInput, NotAllowed, NotFound
 from app.domain.instants import day_bounds
-from app.models import BlockedTime
+from app.models import BlockedTime, ResourceUnit
 from app.queries.commitment import AffectedBookings, list_meeting
 from app.queries.exception import TimeOff, count_time_off, get_time_off, lock_unit
+from app.queries.rows import lock_row
 from app.queries.schedule import OwnerKind, lock_owner
 from app.queries.tenancy import Tenancy
 
@@ -106,6 +107,7 @@ async def remove_time_off(tx: Tx, tenancy: Tenancy, time_off_id: UUID, *, actor:
     found = await get_time_off(tx, time_off_id)
     if found.provider_id is None:
         require_manager(tenancy, OwnerKind.VENUE, found.record.subject_id)
+        await lock_row(tx, ResourceUnit, found.record.subject_id)
     else:
         require_manager(tenancy, OwnerKind.PROVIDER, found.provider_id)
         await lock_owner(tx, OwnerKind.PROVIDER, found.provider_id)

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from app.commands.actor import Actor
-from app.commands.catalogue_events import availability_updated, venue_updated
+from app.commands.catalogue_events import availability_updated, venue_described, venue_updated
 from app.commands.changes import change_row, write_created
 from app.commands.fields import Form, coordinate, name, optional, optional_line, optional_text, required, time_zone
 from app.commands.journal import Event
@@ -84,7 +84,7 @@ async def update_venue(  # noqa: PLR0917 (as all changes: who and where, then th
     if values.keys() & _TOGETHER:
         FORM.check_whole(venue, values)
     moved = any(values.get(fact, getattr(venue, fact)) != getattr(venue, fact) for fact in _HOURS)
-    events = await _events(tx, venue_id) if moved else []
+    events = await _events(tx, venue_id) if moved else [venue_described(venue_id)]
     await change_row(
         tx, organization_id, actor, "venue.updated", venue, subject_id=venue_id, values=values, events=events
     )

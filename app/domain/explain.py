@@ -29,17 +29,14 @@ def explain(
     rules: SlotRules,
     busy_by_subject: BusyBySubject,
     *,
-    inactive: str | None = None,
     resource_names: Mapping[UUID, str] = _NO_NAMES,
 ) -> list[Reason]:
-    """All of them, gravest first. `inactive`: what is switched off, in words; `resource_names`: of units, by their id.
+    """All of them, gravest first. `resource_names`: of units, by their id.
 
     With limits in the plan, the claims of the whole week must be in the map (`limits.claims_window`).
     """
-    found = [] if inactive is None else [Reason(UnavailableReason.INACTIVE, None, None, inactive)]
-    found += reasons_of_rules(plan, starts_at, rules)
-    found += reasons_of_claims(plan, starts_at, rules.now, busy_by_subject, resource_names)
-    return found
+    claims = reasons_of_claims(plan, starts_at, rules.now, busy_by_subject, resource_names)
+    return [*reasons_of_rules(plan, starts_at, rules), *claims]
 
 
 def reasons_of_rules(plan: ProviderPlan, starts_at: datetime, rules: SlotRules) -> Iterator[Reason]:

@@ -6,53 +6,100 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import reduce
 from operator import or_
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from app.domain.instants import at_minute, day_bounds, minute_ceil
 from app.domain.masks import bits, lowest, ones
 from app.domain.plan import Slot, Window, axis
-from app.domain.slot_list import Shared, SlotGroup, slots_of_groups
+from app.domain.slot_list import SlotGroup, cut_group, slots_of_groups
 
 Spend = Callable[[int], None]
 """Told how many slots an answer will have before they are made; may raise."""
 
 
-class FreeTimes:
-    """Free starts of a window by length and price. Days are local dates of the customer's zone."""
+def for_nothing(_count: int) -> None:
+    """Where nobody counts."""
 
-    def __init__(self, groups: Sequence[SlotGroup], window: Window, tz: ZoneInfo, spend: Spend) -> None:
+
+class FreeSlots(Protocol):
+    """Free starts of a window, and their slots on demand. Bit 0 of a mask is the window's first minute."""
+
+    @property
+    def free(self) -> int:
+        """When anything starts."""
+
+    @property
+    def least_slots(self) -> int:
+        """How many slots there are at least: the part of the cost that is known at once."""
+
+    def slots(self, starts: int, spend: Spend) -> list[Slot]:
+        """Those of some starts, in `slot_order`. `spend` is told of what `least_slots` left out."""
+
+    def first_slot(self, bit: int) -> Slot:
+        """The first of a free start."""
+
+
+class GroupedSlots:
+    """The FreeSlots of one service: by length and price."""
+
+    def __init__(self, groups: Sequence[SlotGroup], window: Window) -> None:
         self._groups = groups
-        self._any = reduce(or_, (group.free for group in groups), 0)
+        self._first_minute, _ = axis(window)
+        self.free = reduce(or_, (group.free for group in groups), 0)
+
+    @property
+    def least_slots(self) -> int:
+        """All of them: their number is known without making any."""
+        return sum(group.free.bit_count() for group in self._groups)
+
+    def slots(self, starts: int, _spend: Spend = for_nothing) -> list[Slot]:
+        """Everything was counted by `least_slots`."""
+        shift = lowest(starts)
+        if shift is None:
+            return []
+        # The starts lie close together: work on the stretch from the first one on, not on the whole window.
+        cut = starts >> shift
+        part = [stretch for stretch in (cut_group(group, shift, cut) for group in self._groups) if stretch.people]
+        return slots_of_groups(part, self._first_minute + shift)
+
+    def first_slot(self, bit: int) -> Slot:
+        """In `slot_order`."""
+        return self.slots(1 << bit)[0]
+
+
+class FreeTimes:
+    """Free starts of a window. Days are local dates of the customer's zone."""
+
+    def __init__(self, found: FreeSlots, window: Window, tz: ZoneInfo, spend: Spend) -> None:
+        self._found = found
         self._tz = tz
-        self._spend: Spend | None = spend
+        self._spend = spend
+        self._is_paid = False
         self._first_minute, self._past_minute = axis(window)
 
     def has_slots(self, day: date) -> bool:
         """What a month's view asks: a shift of a number."""
         low, width = self._place(day)
-        return self._any >> low & ones(width) != 0
+        return self._found.free >> low & ones(width) != 0
 
     def starts(self, day: date) -> list[datetime]:
         """Each start once, rising."""
         self._pay()
         low, width = self._place(day)
         origin = self._first_minute + low
-        return [at_minute(origin + bit) for bit in bits(self._any >> low & ones(width))]
+        return [at_minute(origin + bit) for bit in bits(self._found.free >> low & ones(width))]
 
     def slots(self, day: date) -> list[Slot]:
         """In `slot_order`."""
         self._pay()
-        return self._slots_between(*self._place(day))
+        low, width = self._place(day)
+        return self._found.slots(self._found.free >> low << low & ones(low + width), self._spend)
 
     def first(self) -> Slot | None:
         """The first of them all."""
-        low = lowest(self._any)
-        return None if low is None else self._slots_between(low, 1)[0]
-
-    def _slots_between(self, low: int, width: int) -> list[Slot]:
-        cut = ones(width)
-        part = [stretch for stretch in (_stretch(group, low, cut) for group in self._groups) if stretch.people]
-        return slots_of_groups(part, self._first_minute + low)
+        bit = lowest(self._found.free)
+        return None if bit is None else self._found.first_slot(bit)
 
     def _place(self, day: date) -> tuple[int, int]:
         """First bit of a local day, and how many it has; a day outside the window has none."""
@@ -62,16 +109,9 @@ class FreeTimes:
 
     def _pay(self) -> None:
         """For the whole window, once: an answer that is too large is refused before its first day is made."""
-        if self._spend is not None:
-            self._spend(sum(group.free.bit_count() for group in self._groups))
-            self._spend = None
-
-
-def _stretch(group: SlotGroup, low: int, cut: int) -> SlotGroup:
-    """The same free starts from bit `low` on, as many as `cut` has ones."""
-    people = [(person, mask >> low & cut) for person, mask in group.people]
-    shared = [Shared(who, tuple(level >> low & cut for level in levels)) for who, levels in group.shared]
-    return group._replace(people=[(person, mask) for person, mask in people if mask], shared=shared)
+        if not self._is_paid:
+            self._spend(self._found.least_slots)
+            self._is_paid = True
 
 
 def dates_between(from_date: date, to_date: date) -> list[date]:

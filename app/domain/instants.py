@@ -81,9 +81,12 @@ def parse_instant(text: str) -> datetime:
     return check_instant(value)
 
 
+@lru_cache(maxsize=16_384)  # as of `at_minute`: the same starts are told over and over
 def format_instant(value: datetime) -> str:
     """`2026-03-04T13:00:00Z`; a fraction of a second only where there is one."""
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    return value.isoformat()[:-6] + "Z"  # for +00:00
 
 
 def parse_date(text: str) -> date:
@@ -120,12 +123,6 @@ def _offsets(local: datetime, tz: ZoneInfo) -> tuple[timedelta, timedelta]:
     assert first is not None
     assert second is not None
     return first, second
-
-
-def is_local_gap(day: date, minutes: int, tz: ZoneInfo) -> bool:
-    """Is this a local time that clocks jump over?"""
-    before, after = _offsets(_naive(day, minutes), tz)
-    return after > before
 
 
 def resolve_local(day: date, minutes: int, tz: ZoneInfo) -> datetime:

@@ -17,6 +17,7 @@ from operator import or_
 from uuid import UUID
 
 from app.domain.busy import Busy
+from app.domain.free_times import Spend, for_nothing
 from app.domain.instants import at_minute
 from app.domain.live_state import (
     AllocationEvent,
@@ -26,10 +27,9 @@ from app.domain.live_state import (
     BusyMap,
     ViewConfig,
 )
-from app.domain.live_views import computed, lapsed, live_claims, moved, refreshed
+from app.domain.live_views import computed, lapsed, moved, with_claim
 from app.domain.masks import bits, lowest
 from app.domain.plan import Slot, axis
-from app.domain.slot_list import SlotGroup, cut_group, slots_of_groups
 from app.domain.slots import next_boundary
 
 __all__ = [
@@ -55,7 +55,7 @@ Step = tuple[AvailabilityState, AvailabilityChange | None]
 
 
 def start(config: ViewConfig, busy: BusyMap, now: datetime) -> AvailabilityState:
-    """The state computed from nothing. Folding events must lead to the same. Of a visit: TooManyCombinations."""
+    """The state computed from nothing. Folding events must lead to the same. Of many people it takes a while."""
     return computed(config, busy, now)
 
 
@@ -65,7 +65,10 @@ def apply(state: AvailabilityState, event: AllocationEvent, now: datetime) -> St
 
 
 def apply_all(state: AvailabilityState, events: Iterable[AllocationEvent], now: datetime) -> Step:
-    """Several events in their order, told as one change; None when nothing is different in the end."""
+    """Several events in their order, told as one change; None when nothing is different in the end.
+
+    Of a visit, this and all that follows may raise TooManyCombinations.
+    """
     causes: list[AvailabilityCause] = []
     current = _pass_time(state, now, causes)
     for event in events:
@@ -83,10 +86,10 @@ def tick(state: AvailabilityState, now: datetime) -> Step:
 def next_tick(state: AvailabilityState) -> datetime | None:
     """When to tick next: the earliest instant at which time alone may change something."""
     first, _ = axis(state.config.window)
-    bit = lowest(state.any_free())
+    bit = lowest(state.found.free)
     earliest = None if bit is None else at_minute(first + bit)
     plans, rules = tuple(state.config.all_plans()), state.config.rules(state.now)
-    return next_boundary(plans, live_claims(state.busy), state.config.window, rules, earliest)
+    return next_boundary(plans, state.holds, state.config.window, rules, earliest)
 
 
 def reload(
@@ -95,15 +98,19 @@ def reload(
     now: datetime,
     cause: AvailabilityCause,
     busy: BusyMap | None = None,
+    *,
+    spend: Spend = for_nothing,
 ) -> Step:
     """Another schedule, price, set of people or resources, or other blocked times.
 
-    `busy` is needed when a subject came in or blocked times are others; else the known stays.
+    `busy` is needed when a subject came in or blocked times are others; else the known stays. `spend` is told how many
+    slots there will be.
     """
     causes: list[AvailabilityCause] = []
     current = _pass_time(state, now, causes)
     following = start(config, current.busy if busy is None else busy, current.now)
-    before, after = _by_start(state.slots()), _by_start(following.slots())
+    after = _by_start(following.slots(spend))
+    before = _by_start(state.slots())
     if _by_start(current.slots()) != after:
         causes.append(cause)
     updated = [slot for starts_at, found in after.items() if before.get(starts_at) != found for slot in found]
@@ -136,14 +143,7 @@ def _take(state: AvailabilityState, event: AllocationEvent) -> AvailabilityState
     before = known.get(event.allocation_id)
     if before == event.after:
         return state
-    claims = dict(known)
-    if event.after is None:
-        del claims[event.allocation_id]
-    else:
-        claims[event.allocation_id] = event.after
-    touched = [claim for claim in (before, event.after) if claim is not None]
-    with_event = replace(state, busy={**state.busy, event.subject_id: claims})
-    return refreshed(with_event, event.subject_id, touched, state.now)
+    return with_claim(state, event.subject_id, event.allocation_id, event.after)
 
 
 def _pass_time(state: AvailabilityState, now: datetime, causes: list[AvailabilityCause]) -> AvailabilityState:
@@ -170,19 +170,11 @@ def _note(
 
 def _changed(before: AvailabilityState, after: AvailabilityState) -> int:
     """The starts at which slots differ."""
-    certain, possible = 0, 0
-    for old, new in zip(before.views, after.views, strict=True):
-        if old is not new:
-            certain |= old.free ^ new.free
-            if old.served != new.served:
-                for low, high in zip_longest(old.served, new.served, fillvalue=0):
-                    possible |= (low ^ high) & new.free
-    if before.visits is not after.visits:
-        possible |= _any_difference(before.visits, after.visits)
+    certain, possible = _visit_differences(before, after) if before.config.items else _differences(before, after)
     possible &= ~certain
     if not possible:
         return certain
-    had, has = _by_start(_part(before, possible)), _by_start(_part(after, possible))
+    had, has = _by_start(before.found.slots(possible, for_nothing)), _by_start(after.found.slots(possible, for_nothing))
     first, _ = axis(before.config.window)
     for bit in bits(possible):
         starts_at = at_minute(first + bit)
@@ -191,13 +183,36 @@ def _changed(before: AvailabilityState, after: AvailabilityState) -> int:
     return certain
 
 
-def _any_difference(before: Sequence[SlotGroup], after: Sequence[SlotGroup]) -> int:
-    """The starts at which somebody takes part in a visit before or after, but not both."""
-    had, has = (
-        {(one.duration_minutes, one.price_minor, who): mask for one in groups for who, mask in one.people}
-        for groups in (before, after)
-    )
-    return reduce(or_, (had.get(key, 0) ^ has.get(key, 0) for key in had.keys() | has.keys()), 0)
+def _differences(before: AvailabilityState, after: AvailabilityState) -> tuple[int, int]:
+    """The starts at which somebody is free before or after, but not both; and those where another number may be."""
+    certain, possible = 0, 0
+    served: dict[tuple[int, int], int] = {}  # those who need the same have the very same masks
+    for old, new in zip(before.views, after.views, strict=True):
+        if old is not new:
+            certain |= old.free ^ new.free
+            key = id(old.served), id(new.served)
+            if key not in served:
+                levels = zip_longest(old.served, new.served, fillvalue=0)
+                served[key] = reduce(or_, (low ^ high for low, high in levels), 0)
+            possible |= served[key] & new.free
+    return certain, possible
+
+
+def _visit_differences(before: AvailabilityState, after: AvailabilityState) -> tuple[int, int]:
+    """The starts at which the visit is possible before or after, but not both; and those from which it may come to a
+    service whose people are others."""
+    touched = [0] * len(before.config.items)
+    for old, new in zip(before.views, after.views, strict=True):
+        if old is not new:
+            touched[old.place] |= old.free ^ new.free
+    if not any(touched):
+        return 0, 0
+    old_visit, new_visit = before.visit, after.visit
+    from_here = 0
+    for place in range(len(touched) - 1, -1, -1):
+        ways = (*old_visit.lengths[place].items(), *new_visit.lengths[place].items())
+        from_here = reduce(or_, (mask & from_here >> minutes for minutes, mask in ways), touched[place])
+    return old_visit.free ^ new_visit.free, from_here & old_visit.free & new_visit.free
 
 
 def _difference(
@@ -208,24 +223,13 @@ def _difference(
     if not changed:
         return None
     origin, _ = axis(before.config.window)
-    had, has = before.any_free() & changed, after.any_free() & changed
+    had, has = before.found.free & changed, after.found.free & changed
     return AvailabilityChange(
         opened=tuple(at_minute(origin + bit) for bit in bits(has & ~had)),
         closed=tuple(at_minute(origin + bit) for bit in bits(had & ~has)),
-        updated=tuple(_part(after, changed)),
+        updated=tuple(after.found.slots(changed, for_nothing)),
         causes=tuple(causes),
     )
-
-
-def _part(state: AvailabilityState, starts: int) -> list[Slot]:
-    """The slots of these starts."""
-    shift = lowest(starts)
-    if shift is None:
-        return []
-    # Changes lie close together: work on the stretch from the first one on, not on the whole window.
-    cut = starts >> shift
-    groups = [part for group in state.groups() if (part := cut_group(group, shift, cut)).people]
-    return slots_of_groups(groups, axis(state.config.window)[0] + shift)
 
 
 def _by_start(found: Iterable[Slot]) -> dict[datetime, list[Slot]]:

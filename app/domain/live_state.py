@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import reduce
-from operator import or_
+from functools import cached_property
 from uuid import UUID
 
 from app.domain.busy import Busy
+from app.domain.free_times import FreeSlots, GroupedSlots, Spend, for_nothing
 from app.domain.instants import at_minute
-from app.domain.masks import bits
+from app.domain.masks import bits, ones
 from app.domain.plan import ProviderPlan, Slot, SlotRules, Window, axis
-from app.domain.slot_list import SlotGroup, slots_of_groups
-from app.domain.slots import PlanMask, count_slots, groups_of_masks
-from app.domain.visits import count_visits
+from app.domain.slots import PlanMask, groups_of_masks
+from app.domain.visit_masks import Doer, VisitMasks, item_windows, work_of_masks
 
 
 class AvailabilityCause(StrEnum):
@@ -70,10 +69,22 @@ class ViewConfig:
     def rules(self, now: datetime) -> SlotRules:
         return SlotRules(now, self.notice_minutes, self.maximum_advance_days)
 
+    @property
+    def places(self) -> tuple[tuple[ProviderPlan, ...], ...]:
+        """The plans of each item of the visit; of a service, those of its only one."""
+        return self.items or (self.plans,)
+
+    def windows(self) -> Sequence[Window]:
+        """For each place, the starts that matter there."""
+        return item_windows(self.places, self.window)
+
+    def work(self) -> int:
+        """What it costs to compute the view from nothing, in slots; the views of one service cost nothing."""
+        return work_of_masks(self.items, self.window) if self.items else 0
+
     def all_plans(self) -> Iterator[ProviderPlan]:
         """Of the service, or of every item of the visit."""
-        yield from self.plans
-        for plans in self.items:
+        for plans in self.places:
             yield from plans
 
     def subjects(self) -> frozenset[UUID]:
@@ -83,59 +94,79 @@ class ViewConfig:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """One plan's masks over the view's window; `free` has bits in `low` … `high` - 1 only (notice and horizon).
+    """One plan's masks over the starts that matter at its place, `width` bits.
 
-    `served` is as in `PlanMask`.
+    `untaken` is what hours, the provider's claims and limits leave of all of them; `free` besides has bits in `low` …
+    `high` - 1 only (notice and horizon), and where the resources suffice.
     """
 
     plan: ProviderPlan
+    place: int
+    width: int
     fits: int
-    free: int
+    untaken: int
     low: int
     high: int
     next_day_at: datetime
     """The provider's next midnight, when the horizon moves on."""
+    sharing: int = 0
+    """The same number for views that need the same units at the same times (0: none)."""
+    most: int = 1
+    """How many of them could be served at once, as far as anybody asks."""
     served: tuple[int, ...] = ()
+    """As in `PlanMask`, one for all of them."""
+    free: int = 0
 
-    @property
-    def is_simple(self) -> bool:
-        """Do claims touch only the starts near them? Not where units are shared or bookings counted."""
-        return not self.plan.needs and not self.plan.limits
+    def possible(self) -> int:
+        """What `free` has to be."""
+        free = self.untaken >> self.low << self.low & ones(self.high)
+        if self.plan.needs:
+            return free & self.served[0] if self.served else 0
+        return self.untaken if free == self.untaken else free  # one number in memory, where there may be thousands
 
     def mask(self) -> PlanMask:
         return PlanMask(self.plan, self.free, self.served)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AvailabilityState:
-    """All that is known at `now`. `views` are those of the plans; of a visit `visits` are its free starts."""
+    """All that is known at `now`. `views` are those of the plans, place by place."""
 
     config: ViewConfig
     busy: BusyMap
     views: tuple[PlanView, ...]
-    visits: tuple[SlotGroup, ...]
+    holds: Mapping[UUID, tuple[Busy, ...]]
+    """By subject, those of its claims that lapse by themselves; no entry is empty."""
     now: datetime
 
-    def groups(self) -> Iterable[SlotGroup]:
-        """The free starts by length and price."""
-        return self.visits if self.config.items else groups_of_masks(view.mask() for view in self.views)
+    @cached_property
+    def visit(self) -> VisitMasks:
+        """Of a visit: its free starts."""
+        doers: list[list[Doer]] = [[] for _ in self.config.places]
+        for view in self.views:
+            plan = view.plan
+            doers[view.place].append(Doer(plan.provider_id, plan.duration_minutes, plan.price_minor, view.free))
+        return VisitMasks(doers, *axis(self.config.window))
 
-    def slots(self) -> list[Slot]:
-        """Every free slot, in order: the body of a snapshot."""
-        return slots_of_groups(self.groups(), axis(self.config.window)[0])
+    @cached_property
+    def found(self) -> FreeSlots:
+        """The free starts, and their slots on demand."""
+        if self.config.items:
+            return self.visit
+        return GroupedSlots(groups_of_masks(view.mask() for view in self.views), self.config.window)
 
-    def count(self) -> int:
-        """How many slots there are, without making them."""
-        return count_visits(self.visits) if self.config.items else count_slots(view.mask() for view in self.views)
+    def slots(self, spend: Spend = for_nothing) -> list[Slot]:
+        """Every free slot, in order: the body of a snapshot. `spend` is told how many before they are made.
 
-    def any_free(self) -> int:
-        """When anything is free."""
-        return reduce(or_, (view.free for view in self.views), 0) | reduce(or_, (one.free for one in self.visits), 0)
+        Raises TooManyCombinations, of a visit.
+        """
+        spend(self.found.least_slots)
+        return self.found.slots(self.found.free, spend)
 
     def starts(self) -> list[datetime]:
         """The same as bare starts."""
         first, _ = axis(self.config.window)
-        return [at_minute(first + bit) for bit in bits(self.any_free())]
+        return [at_minute(first + bit) for bit in bits(self.found.free)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,12 +106,15 @@ def weekly_hours(weekday: int, opened: Iterable[Times], breaks: Iterable[Times] 
     """One weekday from times as a person gives them. Never refuses: `check_weekly` says what is wrong.
 
     A break of small hours (01:00-01:30 of 20:00-04:00) is put past midnight when only there it lies in an opening.
+    Of more than a day may have, nothing is placed: they are refused anyway.
     """
     openings = tuple(_crossing(start, end) for start, end in opened)
+    pauses = tuple(_crossing(start, end) for start, end in breaks)
+    if max(len(openings), len(pauses)) > MAXIMUM_INTERVALS:
+        return WeeklyHours(weekday, openings, pauses)
     stretches = _joined(openings)
     placed: list[Interval] = []
-    for start, end in breaks:
-        pause = _crossing(start, end)
+    for pause in pauses:
         later = Interval(pause.start_minute + DAY_MINUTES, pause.end_minute + DAY_MINUTES)
         placed.append(later if not _inside(pause, stretches) and _inside(later, stretches) else pause)
     return WeeklyHours(weekday, openings, tuple(placed))
@@ -232,16 +235,7 @@ def _overlaps_of_week(weekly: Sequence[WeeklyHours], path: str) -> list[Violatio
     return list(dict.fromkeys(_overlaps(placed)))
 
 
-# ── figures and storage ───────────────────────────────────────────────────────────────────────────────
-
-
-def minutes_per_week(weekly: Iterable[WeeklyHours]) -> int:
-    """Open minutes of an ordinary week, breaks taken out."""
-    return sum(_total(day.open) - _total(day.breaks) for day in weekly)
-
-
-def _total(intervals: Iterable[Interval]) -> int:
-    return sum(interval.end_minute - interval.start_minute for interval in intervals)
+# ── storage ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def sorted_weekly(weekly: Iterable[WeeklyHours]) -> tuple[WeeklyHours, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -18,6 +19,8 @@ GENERATION_MINUTE = 2 * 60
 """Sessions are made at 2:00 of the venue's clocks."""
 STRETCH_MINUTES = 28 * 1_440
 """Looked at at once: masks of a whole year would be walked through for each of its days."""
+COMING_MAXIMUM = 10_000
+"""Most sessions ahead of one activity, so that new hours can always be applied to all of them at once."""
 _DAY = timedelta(days=1)
 
 
@@ -37,53 +40,89 @@ class SessionTime(NamedTuple):
     version_id: UUID | None
 
 
-def sessions_between(
-    tz: ZoneInfo,
-    versions: Sequence[ScheduleVersion],
-    exceptions: Sequence[DayException],
-    *,
-    duration_minutes: int,
-    from_at: datetime,
-    to_at: datetime,
-) -> list[SessionTime]:
-    """The sessions with `from_at` <= start < `to_at`, by start.
+class SessionStarts(NamedTuple):
+    """Starts in a stretch of time: bit i of a mask is minute `first` + i since 1970. No two versions share one."""
+
+    first: int
+    past: int
+    by_version: tuple[tuple[UUID | None, int], ...]
+
+    @property
+    def mask(self) -> int:
+        return sum(mask for _, mask in self.by_version)
+
+    def times(self, wanted: int, lasting: timedelta) -> Iterator[SessionTime]:
+        """Those of a mask, by start. Nothing is made that is not asked for."""
+        for bit in bits(wanted & self.mask):
+            version_id = next(version_id for version_id, mask in self.by_version if mask >> bit & 1)
+            start = at_minute(self.first + bit)
+            yield SessionTime(start, start + lasting, version_id)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHours:
+    """What says when an activity has sessions.
 
     Starts lie on the grid of the slot interval from each opening; the whole session lies inside open hours, which may
     touch one another, and outside breaks. Each start occurs once, however many openings it is on the grid of.
     """
-    lasting = timedelta(minutes=duration_minutes)
-    first, past = minute_ceil(from_at), minute_ceil(to_at)
-    found: list[SessionTime] = []
+
+    tz: ZoneInfo
+    versions: Sequence[ScheduleVersion]
+    exceptions: Sequence[DayException]
+    duration_minutes: int
+
+    @property
+    def lasting(self) -> timedelta:
+        return timedelta(minutes=self.duration_minutes)
+
+    def between(self, from_at: datetime, to_at: datetime) -> Iterator[SessionTime]:
+        """The sessions with `from_at` <= start < `to_at`, by start.
+
+        As they are asked for: three years of minutes are a million and a half, which nobody may hold at once.
+        """
+        for low, high in stretches(minute_ceil(from_at), minute_ceil(to_at)):
+            found = self.starts(low, high)
+            yield from found.times(found.mask, self.lasting)
+
+    def having(self, starts: Iterable[datetime]) -> set[datetime]:
+        """Those of these starts that the hours have."""
+        wanted = {minute: start for start in starts if at_minute(minute := minute_ceil(start)) == start}
+        found: set[datetime] = set()
+        left = sorted(wanted, reverse=True)
+        while left:
+            low, past = left[-1], min(left[0] + 1, left[-1] + STRETCH_MINUTES)
+            mask = self.starts(low, past).mask
+            while left and left[-1] < past:
+                minute = left.pop()
+                if mask >> (minute - low) & 1:
+                    found.add(wanted[minute])
+        return found
+
+    def starts(self, first: int, past: int) -> SessionStarts:
+        """Of at most STRETCH_MINUTES, between two minutes since 1970."""
+        length = past - first + self.duration_minutes
+        hours = hours_between(self.tz, self.versions, self.exceptions, first, first + length)
+        opened = span_mask(((o.start - first, o.end - first) for o in hours.openings), length)
+        closed = span_mask(((low - first, high - first) for low, high in hours.breaks), length)
+        left = erode(opened & ~closed, self.duration_minutes) & ones(past - first)
+        found: dict[UUID | None, int] = {}
+        for opening in hours.openings:
+            offset = opening.start - first
+            grid = comb(opening.step, -(-(opening.end - opening.start) // opening.step))
+            own = (grid << offset if offset >= 0 else grid >> -offset) & left
+            if own:
+                version = version_on(self.versions, local_date(at_minute(opening.start), self.tz))
+                version_id = None if version is None else version.id
+                found[version_id] = found.get(version_id, 0) | own
+                left ^= own
+        return SessionStarts(first, past, tuple(found.items()))
+
+
+def stretches(first: int, past: int) -> Iterator[tuple[int, int]]:
+    """A range of minutes in parts of STRETCH_MINUTES."""
     for low in range(first, past, STRETCH_MINUTES):
-        starts = _starts_in(tz, versions, exceptions, duration_minutes, low, min(past, low + STRETCH_MINUTES))
-        found += [SessionTime(at_minute(start), at_minute(start) + lasting, starts[start]) for start in sorted(starts)]
-    return found
-
-
-def _starts_in(  # noqa: PLR0917
-    tz: ZoneInfo,
-    versions: Sequence[ScheduleVersion],
-    exceptions: Sequence[DayException],
-    duration_minutes: int,
-    first: int,
-    past: int,
-) -> dict[int, UUID | None]:
-    """Starts between two minutes, and the version that has each."""
-    length = past - first + duration_minutes
-    hours = hours_between(tz, versions, exceptions, first, first + length)
-    opened = span_mask(((o.start - first, o.end - first) for o in hours.openings), length)
-    closed = span_mask(((low - first, high - first) for low, high in hours.breaks), length)
-    fitting = erode(opened & ~closed, duration_minutes) & ones(past - first)
-    found: dict[int, UUID | None] = {}
-    for opening in hours.openings:
-        offset = opening.start - first
-        grid = comb(opening.step, -(-(opening.end - opening.start) // opening.step))
-        own = (grid << offset if offset >= 0 else grid >> -offset) & fitting
-        if own:
-            version = version_on(versions, local_date(at_minute(opening.start), tz))
-            for bit in bits(own):
-                found.setdefault(first + bit, None if version is None else version.id)
-    return found
+        yield low, min(past, low + STRETCH_MINUTES)
 
 
 def horizon(now: datetime, days: int, tz: ZoneInfo) -> datetime:

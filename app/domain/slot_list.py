@@ -43,7 +43,7 @@ class SlotGroup(NamedTuple):
 
 def cut_group(group: SlotGroup, shift: int, cut: int) -> SlotGroup:
     """The bits from `shift` on that `cut` has; `people` may be empty then."""
-    people = [(person, mask >> shift & cut) for person, mask in group.people if mask >> shift & cut]
+    people = [(person, part) for person, mask in group.people if (part := mask >> shift & cut)]
     shared = [one._replace(levels=tuple(level >> shift & cut for level in one.levels)) for one in group.shared]
     return group._replace(people=people, shared=shared)
 

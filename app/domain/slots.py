@@ -13,19 +13,18 @@ Buffers may run past opening hours and into breaks. Claims with seconds in them 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import reduce
-from operator import attrgetter, or_
+from operator import or_
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from app.domain.busy import Busy, BusyBySubject
 from app.domain.instants import at_minute, day_bounds, local_date, minute_ceil
 from app.domain.limits import full_spans
-from app.domain.masks import Span, around, bits, erode, lowest, ones, span_mask
+from app.domain.masks import Span, around, erode, lowest, ones, span_mask
 from app.domain.needs import blocked_on_axis, blocked_span, served
 from app.domain.openings import hours_mask
 from app.domain.plan import (
@@ -50,6 +49,7 @@ __all__ = [
     "SEARCH_STEP",
     "BookingLimits",
     "Need",
+    "NeedsKey",
     "PlanMask",
     "ProviderPlan",
     "Refusal",
@@ -67,17 +67,16 @@ __all__ = [
     "following_masks",
     "free_mask",
     "free_masks",
-    "free_starts",
     "full_mask",
     "groups_of_masks",
     "horizon_end",
     "nearest",
     "nearest_slots",
+    "needs_key",
     "next_boundary",
     "slot_order",
     "slots",
     "slots_of_masks",
-    "split_by_day",
 ]
 
 SEARCH_STEP = timedelta(days=31)
@@ -171,8 +170,8 @@ def following_masks(
 def _untaken(
     plans: Sequence[ProviderPlan], fits: Sequence[int], busy_by_subject: BusyBySubject, window: Window, now: datetime
 ) -> list[PlanMask]:
-    levels: dict[_NeedsKey, tuple[int, ...]] = {}
-    alike = Counter(_needs_key(plan) for plan in plans if plan.needs)
+    levels: dict[NeedsKey, tuple[int, ...]] = {}
+    alike = Counter(needs_key(plan) for plan in plans if plan.needs)
     found: list[PlanMask] = []
     for plan, fitting in zip(plans, fits, strict=True):
         free = fitting
@@ -182,25 +181,19 @@ def _untaken(
         if not plan.needs:
             found.append(PlanMask(plan, free))
             continue
-        key = _needs_key(plan)
+        key = needs_key(plan)
         if key not in levels:
             levels[key] = served(plan, busy_by_subject, axis(window), now, alike[key])
         found.append(PlanMask(plan, free & levels[key][0] if levels[key] else 0, levels[key]))
     return found
 
 
-_NeedsKey = tuple[tuple[Need, ...], int, int, int]
+NeedsKey = tuple[tuple[Need, ...], int, int, int]
 
 
-def _needs_key(plan: ProviderPlan) -> _NeedsKey:
+def needs_key(plan: ProviderPlan) -> NeedsKey:
     """Plans with the same key need the same units at the same times."""
     return plan.needs, plan.duration_minutes, plan.buffer_before, plan.buffer_after
-
-
-def free_starts(plan: ProviderPlan, busy_by_subject: BusyBySubject, window: Window, rules: SlotRules) -> list[datetime]:
-    """The free starts of one provider, rising."""
-    first, _ = axis(window)
-    return [*map(at_minute, bits(free_mask(plan, busy_by_subject, window, rules), first))]
 
 
 # ── slots ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -241,10 +234,10 @@ def groups_of_masks(masks: Iterable[PlanMask]) -> list[SlotGroup]:
 
 def _group(duration_minutes: int, price_minor: int | None, members: Sequence[PlanMask]) -> SlotGroup:
     people = sorted((one.plan.provider_id, one.free) for one in members)
-    sharing: dict[_NeedsKey, list[PlanMask]] = {}
+    sharing: dict[NeedsKey, list[PlanMask]] = {}
     for one in members:
         if one.plan.needs:
-            sharing.setdefault(_needs_key(one.plan), []).append(one)
+            sharing.setdefault(needs_key(one.plan), []).append(one)
     shared = [
         Shared(frozenset(one.plan.provider_id for one in those), those[0].served[1:])
         for those in sharing.values()
@@ -271,20 +264,6 @@ def first_slot(
     return None
 
 
-def split_by_day(found: Sequence[Slot], from_date: date, to_date: date, tz: ZoneInfo) -> list[tuple[date, list[Slot]]]:
-    """One entry for each local date, both ends included, empty ones too. `found` is in `slot_order`."""
-    days: list[tuple[date, list[Slot]]] = []
-    key = attrgetter("starts_at")
-    day = from_date
-    low = bisect_left(found, day_bounds(day, tz)[0], key=key)
-    while day <= to_date:
-        high = bisect_left(found, day_bounds(day, tz)[1], lo=low, key=key)
-        days.append((day, list(found[low:high])))
-        low = high
-        day += timedelta(days=1)
-    return days
-
-
 def nearest_slots(
     plans: Sequence[ProviderPlan],
     busy_by_subject: BusyBySubject,
@@ -301,8 +280,20 @@ def nearest_slots(
 
 
 def nearest(found: Iterable[Slot], instant: datetime, count: int = 6) -> list[Slot]:
-    """The `count` slots nearest to an instant, nearest first; of two equally near, the earlier."""
-    return sorted(found, key=lambda slot: (abs(slot.starts_at - instant), slot_order(slot)))[:count]
+    """One slot, the cheapest, for each of the `count` starts nearest to an instant, nearest first.
+
+    Of two equally near, the earlier; of two equally cheap, the shorter; what has a price goes before what has none.
+    """
+    cheapest: dict[datetime, Slot] = {}
+    for slot in found:
+        known = cheapest.get(slot.starts_at)
+        if known is None or _by_price(slot) < _by_price(known):
+            cheapest[slot.starts_at] = slot
+    return sorted(cheapest.values(), key=lambda slot: (abs(slot.starts_at - instant), slot.starts_at))[:count]
+
+
+def _by_price(slot: Slot) -> tuple[object, ...]:
+    return slot.price_minor is None, slot.price_minor or 0, slot.ends_at
 
 
 # ── the passing of time ───────────────────────────────────────────────────────────────────────────────
@@ -324,9 +315,9 @@ def next_boundary(
     if earliest is not None:
         # At exactly the notice it may still be booked.
         boundaries.append(earliest - timedelta(minutes=rules.notice_minutes) + timedelta(microseconds=1))
-    for plan in plans:
-        claims = (claim for subject in plan.subjects() for claim in busy_by_subject.get(subject, ()))
-        boundaries += [claim.expires_at for claim in claims if claim.expires_at is not None]
-        if horizon_end(rules, plan.time_zone) < window.to_utc:
-            boundaries.append(day_bounds(local_date(rules.now, plan.time_zone), plan.time_zone)[1])
+    for subject in {subject for plan in plans for subject in plan.subjects()}.intersection(busy_by_subject):
+        boundaries += [claim.expires_at for claim in busy_by_subject[subject] if claim.expires_at is not None]
+    for tz in {plan.time_zone for plan in plans}:
+        if horizon_end(rules, tz) < window.to_utc:
+            boundaries.append(day_bounds(local_date(rules.now, tz), tz)[1])
     return min((instant for instant in boundaries if instant > rules.now), default=None)

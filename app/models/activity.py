@@ -14,7 +14,9 @@ from app.models.base import Base, Identified, OfOrganization, Timestamped
 class Activity(Identified, OfOrganization, Timestamped, Base):
     """Its schedule's openings and interval give the sessions, made `session_horizon_days` ahead.
 
-    `sessions_generated_on`: the local date of the last daily generation.
+    `sessions_generated_on`: the local date of the last daily generation. `sessions_reached`: how far the next one, done
+    part by part, has come (none: it is not begun). `sessions_follow` false: the hours have changed, and there may be
+    sessions that they have no more.
     """
 
     __tablename__ = "activity"
@@ -47,6 +49,8 @@ class Activity(Identified, OfOrganization, Timestamped, Base):
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     is_active: Mapped[bool] = mapped_column(server_default="true")
     sessions_generated_on: Mapped[date | None]
+    sessions_reached: Mapped[datetime | None]
+    sessions_follow: Mapped[bool] = mapped_column(server_default="true")
 
 
 class ActivityProvider(OfOrganization, Base):
@@ -73,6 +77,9 @@ class ActivitySession(Identified, OfOrganization, Timestamped, Base):
         CheckConstraint("starts_at < ends_at", name="times"),
         CheckConstraint("capacity BETWEEN 0 AND 10000 AND grandfathered >= 0", name="capacity"),
         CheckConstraint("taken BETWEEN 0 AND greatest(capacity, grandfathered)", name="taken"),
+        Index(
+            "activity_session_dropped_idx", "id", postgresql_where="status = 'cancelled' AND cancelled_reason IS NULL"
+        ),
     )
 
     activity_id: Mapped[UUID] = mapped_column(ForeignKey("activity.id"))
@@ -98,7 +105,7 @@ class PlaceClaim(Identified, OfOrganization, Timestamped, Base):
         CheckConstraint("status <> 'held' OR expires_at IS NOT NULL", name="held_expires"),
         CheckConstraint("status <> 'booked' OR booking_id IS NOT NULL", name="booked_for"),
         Index("place_claim_session_idx", "session_id", postgresql_where="status = 'held'"),
-        Index("place_claim_booked_idx", "session_id", postgresql_where="status = 'booked'"),
+        Index("place_claim_of_session_idx", "session_id"),
         Index("place_claim_hold_id_idx", "hold_id"),
         Index("place_claim_booking_id_idx", "booking_id"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.dialects.postgresql import DATERANGE, JSONB, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -56,6 +56,11 @@ class BlockedTime(Identified, OfOrganization, Timestamped, Base):
             postgresql_where="removed_at IS NULL",
         ),
         Index("blocked_time_source_id_idx", "source_id", postgresql_where="removed_at IS NULL"),
+        Index(
+            "blocked_time_useless_idx",
+            text("LEAST(ends_at, removed_at)"),
+            postgresql_where="kind = 'external'",
+        ),
     )
 
     subject_id: Mapped[UUID]
@@ -64,6 +69,5 @@ class BlockedTime(Identified, OfOrganization, Timestamped, Base):
     kind: Mapped[str]
     reason: Mapped[str | None]
     source_id: Mapped[UUID | None]
-    uid: Mapped[str | None]
     created_by: Mapped[UUID | None]
     removed_at: Mapped[datetime | None]

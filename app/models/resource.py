@@ -47,6 +47,7 @@ class ResourceNeed(Identified, OfOrganization, Base):
         UniqueConstraint("owner_id", "position", name="resource_need_position_key"),
         CheckConstraint("quantity BETWEEN 1 AND 100", name="quantity"),
         CheckConstraint("cardinality(resource_ids) BETWEEN 1 AND 50", name="resources"),
+        Index("resource_need_organization_id_idx", "organization_id", "owner_id"),
     )
 
     owner_id: Mapped[UUID]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, Text, and_, false, func, or_, select
+from sqlalchemy import Select, Text, and_, func, or_, select
 
 from app.core.database import Tx
 from app.domain.errors import NotFound
@@ -122,10 +122,20 @@ async def list_providers_below_activities(tx: Tx, activity_ids: Sequence[UUID]) 
     return await list_below(tx, Provider, ActivityProvider.activity_id, source, [folded(Provider.name)])
 
 
-async def list_leader_ids(tx: Tx, activity_id: UUID) -> list[UUID]:
-    """All who lead it, by id. One statement."""
-    query = select(ActivityProvider.provider_id).where(ActivityProvider.activity_id == activity_id)
-    return list((await tx.execute(query.order_by(ActivityProvider.provider_id))).scalars())
+class Leader(NamedTuple):
+    provider_id: UUID
+    is_active: bool
+
+
+async def list_leaders(tx: Tx, activity_id: UUID) -> list[Leader]:
+    """All who lead it, by id, also who is switched off. One statement."""
+    query = (
+        select(Provider.id, Provider.is_active)
+        .join(ActivityProvider, ActivityProvider.provider_id == Provider.id)
+        .where(ActivityProvider.activity_id == activity_id)
+        .order_by(Provider.id)
+    )
+    return [Leader(*row) for row in await tx.execute(query)]
 
 
 async def lock_active_activity_ids(tx: Tx, venue_id: UUID) -> list[UUID]:
@@ -135,12 +145,16 @@ async def lock_active_activity_ids(tx: Tx, venue_id: UUID) -> list[UUID]:
 
 
 async def list_due_activity_ids(tx: Tx, now: datetime, *, after: UUID | None, limit: int) -> list[UUID]:
-    """Active ones, at active venues, whose daily generation is due, by id after `after`. Two statements."""
+    """Active ones, at active venues, whose daily generation is due or whose hours have changed, by id after `after`.
+
+    Two statements.
+    """
     zones = (
         await tx.execute(select(Venue.time_zone).join(Activity, Activity.venue_id == Venue.id).distinct())
     ).scalars()
     due = [(name, generation_day(now, zone(name))) for name in zones]
     not_done = or_(
+        Activity.sessions_follow.is_(False),
         *(
             and_(
                 Venue.time_zone == name,
@@ -148,7 +162,6 @@ async def list_due_activity_ids(tx: Tx, now: datetime, *, after: UUID | None, li
             )
             for name, day in due
         ),
-        false(),
     )
     query = (
         select(Activity.id)

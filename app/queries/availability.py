@@ -203,9 +203,9 @@ _PLAN = text(
 _PLANS = text(
     _PLAN_SQL.substitute(
         place="w.place",
-        # LIMIT, so that PostgreSQL expects few of them.
+        # LIMIT, so that PostgreSQL expects no more of them than there are.
         source="""(SELECT * FROM jsonb_to_recordset(CAST(:wanted AS jsonb))
-            AS w (place integer, service_id uuid, provider_ids uuid[]) LIMIT 5) AS w
+            AS w (place integer, service_id uuid, provider_ids uuid[]) LIMIT :service_limit) AS w
         JOIN service s ON s.id = w.service_id""",
         people="""LATERAL (
             SELECT p.* FROM provider p WHERE p.id = ANY(COALESCE(
@@ -243,14 +243,23 @@ async def get_service_plans(
     to_date: date,
     *,
     hidden_is_missing: bool = False,
+    unnumbered_limit: int = UNNUMBERED_LIMIT,
 ) -> list[ServicePlan]:
-    """Several services, each with who is wanted for it, in their order. One statement. As `get_service_plan`."""
+    """Several services, each with who is wanted for it, in their order. One statement. As `get_service_plan`.
+
+    `unnumbered_limit`: how many unnumbered events are told; 0 where nobody goes on from here by events.
+    """
     people = [None if provider_ids is None else list(provider_ids)[:PROVIDER_LIMIT] for _, provider_ids in wanted]
     asked = [
         {"place": place, "service_id": service_id, "provider_ids": people[place]}
         for place, (service_id, _) in enumerate(wanted)
     ]
-    values = {"wanted": msgspec.json.encode(asked).decode(), **_bounds(from_date, to_date)}
+    values = {
+        **_bounds(from_date, to_date),
+        "wanted": msgspec.json.encode(asked).decode(),
+        "service_limit": len(asked),
+        "unnumbered_limit": unnumbered_limit,
+    }
     rows: list[list[Row[Any]]] = [[] for _ in wanted]
     for row in await tx.execute(_PLANS, values):
         rows[row.place].append(row)

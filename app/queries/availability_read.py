@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.domain import slots as engine
 from app.domain.errors import BadInput, NotFound
-from app.domain.free_times import FreeTimes, Spend
+from app.domain.free_times import FreeTimes, GroupedSlots, Spend
 from app.domain.instants import at_minute
 from app.domain.live_codec import RESTART, Cursor
 from app.domain.masks import lowest
@@ -19,8 +19,9 @@ from app.domain.search import AvailabilitySearch
 from app.domain.slots import PlanMask
 from app.queries.availability import ServicePlan
 from app.queries.availability_facts import Facts, FactsAnswer, FactsQuestion
-from app.queries.availability_search import FIRST_LOOK, FoundAvailability, aside, horizon
+from app.queries.availability_search import FoundAvailability, aside, horizon
 from app.queries.facts_cache import Entry, FactsReader, KeptMasks
+from app.queries.look_ahead import FIRST_LOOK, look_ahead
 
 
 async def find_free_times(
@@ -37,7 +38,7 @@ async def find_free_times(
     return FoundAvailability(
         search,
         plan,
-        FreeTimes(engine.groups_of_masks(masks), window, search.time_zone, spend),
+        FreeTimes(GroupedSlots(engine.groups_of_masks(masks), window), window, search.time_zone, spend),
         _cursor(answer, now),
         now,
     )
@@ -52,17 +53,14 @@ async def find_next_beyond(reader: FactsReader, found: FoundAvailability, user_i
     search, now = found.search, found.now
     plans, rules = found.plan.plans(search.duration_minutes), found.plan.rules(now)
     start, end = max(search.window().to_utc, now), horizon(plans, rules)
-    reach = end - start if len(plans) == 1 else FIRST_LOOK
-    while start < end:
-        part = Window(start, min(start + reach, end))
+
+    async def look(part: Window) -> Slot | None:
         question = FactsQuestion.of(search.service_id, search.provider_ids, part)
         answer, _ = await reader.read(question, now, user_id)
-        plans = answer.facts.service.plan.plans(search.duration_minutes)
-        slot = await aside(len(plans), engine.first_slot, plans, answer.facts.busy, part, rules)
-        if slot is not None:
-            return slot
-        start, reach = part.to_utc, 2 * reach
-    return None
+        offered = answer.facts.service.plan.plans(search.duration_minutes)
+        return await aside(len(offered), engine.first_slot, offered, answer.facts.busy, part, rules)
+
+    return await look_ahead(look, start, end, end - start if len(plans) == 1 else FIRST_LOOK)
 
 
 def _allowed(facts: Facts, search: AvailabilitySearch) -> ServicePlan:

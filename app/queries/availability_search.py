@@ -13,20 +13,19 @@ from app.core.database import Tx
 from app.domain import slots as engine
 from app.domain.busy import Busy
 from app.domain.errors import Alternatives, BadInput, NotFound, SlotSearch
-from app.domain.free_times import FreeTimes, Spend
+from app.domain.free_times import FreeTimes
 from app.domain.instants import local_date
 from app.domain.limits import claims_window
-from app.domain.live_codec import RESTART, Cursor
+from app.domain.live_codec import Cursor
 from app.domain.search import AvailabilitySearch
 from app.domain.slots import ProviderPlan, Slot, SlotRules, Window
-from app.queries.availability import UNNUMBERED_LIMIT, ServicePlan, get_service_plan
+from app.queries.availability import ServicePlan, get_service_plan
 from app.queries.busy import list_busy
 
 ALTERNATIVES = 6
 ALTERNATIVE_REACH = timedelta(days=14)
 FURTHER_REACH = timedelta(days=62)
 """How much further alternatives are looked for when two weeks hold none."""
-FIRST_LOOK = timedelta(days=31)
 FEW_PEOPLE = 10
 """So many are searched in a few milliseconds."""
 
@@ -62,30 +61,6 @@ async def get_plan_of(tx: Tx, search: AvailabilitySearch, now: datetime) -> Serv
     if errors.found:
         raise BadInput(errors.found)
     return plan
-
-
-async def find_availability(
-    tx: Tx, search: AvailabilitySearch, now: datetime, spend: Spend = lambda _count: None
-) -> FoundAvailability:
-    """Inside a transaction, of what it wrote as well; a search of its own is `availability_read.find_free_times`.
-
-    Two statements: the plan and the claims.
-
-    `spend` is told how many slots the answer will have before they are made, and may raise.
-    """
-    plan = await get_plan_of(tx, search, now)
-    window, plans, rules = search.window(), plan.plans(search.duration_minutes), plan.rules(now)
-    busy = await _claims(tx, plan, plans, window) if plans else {}
-    masks = await aside(len(plans), engine.free_masks, plans, busy, window, rules)
-    times = FreeTimes(engine.groups_of_masks(masks), window, search.time_zone, spend)
-    return FoundAvailability(search, plan, times, cursor_of(plan, now), now)
-
-
-def cursor_of(plan: ServicePlan, now: datetime) -> Cursor:
-    """Where the event log stood in the snapshot that gave this plan."""
-    if len(plan.unnumbered) >= UNNUMBERED_LIMIT:
-        return RESTART
-    return Cursor(position=plan.position, at=now, seen=plan.unnumbered_here)
 
 
 async def aside(people: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

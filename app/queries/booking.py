@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select, tuple_
+from sqlalchemy import Row, Select, select
 
 from app.core.database import Tx
-from app.domain.booking import OCCUPYING, BookingStatus
+from app.domain.booking import BookingStatus
 from app.domain.errors import NotFound
 from app.domain.instants import zone
 from app.domain.policy import ActorKind, BookingFacts
 from app.models import Booking, BookingItem, BookingTransition, Customer, Provider, Service
 from app.queries.tenancy import Tenancy
-
-COMMITMENTS_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,27 +104,5 @@ async def transitions_of_bookings(tx: Tx, booking_ids: Sequence[UUID]) -> list[B
         select(BookingTransition)
         .where(BookingTransition.booking_id.in_(booking_ids))
         .order_by(BookingTransition.booking_id, BookingTransition.id)
-    )
-    return list((await tx.execute(query)).scalars())
-
-
-async def list_commitments(
-    tx: Tx, provider_id: UUID, from_at: datetime, to_at: datetime | None, after: Booking | None = None
-) -> list[Booking]:
-    """Bookings that take this provider's time between two instants (None: for good), soonest first.
-
-    A page of COMMITMENTS_PAGE; the next one comes after the last of this.
-    """
-    query = (
-        select(Booking)
-        .where(
-            Booking.provider_id == provider_id,
-            Booking.starts_at >= from_at,
-            Booking.status.in_(sorted(OCCUPYING)),
-            *(() if to_at is None else (Booking.starts_at < to_at,)),
-            *(() if after is None else (tuple_(Booking.starts_at, Booking.id) > (after.starts_at, after.id),)),
-        )
-        .order_by(Booking.starts_at, Booking.id)
-        .limit(COMMITMENTS_PAGE)
     )
     return list((await tx.execute(query)).scalars())

@@ -15,10 +15,11 @@ from app.core.database import Tx
 from app.domain.booking import OCCUPYING
 from app.domain.plan import UnavailableReason
 from app.models import ActivitySession, Allocation, Booking, BookingItem
-from app.queries.booking import COMMITMENTS_PAGE, items_of_bookings
+from app.queries.booking import items_of_bookings
 from app.queries.hours import OwnerHours
 from app.queries.rows import one_of
 
+COMMITMENTS_PAGE = 200
 AFFECTED_LIMIT = 200
 """Most that are shown."""
 NIGHT = timedelta(days=2)

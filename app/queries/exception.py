@@ -137,14 +137,24 @@ async def list_time_off_of_providers(tx: Tx, provider_ids: Sequence[UUID]) -> Ma
 
 
 async def list_time_off_of_resources(tx: Tx, resource_ids: Sequence[UUID]) -> Mapping[UUID, list[TimeOff]]:
-    """What is not over of each resource's units, by start, the soonest LIST_LIMIT of all together. One statement."""
-    query = _select_time_off().where(one_of(ResourceUnit.resource_id, resource_ids), BlockedTime.ends_at > _NOW)
-    query = query.order_by(BlockedTime.starts_at, BlockedTime.id).limit(LIST_LIMIT)
+    """What is not over of each resource's units, by start, the soonest LIST_LIMIT of each resource. One statement."""
+    order = [BlockedTime.starts_at, BlockedTime.id]
+    place = func.row_number().over(partition_by=ResourceUnit.resource_id, order_by=order)
+    ranked = (
+        select(BlockedTime.id, ResourceUnit.resource_id, ResourceUnit.number, place.label("place"))
+        .join(ResourceUnit, ResourceUnit.id == BlockedTime.subject_id)
+        .where(one_of(ResourceUnit.resource_id, resource_ids), *_is_upcoming())
+        .subquery()
+    )
+    rows = await tx.execute(
+        select(BlockedTime, ranked.c.resource_id, ranked.c.number)
+        .join(ranked, ranked.c.id == BlockedTime.id)
+        .where(ranked.c.place <= LIST_LIMIT)
+        .order_by(ranked.c.resource_id, ranked.c.place)
+    )
     found: dict[UUID, list[TimeOff]] = {}
-    for row in await tx.execute(query):
-        one = TimeOff(*row)
-        if one.resource_id is not None:
-            found.setdefault(one.resource_id, []).append(one)
+    for record, resource_id, number in rows:
+        found.setdefault(resource_id, []).append(TimeOff(record, resource_id, number))
     return found
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, Uuid, bindparam, text
 
 from app.core.database import Tx
 from app.domain.closed import Reason
-from app.domain.errors import BadInput, FieldErrors
+from app.domain.errors import BadInput, FieldErrors, NotFound
 from app.domain.explain import explain
 from app.domain.instants import day_bounds, local_date
 from app.domain.limits import claims_window
@@ -26,6 +26,7 @@ _OF_OTHERS = frozenset(
         UnavailableReason.BUFFER,
         UnavailableReason.TIME_OFF,
         UnavailableReason.EXTERNAL_BUSY,
+        UnavailableReason.RESOURCE,
     }
 )
 
@@ -47,12 +48,14 @@ async def explain_slot(
     """Every reason, gravest first; none: the slot is offered. Two statements, four with details.
 
     Raises NotFound for what the viewer cannot see, BadInput for what the service does not allow. Without details, the
-    times of other people's claims are cut to the day that was asked for, and nothing says whose they are.
+    times of other people's claims are cut to the days that the slot touches, and nothing says whose they are.
     """
     day = question.starts_at.date()
     plan = await get_service_plan(
         tx, question.service_id, (question.provider_id,), day, day, hidden_is_missing=not for_staff
     )
+    if not plan.is_active and not for_staff:
+        raise NotFound
     _check(plan, question)
     if not plan.offers:
         what = "offers this service no more" if plan.is_active else "cannot be booked: the service is switched off"
@@ -81,13 +84,15 @@ def _check(plan: ServicePlan, question: SlotQuestion) -> None:
 def _for_guests(reason: Reason, plan: ProviderPlan, starts_at: datetime) -> Reason:
     if reason.reason not in _OF_OTHERS or reason.from_utc is None or reason.to_utc is None:
         return replace(reason, detail=None, booking_id=None)
-    low, _ = day_bounds(local_date(starts_at, plan.time_zone), plan.time_zone)
-    _, high = day_bounds(
-        local_date(starts_at + timedelta(minutes=plan.duration_minutes), plan.time_zone), plan.time_zone
-    )
-    return replace(
-        reason, from_utc=max(low, reason.from_utc), to_utc=min(high, reason.to_utc), detail=None, booking_id=None
-    )
+    # The days that the service touches with its buffers: a claim that stands in its way lies in one of them.
+    first = starts_at - timedelta(minutes=plan.buffer_before)
+    last = starts_at + timedelta(minutes=plan.duration_minutes + plan.buffer_after)
+    low, _ = day_bounds(local_date(first, plan.time_zone), plan.time_zone)
+    _, high = day_bounds(local_date(last, plan.time_zone), plan.time_zone)
+    from_utc, to_utc = max(low, reason.from_utc), min(high, reason.to_utc)
+    if from_utc >= to_utc:
+        from_utc, to_utc = first, last
+    return replace(reason, from_utc=from_utc, to_utc=to_utc, detail=None, booking_id=None)
 
 
 # ── for staff ─────────────────────────────────────────────────────────────────────────────────────────

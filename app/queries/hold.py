@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 
 from app.core.database import Tx
 from app.domain.booking import HoldStatus
@@ -50,7 +50,8 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
                 Organization.customer_daily_limit,
                 Organization.customer_weekly_limit,
                 PaymentSettings,
-                Allocation.status,
+                # What is held for a booking that is not paid yet is the booking's: the hold is used up.
+                case((Allocation.booking_id.is_(None), Allocation.status), else_="booked").label("status"),
                 Allocation.expires_at,
                 Allocation.booking_id,
             )

@@ -17,13 +17,12 @@ from app.domain.instants import MAXIMUM_DATE, MINIMUM_DATE, zone
 from app.domain.plan import UNLIMITED, BookingLimits, ProviderPlan, UnavailableReason
 from app.domain.refusals import within_hours
 from app.domain.schedule import DayException, ScheduleVersion
-from app.domain.sessions import SessionTime, sessions_between
+from app.domain.sessions import SessionHours
 from app.models import Activity, Organization, Provider, Venue
 from app.queries.exception import exceptions_of
 from app.queries.rows import one_of
 from app.queries.schedule import Owner, OwnerKind, versions_in_force_of
 
-_MINUTE = timedelta(minutes=1)
 _SPARE = timedelta(days=2)
 """An opening of the evening before may reach into the first day, and one of the last day into the next."""
 
@@ -59,24 +58,17 @@ class OwnerHours:
             limits=self.limits,
         )
 
-    def sessions(self, from_at: datetime, to_at: datetime) -> list[SessionTime]:
-        """Of an activity: those that start between two instants."""
+    def of_sessions(self) -> SessionHours:
+        """Of an activity. ValueError: it is a provider's."""
         if self.session_minutes is None:
-            return []
-        return sessions_between(
-            self.time_zone,
-            self.versions,
-            self.exceptions,
-            duration_minutes=self.session_minutes,
-            from_at=from_at,
-            to_at=to_at,
-        )
+            raise ValueError("providers have no sessions")
+        return SessionHours(self.time_zone, self.versions, self.exceptions, self.session_minutes)
 
     def refusal(self, starts_at: datetime, ends_at: datetime) -> UnavailableReason | None:
         """Why a service, or a session, at this time lies outside; None: the hours have it. No grid binds services."""
         if self.session_minutes is None:
             return within_hours(self.plan(), starts_at, ends_at)
-        if self.sessions(starts_at, starts_at + _MINUTE):
+        if self.of_sessions().having((starts_at,)):
             return None
         lasting = timedelta(minutes=self.session_minutes)
         return within_hours(self.plan(), starts_at, starts_at + lasting) or UnavailableReason.CLOSED

@@ -82,7 +82,7 @@ async def list_due_offers(tx: Tx, now: datetime, most: int) -> list[DueOffer]:
 
 
 async def find_outlooks(tx: Tx, due: Sequence[DueOffer], now: datetime) -> list[OfferOutlook]:
-    """One for each, at most 200. One statement for each of their services, and one more."""
+    """One for each, at most 200. Two statements."""
     offers: dict[UUID, list[UUID]] = {}
     for one in due:
         offers.setdefault(one.service_id, []).append(one.provider_id)

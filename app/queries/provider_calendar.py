@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from app.core.database import Tx
 
 MOST_EVENTS = 2_000
-"""The soonest ones; more than anybody has in a year and a month."""
+"""Those nearest to now; more than nearly anybody has in a year and a month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class CalendarEvent:
 # Allocations say what takes the provider's time, whoever leads the visit; a cancelled booking has none any more.
 _EVENTS = text(
     """
+    SELECT event.* FROM (
     SELECT COALESCE(b.id, n.id) AS id, COALESCE(i.position, 1) AS position, COALESCE(b.version, n.version) AS version,
            COALESCE(b.status, n.status) AS status, a.starts_at, a.ends_at,
            COALESCE(b.updated_at, n.created_at) AS changed_at, COALESCE(s.name, t.name) AS title, c.name AS who,
@@ -55,7 +56,8 @@ _EVENTS = text(
     SELECT b.id, 1, b.version, b.status, b.starts_at, b.ends_at, b.updated_at, s.name, c.name, b.number, NULL, NULL
     FROM booking b JOIN customer c ON c.id = b.customer_id JOIN service s ON s.id = b.service_id
     WHERE b.provider_id = :provider_id AND b.status = 'cancelled' AND b.starts_at >= :now AND b.starts_at < :to_at
-    ORDER BY starts_at, id, position
+    ) AS event
+    ORDER BY GREATEST(starts_at - :now, :now - starts_at), id, position
     LIMIT :most
     """
 ).bindparams(*(bindparam(name, type_=TIMESTAMP(timezone=True)) for name in ("from_at", "to_at", "now")))
@@ -64,9 +66,9 @@ _EVENTS = text(
 async def list_calendar_events(
     tx: Tx, provider_id: UUID, from_at: datetime, to_at: datetime, now: datetime
 ) -> list[CalendarEvent]:
-    """What starts between two instants, soonest first; cancelled bookings only from now on. One statement."""
+    """What starts between two instants, in the order of time; cancelled bookings only from now on. One statement."""
     values = {"provider_id": provider_id, "from_at": from_at, "to_at": to_at, "now": now, "most": MOST_EVENTS}
-    return [
+    events = [
         CalendarEvent(
             id=row.id,
             position=row.position,
@@ -82,3 +84,4 @@ async def list_calendar_events(
         )
         for row in await tx.execute(_EVENTS, values)
     ]
+    return sorted(events, key=lambda event: (event.starts_at, event.id, event.position))

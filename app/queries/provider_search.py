@@ -10,18 +10,21 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from operator import itemgetter
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from asyncpg.exceptions import NoDataFoundError
+from asyncpg.exceptions import InvalidParameterValueError, NoDataFoundError
 
 from app.core.database import Database
-from app.domain.errors import BadInput, NotFound, Unavailable
+from app.domain.errors import BadInput, DomainError, NotFound, Unavailable
 from app.domain.instants import at_minute, minute_floor
+from app.domain.outlook import RENEWED_DAYS
 from app.domain.plan import axis
 from app.domain.provider_search import ProviderSort, ProviderWanted
+from app.queries.outlook import days_from
 from app.queries.pagination import PageRequest, decode_cursor, encode_cursor
 from app.queries.provider_free import Offers, SoonestSlot
 from app.queries.tenancy import Tenancy
@@ -31,7 +34,8 @@ ASKED_AT_ONCE = 40
 ROUNDS = 5
 """Of reading and asking, for one page. A page that is not full by then is cut; its cursor goes on."""
 ASKED_MOST = 200
-"""Providers asked before all can be put in order, or counted. More are due only while no worker runs."""
+"""Providers asked before all can be put in order, or counted. More are due only for times that outlooks do not cover,
+and while no worker runs."""
 
 STATEMENT = """
     SELECT json_agg(r)::text FROM search_providers($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) r
@@ -104,8 +108,7 @@ Ask = Callable[[Offers], Awaitable[Mapping[UUID, SoonestSlot]]]
 """Asks the slot engine for the first slot of each of these providers, among those services."""
 
 
-@dataclass(frozen=True, slots=True)
-class SearchHit:
+class SearchHit(NamedTuple):
     """A provider with what was found out: how far away, if asked by place; when free, if asked by availability."""
 
     provider: FoundProvider
@@ -127,16 +130,11 @@ class SearchPage:
     """Of the viewer, where any row told it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Bound:
-    """A place in the order: after it or before it, it itself excluded."""
+class _Bound(NamedTuple):
+    """A place in the order: after it or before it, it itself excluded. Compares as the order has it."""
 
     value: Any
     id: UUID
-
-    @property
-    def order(self) -> tuple[Any, UUID]:
-        return self.value, self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +189,7 @@ class ProviderSearch:
     ask: Ask
 
     async def page(self, sort: ProviderSort, request: PageRequest) -> SearchPage:
-        """Raises BadInput for cursors of other searches; Unavailable where too many must be asked to put them in order.
+        """Raises BadInput for cursors of other searches, and as `_too_many`.
 
         One statement where outlooks are up to date.
         """
@@ -225,12 +223,12 @@ class ProviderSearch:
         return SearchPage(hits, has_next, has_previous, first_cursor, last_cursor, tenancy)
 
     async def count(self) -> int:
-        """How many there are in all. Raises Unavailable where too many must be asked."""
+        """How many there are in all. Raises as `_too_many`."""
         rows = _count_rows.decode(await self._fetch(_Stretch("count", False, False, 0)))
         unsure = [row for row in rows if not row.is_sure]
         total = sum(int(row.sort_key or 0) for row in rows if row.is_sure)
         if len(unsure) > ASKED_MOST:
-            raise _too_many("Counting")
+            raise self._too_many("can be counted")
         offers = _offers((row.provider_id, row.service_ids or ()) for row in unsure if row.provider_id is not None)
         return total + (len(await self.ask(offers)) if offers else 0)
 
@@ -245,13 +243,13 @@ class ProviderSearch:
             rows = _rows.decode(await self._fetch(part))
             asked = await self._ask_about([row for row in rows if not row.is_sure])
             for row in rows:
-                last = _place(wanted.key, row)
                 if row.is_sure:
                     kept.append((row, _known(row)))
                 elif row.id in asked:
                     kept.append((row, asked[row.id]))
                 if len(kept) >= wanted.size:
-                    return kept, False, last
+                    return kept, False, _place(wanted.key, row)
+            last = _place(wanted.key, rows[-1]) if rows else last
             if len(rows) < part.size:
                 return kept, True, last
             part = replace(part, size=max(wanted.size, ASKED_AT_ONCE))
@@ -263,21 +261,35 @@ class ProviderSearch:
         rows = _rows.decode(await self._fetch(wanted))
         unsure = [row for row in rows if not row.is_sure]
         if len(unsure) > ASKED_MOST:
-            raise _too_many("The order SOONEST_ASC")
+            raise self._too_many("can be put in the order SOONEST_ASC")
         asked = await self._ask_about(unsure)
         found: _Kept = [(row, _known(row)) for row in rows if row.is_sure]
         found += [(row, asked[row.id]) for row in unsure if row.id in asked]
         placed = [(_place(wanted.key, row, slot), (row, slot)) for row, slot in found]
-        placed.sort(key=lambda each: each[0].order, reverse=wanted.backward)
+        placed.sort(key=itemgetter(0), reverse=wanted.backward)
         after, before = wanted.after, wanted.before
         return [
-            hit
-            for place, hit in placed
-            if (after is None or place.order > after.order) and (before is None or place.order < before.order)
+            hit for place, hit in placed if (after is None or place > after) and (before is None or place < before)
         ][: wanted.size]
 
     async def _ask_about(self, rows: Sequence[_Row]) -> Mapping[UUID, SoonestSlot]:
         return await self.ask(_offers((row.id, row.service_ids or ()) for row in rows)) if rows else {}
+
+    def _too_many(self, what: str) -> DomainError:
+        """Unavailable; BadInput where it stays so, for outlooks are only of the usual lengths and of the next weeks."""
+        free = self.wanted.free
+        assert free is not None  # who else would have to be asked
+        begun = (
+            f"asks for the free times of more than {ASKED_MOST} providers, which would have to be worked out before "
+        )
+        narrow = f"{begun}all {what}: narrow the search, or "
+        if free.window().to_utc > days_from(self.now, RENEWED_DAYS):
+            message = "ask for days within the next nine weeks, whose free times are kept ready"
+            return BadInput.at("filter.availability.to", narrow + message)
+        if free.duration_minutes is not None:
+            message = "leave the length out: free times are kept ready of each provider's own"
+            return BadInput.at("filter.availability.durationMinutes", narrow + message)
+        return Unavailable(f"The search {narrow}try again in a moment.")
 
     # ── rows ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -299,6 +311,8 @@ class ProviderSearch:
             )
         except NoDataFoundError:
             raise NotFound from None
+        except InvalidParameterValueError:
+            raise BadInput.at("filter.text", "has no words to search for, only punctuation") from None
         return (row and row[0]) or "[]"
 
 
@@ -336,13 +350,6 @@ def _offers(pairs: Iterable[tuple[UUID, Sequence[UUID]]]) -> dict[UUID, list[UUI
         for service_id in service_ids:
             offers.setdefault(service_id, []).append(provider_id)
     return offers
-
-
-def _too_many(what: str) -> Unavailable:
-    return Unavailable(
-        f"{what} would have to wait until the free times of more than {ASKED_MOST} providers are worked out. Try again "
-        "in a moment, narrow the search, or ask for days within the next nine weeks, which are kept ready."
-    )
 
 
 def wanted_json(wanted: ProviderWanted) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from app.core.database import Tx
 from app.domain.busy import Busy
 from app.domain.instants import MAXIMUM_INSTANT
 from app.domain.plan import MAXIMUM_WINDOW_DAYS, Need, ProviderPlan, Slot, SlotRules, Window
-from app.domain.sessions import SessionStatus, horizon
+from app.domain.sessions import COMING_MAXIMUM, SessionHours, SessionStatus, horizon
 from app.domain.slots import nearest
 from app.domain.visits import visit_claims_window, visit_slots
 from app.models import ActivitySession, Booking, BookingItem
@@ -216,15 +217,30 @@ async def _of_sessions(
     place = await get_activity_at_venue(tx, hours.owner_id)
     earliest, latest = bookable_between(place, now, for_staff=True)
     there = await list_sessions(tx, hours.owner_id, earliest, latest, limit=SESSIONS_READ)
-    known = {seen.session.starts_at: seen for seen in there}
     made_until = horizon(now, place.activity.session_horizon_days, hours.time_zone)
+    # Thousands of sessions, looked through for each booking: everybody else's requests go on meanwhile.
+    return await asyncio.to_thread(
+        _other_sessions, bookings, hours.of_sessions(), there, earliest, made_until, place.activity.capacity
+    )
+
+
+def _other_sessions(  # noqa: PLR0917
+    bookings: Sequence[Booking],
+    hours: SessionHours,
+    there: Sequence[SeenSession],
+    earliest: datetime,
+    made_until: datetime,
+    capacity: int,
+) -> dict[UUID, tuple[Slot, ...]]:
+    known = {seen.session.starts_at: seen for seen in there}
     room: list[tuple[datetime, datetime, int]] = []
-    for time in hours.sessions(earliest, max(made_until, max(known, default=earliest) + timedelta(minutes=1))):
+    last = max(made_until, max(known, default=earliest) + timedelta(minutes=1))
+    for time in islice(hours.between(earliest, last), COMING_MAXIMUM):  # more of them are never made
         seen = known.get(time.starts_at)
         if seen is not None:
             room.append((seen.session.starts_at, seen.session.ends_at, _places(seen)))
         elif time.starts_at < made_until:
-            room.append((time.starts_at, time.ends_at, place.activity.capacity))
+            room.append((time.starts_at, time.ends_at, capacity))
     return {
         booking.id: tuple(
             nearest(

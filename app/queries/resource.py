@@ -25,9 +25,13 @@ async def get_resource(tx: Tx, resource_id: UUID, *, for_staff: bool) -> Resourc
     return resource
 
 
-async def list_resources_below(tx: Tx, venue_ids: Sequence[UUID]) -> Mapping[UUID, list[Resource]]:
-    """The active ones of each venue, by name. One statement."""
-    source = select(Resource).where(one_of(Resource.venue_id, venue_ids), Resource.is_active)
+async def list_resources_below(
+    tx: Tx, venue_ids: Sequence[UUID], *, with_inactive: bool = False
+) -> Mapping[UUID, list[Resource]]:
+    """The active ones of each venue, or all, by name. One statement."""
+    source = select(Resource).where(one_of(Resource.venue_id, venue_ids))
+    if not with_inactive:
+        source = source.where(Resource.is_active)
     return await list_below(tx, Resource, Resource.venue_id, source, [folded(Resource.name)])
 
 

@@ -113,6 +113,23 @@ async def get_version(tx: Tx, version_id: UUID) -> ScheduleVersion:
     return version
 
 
+async def require_visible_owner(tx: Tx, owner_id: UUID, *, for_staff: bool) -> None:
+    """Only staff see what is not active, or whose venue is not. At most one statement. Raises NotFound."""
+    if for_staff:
+        return
+    visible = union_all(
+        *(
+            select(model.id)
+            .join(Venue, Venue.id == model.venue_id)
+            .where(model.id == owner_id, model.is_active, Venue.is_active)
+            for model in (Provider, Activity)
+        ),
+        select(Venue.id).where(Venue.id == owner_id, Venue.is_active),
+    )
+    if (await tx.execute(visible)).first() is None:
+        raise NotFound
+
+
 async def find_owner_kind(tx: Tx, owner_id: UUID) -> OwnerKind:
     """What has this id. One statement. Raises NotFound."""
     kinds = union_all(

@@ -83,10 +83,9 @@ _decoder = msgspec.json.Decoder(_Service)
 
 
 class ServiceFacts(msgspec.Struct, frozen=True):
-    """`there`: everyone who was asked for and exists. `visible`: those of them who are active, at an active venue."""
+    """`visible`: everyone who was asked for and is active, at an active venue."""
 
     plan: ServicePlan
-    there: frozenset[UUID]
     visible: frozenset[UUID]
     holidays_to: date
 
@@ -141,13 +140,8 @@ def read_service_facts(facts: str, holidays_from: date, holidays_to: date) -> Se
         position=0,
         unnumbered=(),
     )
-    people = service.people or ()
-    return ServiceFacts(
-        plan,
-        frozenset(one.id for one in people),
-        frozenset(one.id for one in people if one.is_visible),
-        holidays_to,
-    )
+    visible = frozenset(one.id for one in service.people or () if one.is_visible)
+    return ServiceFacts(plan, visible, holidays_to)
 
 
 def _exceptions(found: list[_Exception] | None) -> tuple[DayException, ...]:

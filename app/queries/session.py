@@ -14,7 +14,17 @@ from app.core.database import Tx
 from app.domain.errors import NotFound
 from app.domain.live_session import HeldPlaces, PlacesState
 from app.domain.sessions import SessionStatus, places_left
-from app.models import Activity, ActivitySession, Organization, PlaceClaim, Venue
+from app.models import (
+    Activity,
+    ActivityProvider,
+    ActivitySession,
+    Booking,
+    Customer,
+    Organization,
+    PlaceClaim,
+    Provider,
+    Venue,
+)
 from app.queries.rows import one_of
 
 
@@ -61,7 +71,7 @@ class ActivityAtVenue:
 
 _NOW = select(text("turnero_now()")).scalar_subquery()
 
-_LAPSED: ColumnElement[int] = (
+LAPSED: ColumnElement[int] = (
     select(func.coalesce(func.sum(PlaceClaim.places), 0).cast(Integer))
     .where(
         PlaceClaim.session_id == ActivitySession.id,
@@ -70,10 +80,11 @@ _LAPSED: ColumnElement[int] = (
     )
     .scalar_subquery()
 )
+"""Places of a session's holds that ran out and were not swept up yet."""
 
 
 def _seen() -> Select[ActivitySession, int]:
-    return select(ActivitySession, _LAPSED)
+    return select(ActivitySession, LAPSED)
 
 
 async def get_session(tx: Tx, session_id: UUID, *, for_staff: bool) -> SeenSession:
@@ -119,6 +130,24 @@ async def list_seen_sessions(tx: Tx, session_ids: Sequence[UUID]) -> Mapping[UUI
     return {session.id: SeenSession(session, lapsed) for session, lapsed in rows}
 
 
+async def list_sessions_with(tx: Tx, session_ids: Sequence[UUID], user_id: UUID) -> Mapping[UUID, bool]:
+    """Those among them that this person leads, or has or had a booking in. One statement."""
+    leads = (
+        select(ActivityProvider.activity_id)
+        .join(Provider, Provider.id == ActivityProvider.provider_id)
+        .where(ActivityProvider.activity_id == ActivitySession.activity_id)
+        .where(Provider.user_id == user_id, Provider.is_active)
+    )
+    goes = (
+        select(PlaceClaim.id)
+        .join(Booking, Booking.id == PlaceClaim.booking_id)
+        .join(Customer, Customer.id == Booking.customer_id)
+        .where(PlaceClaim.session_id == ActivitySession.id, Customer.user_id == user_id)
+    )
+    query = select(ActivitySession.id).where(one_of(ActivitySession.id, session_ids), leads.exists() | goes.exists())
+    return dict.fromkeys((await tx.execute(query)).scalars(), True)
+
+
 async def list_sessions(
     tx: Tx,
     activity_id: UUID,
@@ -150,7 +179,7 @@ def _has_room(party_size: int) -> tuple[ColumnElement[bool], ...]:
     return (
         ActivitySession.status == SessionStatus.OPEN.value,
         ActivitySession.is_legacy.is_(False),
-        ActivitySession.capacity - ActivitySession.taken + _LAPSED >= party_size,
+        ActivitySession.capacity - ActivitySession.taken + LAPSED >= party_size,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 
 from app.core.database import Tx
 from app.domain.customer_limit import CustomerLimits
@@ -27,6 +27,7 @@ class LockedPlaces:
     activity: Activity
     time_zone: str
     claim_status: str
+    """A claim that is still held for a booking, which is not paid yet, is booked: the hold is used up."""
     claim_expires_at: datetime | None
     customer_limits: CustomerLimits
     payment_terms: PaymentTerms
@@ -44,7 +45,7 @@ async def lock_places(tx: Tx, hold_id: UUID) -> LockedPlaces:
                 ActivitySession,
                 Activity,
                 Venue.time_zone,
-                PlaceClaim.status,
+                case((PlaceClaim.booking_id.is_(None), PlaceClaim.status), else_="booked").label("status"),
                 PlaceClaim.expires_at,
                 Organization.customer_daily_limit,
                 Organization.customer_weekly_limit,

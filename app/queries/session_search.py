@@ -19,8 +19,11 @@ from app.queries.session import (
     list_sessions,
     nearest_with_room,
 )
+from app.queries.session_plan import starts_in_hours
 
 ALTERNATIVES = 6
+MANY = 200
+"""Looked through for alternatives where some of them may be gone by now."""
 SESSIONS_AT_ONCE = 6_000
 """Most in one answer: 62 days of every quarter of an hour."""
 
@@ -44,7 +47,7 @@ def check_dates(from_date: date, to_date: date) -> FieldErrors:
 async def find_sessions(
     tx: Tx, activity_id: UUID, from_date: date, to_date: date, *, party_size: int, now: datetime
 ) -> FoundSessions:
-    """Those that can be booked by so many now. Two statements. Raises BadInput, NotFound."""
+    """Those that can be booked by so many now. Two statements, and those of `_had`. Raises BadInput, NotFound."""
     errors = check_dates(from_date, to_date)
     if not 1 <= party_size <= MAXIMUM_PARTY:
         errors.add("partySize", f"must be 1 to {MAXIMUM_PARTY}")
@@ -62,7 +65,16 @@ async def find_sessions(
     if end <= start:
         return FoundSessions(place, [])
     found = await list_sessions(tx, activity_id, start, end, limit=SESSIONS_AT_ONCE + 1, with_room_for=party_size)
-    return FoundSessions(place, _all_of(found))
+    return FoundSessions(place, await _had(tx, place, _all_of(found)))
+
+
+async def _had(tx: Tx, place: ActivityAtVenue, found: list[SeenSession]) -> list[SeenSession]:
+    """Those that the hours have, where sessions have not followed changed hours yet. Three statements, or none."""
+    if place.activity.sessions_follow:
+        return found
+    starts = [seen.session.starts_at for seen in found]
+    had = await starts_in_hours(tx, place.activity.id, zone(place.venue.time_zone), starts)
+    return [seen for seen in found if seen.session.starts_at in had]
 
 
 async def find_all_sessions(
@@ -92,7 +104,9 @@ def bookable_between(place: ActivityAtVenue, now: datetime, *, for_staff: bool =
 
 
 async def nearest_sessions(tx: Tx, search: SessionSearch, now: datetime) -> Alternatives:
-    """The sessions with room nearest to a refused one, as slots, nearest first. Three statements."""
+    """The sessions with room nearest to a refused one, as slots, nearest first. Three statements, and those of
+    `_had`.
+    """
     place = await get_activity_at_venue(tx, search.activity_id)
     found: list[SeenSession] = []
     if place.is_offered:
@@ -104,8 +118,9 @@ async def nearest_sessions(tx: Tx, search: SessionSearch, now: datetime) -> Alte
             earliest=earliest,
             latest=latest,
             party_size=search.party_size,
-            limit=ALTERNATIVES,
+            limit=ALTERNATIVES if place.activity.sessions_follow else MANY,
         )
+        found = (await _had(tx, place, found))[:ALTERNATIVES]
     return Alternatives(tuple(_slot(seen, place.activity.price_minor) for seen in found), place.currency)
 
 

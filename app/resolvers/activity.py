@@ -151,7 +151,7 @@ class Generation:
             restored=len(sessions.restored),
             legacy=len(sessions.legacy),
             cancelled=len(sessions.cancelled),
-            conflict_count=len(sessions.conflicts),
+            conflict_count=sessions.conflict_count,
             conflicts=sessions.conflicts[:CONFLICTS_SHOWN],
         )
 

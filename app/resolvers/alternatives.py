@@ -11,9 +11,9 @@ from app.resolvers.context import RequestContext
 
 async def find_alternatives(context: RequestContext, search: SlotSearch | SessionSearch) -> Alternatives:
     """The nearest free slots as things stand now, after the refused transaction rolled back."""
+    if isinstance(search, SlotSearch) and search.items:
+        return await nearest_visits(lambda: context.read_bound(search.organization_id), search, context.now())
     async with context.read_bound(search.organization_id) as tx:
         if isinstance(search, SessionSearch):
             return await nearest_sessions(tx, search, context.now())
-        if search.items:
-            return await nearest_visits(tx, search, context.now())
         return await nearest_slots(tx, search, context.now())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TypeAlias
 
+from app.core.database import Tx
 from app.domain.closed import Reason
 from app.domain.search import AvailabilitySearch, check_search
 from app.domain.slots import Slot
@@ -11,7 +14,7 @@ from app.queries.availability_read import find_free_times, find_next_beyond
 from app.queries.availability_search import FoundAvailability
 from app.queries.explanation import SlotQuestion, explain_slot
 from app.queries.tenancy import Door
-from app.queries.visit_search import FoundVisits, find_next_visit_beyond, find_visits
+from app.queries.visit_search import FoundVisits, Snapshot, find_next_visit_beyond, find_visits
 from app.resolvers.context import RequestContext
 
 Found: TypeAlias = FoundAvailability | FoundVisits
@@ -21,8 +24,7 @@ async def get_availability(context: RequestContext, search: AvailabilitySearch) 
     """Raises BadInput, NotFound."""
     check_search(search)
     if search.items:
-        async with context.read(Door.SERVICE, search.service_id) as (tx, _):
-            return await find_visits(tx, search, context.now(), context.spend_slots)
+        return await find_visits(_snapshot(context, search), search, context.now(), context.spend_slots)
     async with context.reading():
         return await find_free_times(
             context.services.facts, search, context.now(), user_id=context.user_id, spend=context.spend_slots
@@ -35,10 +37,18 @@ async def get_next_available(context: RequestContext, found: Found) -> Slot | No
     if first is not None:
         return first
     if isinstance(found, FoundVisits):
-        async with context.read(Door.SERVICE, found.search.service_id) as (tx, _):
-            return await find_next_visit_beyond(tx, found)
+        return await find_next_visit_beyond(_snapshot(context, found.search), found)
     async with context.reading():
         return await find_next_beyond(context.services.facts, found, context.user_id)
+
+
+def _snapshot(context: RequestContext, search: AvailabilitySearch) -> Snapshot:
+    @asynccontextmanager
+    async def snapshot() -> AsyncIterator[Tx]:
+        async with context.read(Door.SERVICE, search.service_id) as (tx, _):
+            yield tx
+
+    return snapshot
 
 
 async def get_explanation(context: RequestContext, question: SlotQuestion) -> tuple[list[Reason], bool]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SLOTS_AT_ONCE = 6_000
 """Most slots in one answer: 62 days of every quarter of an hour. More would hold up everybody else's requests."""
+OFFERS_AT_ONCE = 5_000
+"""Most offers whose first free slot one operation asks for: a second of work, beside everybody else's."""
 READS_AT_ONCE = 4
 """Sibling fields run at once; one request may not take the whole pool."""
 
@@ -80,6 +82,7 @@ class RequestContext:
     channel: str = "api"
     idempotency_key: str | None = None
     slots_left: int = SLOTS_AT_ONCE
+    offers_left: int = field(default_factory=lambda: OFFERS_AT_ONCE)
     _reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_AT_ONCE))
 
     def __post_init__(self) -> None:
@@ -114,6 +117,16 @@ class RequestContext:
         if self.slots_left < 0:
             raise BadInput.at(
                 "input.to", f"asks for more than {SLOTS_AT_ONCE} slots in one request: take fewer days or providers"
+            )
+
+    def spend_offers(self, count: int) -> None:
+        """Count the offers whose first free slot this operation asks for. Raises BadInput when they become too many."""
+        self.offers_left -= count
+        if self.offers_left < 0:
+            raise BadInput.at(
+                "filter.availability",
+                f"asks for the free times of more than {OFFERS_AT_ONCE} services in one request: narrow the search, or "
+                "ask for days within the next nine weeks, which are kept ready",
             )
 
     def now(self) -> datetime:

@@ -17,6 +17,7 @@ from app.models import ScheduleException
 from app.queries.commitment import AffectedBookings, list_affected
 from app.queries.exception import TimeOff, get_exception, get_time_off
 from app.queries.rows import get_row
+from app.queries.schedule import require_visible_owner
 from app.queries.tenancy import Door, Tenancy
 from app.resolvers.affected import ShownAffected, show, told_before, told_of
 from app.resolvers.context import RequestContext
@@ -69,9 +70,11 @@ async def exceptions_of(context: RequestContext, organization_id: UUID, owner_id
 
 
 async def read_exception(context: RequestContext, exception_id: UUID) -> SeenException:
-    """Which days are closed is public. Raises NotFound."""
+    """Which days are closed is public, as far as it is whose they are. Raises NotFound."""
     async with context.read(Door.EXCEPTION, exception_id) as (tx, tenancy):
-        return _seen(tenancy, await get_exception(tx, exception_id))
+        record = await get_exception(tx, exception_id)
+        await require_visible_owner(tx, record.owner_id, for_staff=tenancy.is_staff)
+        return _seen(tenancy, record)
 
 
 async def create_exception(context: RequestContext, request: ExceptionRequest, idempotency_key: str | None) -> Excepted:

@@ -6,16 +6,17 @@ told from its event alone. A change of configuration (hours, price, who offers i
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeAlias
+from typing import ParamSpec, TypeAlias, TypeVar
 
 from app.core.database import Tx
 from app.domain import live
 from app.domain.errors import BadInput
+from app.domain.free_times import Spend
 from app.domain.limits import claims_window
 from app.domain.live import AllocationEvent, AvailabilityCause, AvailabilityChange, AvailabilityState, ViewConfig
 from app.domain.live_codec import ALLOCATION_EVENTS, Cursor, event_of_payload
@@ -23,7 +24,7 @@ from app.domain.search import AvailabilitySearch, check_search
 from app.domain.slots import ProviderPlan, Slot, Window
 from app.domain.visits import visit_claims_window
 from app.queries.availability import ServicePlan, get_service_plan
-from app.queries.availability_search import get_plan_of
+from app.queries.availability_search import aside, get_plan_of
 from app.queries.busy import BusyByProvider, list_busy
 from app.queries.event import Event, LogState, events_of_subjects, log_state
 from app.queries.tenancy import Door
@@ -31,8 +32,11 @@ from app.queries.visit import VisitPlan, get_visit_plan
 from app.queries.visit_search import get_visit_plan_of
 from app.resolvers.context import RequestContext
 from app.resolvers.event_feed import FeedOverflow, Subscription
+from app.resolvers.live_place import Place
 
 Plan: TypeAlias = ServicePlan | VisitPlan
+P = ParamSpec("P")
+R = TypeVar("R")
 
 REPLAY_LIMIT = 2_000
 """Who missed more takes a new snapshot: that is less to send."""
@@ -73,20 +77,19 @@ class AvailabilityUpdate:
 
 @dataclass(slots=True)
 class _View:
-    """One client's view: the state as of `position`, and the ids of later events that the state already has."""
+    """One client's view: the state as of a place in the event log."""
 
     currency: str
     state: AvailabilityState
-    position: int
-    seen: set[int] = field(default_factory=set)
+    place: Place
 
     def cursor(self) -> str:
-        return Cursor(self.position, self.state.now, frozenset(self.seen)).carried()
+        return self.place.cursor(self.state.now)
 
-    def snapshot(self, kind: EventKind) -> AvailabilityUpdate:
-        return AvailabilityUpdate(
-            kind, self.cursor(), tuple(self.state.starts()), (), tuple(self.state.slots()), (), self.currency
-        )
+    def snapshot(self, kind: EventKind, spend: Spend) -> AvailabilityUpdate:
+        """`spend` is told how many slots there are, and may raise."""
+        slots = tuple(self.state.slots(spend))
+        return AvailabilityUpdate(kind, self.cursor(), tuple(self.state.starts()), (), slots, (), self.currency)
 
     def change(self, change: AvailabilityChange) -> AvailabilityUpdate:
         return AvailabilityUpdate(
@@ -99,16 +102,6 @@ class _View:
             self.currency,
         )
 
-    def is_new(self, event: Event) -> bool:
-        """Move on to this event. False: the state has it already."""
-        if event.position is None or event.position <= self.position:
-            return False
-        self.position = event.position
-        if event.id in self.seen:
-            self.seen.discard(event.id)
-            return False
-        return True
-
     def fold(self, event: Event, now: datetime) -> AvailabilityUpdate | None:
         self.state, change = live.apply(self.state, _allocation_event(event), now)
         return None if change is None else self.change(change)
@@ -116,6 +109,10 @@ class _View:
     def tick(self, now: datetime) -> AvailabilityUpdate | None:
         self.state, change = live.tick(self.state, now)
         return None if change is None else self.change(change)
+
+    async def aside(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A step of a visit with many people in a thread; of one service it is short."""
+        return await aside(sum(map(len, self.state.config.items)), work, *args, **kwargs)
 
 
 def _allocation_event(event: Event) -> AllocationEvent:
@@ -135,17 +132,20 @@ async def watch_availability(
     while True:
         async with context.services.feed.subscribe(subjects) as subscription:
             # First we listen, then we read: what falls between the two comes twice, and positions tell.
-            plan, busy, missed = await _read(context, search, resume)
+            spend = context.for_event().spend_slots  # of each computation, not of the hours that the stream may last
+            plan, busy, missed = await _read(context, search, resume, spend)
             if plan.subjects != subjects:
                 subjects = plan.subjects  # somebody began or ceased to offer it: listen to those, then read again
                 continue
+            fresh = _Fresh(search, plan, busy, context.now(), spend)
+            begun: tuple[_View, list[AvailabilityUpdate]]
             if view is None:
-                view, updates = _begin(context, search, plan=plan, busy=busy, resume=resume, missed=missed)
+                begun = await fresh.aside(_begin, fresh, resume, missed)
             elif has_lost_events:
-                view = _fresh(context, search, plan, busy)
-                updates = [view.snapshot(EventKind.RESYNC)]
+                begun = await fresh.aside(_snapshot, fresh, EventKind.RESYNC)
             else:
-                updates = _reconfigure(context, search, view=view, plan=plan, busy=busy, cause=cause)
+                begun = await fresh.aside(_reconfigure, fresh, view, cause)
+            view, updates = begun
             resume = None
             for update in updates:
                 yield update
@@ -179,16 +179,16 @@ async def _follow(
     while True:
         batch = await subscription.next(_seconds_until(live.next_tick(view.state), context.now()))
         if not batch:
-            update = view.tick(context.now())
+            update = await view.aside(view.tick, context.now())
             if update is not None:
                 yield update
         for event in batch:
-            if not view.is_new(event):
+            if not view.place.is_new(event):
                 continue
             if event.type in CONFIGURATION_EVENTS:
                 raise _ConfigurationChanged(CONFIGURATION_EVENTS[event.type])
             if event.type in ALLOCATION_EVENTS:
-                update = view.fold(event, context.now())
+                update = await view.aside(view.fold, event, context.now())
                 if update is not None:
                     yield update
 
@@ -210,11 +210,15 @@ def read_cursor(after: str | None) -> Cursor | None:
 
 
 async def _read(
-    context: RequestContext, search: AvailabilitySearch, resume: Cursor | None
+    context: RequestContext, search: AvailabilitySearch, resume: Cursor | None, spend: Spend
 ) -> tuple[Plan, BusyByProvider, list[Event] | None]:
-    """All of one snapshot: the plan, the claims, and what a returning client missed (None: too much or too old)."""
+    """All of one snapshot: the plan, the claims, and what a returning client missed (None: too much or too old).
+
+    `spend` is told what it will cost to compute them, before the claims are read.
+    """
     async with context.read(Door.SERVICE, search.service_id) as (tx, _):
         plan = await _plan(tx, search)
+        spend(_config(search, plan, context.now()).work())
         known = _claims_window(search, plan)
         busy = await list_busy(tx, plan.busy_subjects, known.from_utc, known.to_utc)
         missed = None if resume is None else await _missed(tx, plan, resume, context.now())
@@ -260,67 +264,65 @@ def _config(search: AvailabilitySearch, plan: Plan, now: datetime) -> ViewConfig
     )
 
 
-def _fresh(context: RequestContext, search: AvailabilitySearch, plan: Plan, busy: BusyByProvider) -> _View:
-    now = context.now()
-    state = live.start(_config(search, plan, now), busy, now)
-    return _View(plan.currency, state, plan.position, set(plan.unnumbered_here))
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """What was read just now, to make a view of it."""
+
+    search: AvailabilitySearch
+    plan: Plan
+    busy: BusyByProvider
+    now: datetime
+    spend: Spend
+
+    def config(self, now: datetime) -> ViewConfig:
+        return _config(self.search, self.plan, now)
+
+    async def aside(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """In a thread where there are many people."""
+        return await aside(sum(map(len, self.config(self.now).places)), work, *args, **kwargs)
 
 
-def _begin(
-    context: RequestContext,
-    search: AvailabilitySearch,
-    *,
-    plan: Plan,
-    busy: BusyByProvider,
-    resume: Cursor | None,
-    missed: list[Event] | None,
-) -> tuple[_View, list[AvailabilityUpdate]]:
+def _begin(fresh: _Fresh, resume: Cursor | None, missed: list[Event] | None) -> tuple[_View, list[AvailabilityUpdate]]:
     """The client's view and what it is told first: a snapshot, or what it missed, each change for itself."""
     if resume is None:
-        view = _fresh(context, search, plan, busy)
-        context.spend_slots(view.state.count())
-        return view, [view.snapshot(EventKind.SNAPSHOT)]
+        return _snapshot(fresh, EventKind.SNAPSHOT)
     if missed is None:
-        view = _fresh(context, search, plan, busy)
-        context.spend_slots(view.state.count())
-        return view, [view.snapshot(EventKind.RESYNC)]
+        return _snapshot(fresh, EventKind.RESYNC)
     claims = [event for event in missed if event.type in ALLOCATION_EVENTS]
-    then = live.undo(busy, (_allocation_event(event) for event in reversed(claims)))
-    state = live.start(_config(search, plan, resume.at), then, resume.at)
-    view = _View(plan.currency, state, resume.position, set(resume.seen))
-    return view, list(_replay(view, missed, plan, context.now()))
+    then = live.undo(fresh.busy, (_allocation_event(event) for event in reversed(claims)))
+    state = live.start(fresh.config(resume.at), then, resume.at)
+    view = _View(fresh.plan.currency, state, Place(resume.position, set(resume.seen)))
+    return view, list(_replay(view, missed, fresh.plan, fresh.now))
+
+
+def _snapshot(fresh: _Fresh, kind: EventKind) -> tuple[_View, list[AvailabilityUpdate]]:
+    plan = fresh.plan
+    state = live.start(fresh.config(fresh.now), fresh.busy, fresh.now)
+    view = _View(plan.currency, state, Place(plan.position, set(plan.unnumbered_here)))
+    return view, [view.snapshot(kind, fresh.spend)]
 
 
 def _replay(view: _View, missed: Iterable[Event], plan: Plan, now: datetime) -> Iterable[AvailabilityUpdate]:
     """Numbered events now, at the instants when they happened; those not numbered yet come through the feed."""
     for event in missed:
-        if view.is_new(event) and event.type in ALLOCATION_EVENTS:
+        if view.place.is_new(event) and event.type in ALLOCATION_EVENTS:
             update = view.fold(event, max(view.state.now, event.occurred_at))
             if update is not None:
                 yield update
-    view.position = max(view.position, plan.position)
-    view.seen &= plan.unnumbered_here  # the others have got their numbers, and those are behind us
+    view.place.position = max(view.place.position, plan.position)
+    view.place.seen &= plan.unnumbered_here  # the others have got their numbers, and those are behind us
     update = view.tick(now)
     if update is not None:
         yield update
 
 
-def _reconfigure(
-    context: RequestContext,
-    search: AvailabilitySearch,
-    *,
-    view: _View,
-    plan: Plan,
-    busy: BusyByProvider,
-    cause: AvailabilityCause | None,
-) -> list[AvailabilityUpdate]:
+def _reconfigure(fresh: _Fresh, view: _View, cause: AvailabilityCause | None) -> tuple[_View, list[AvailabilityUpdate]]:
     """Everything read once more: what is different is told as one change."""
-    config = _config(search, plan, context.now())
+    config = fresh.config(fresh.now)
     told = cause or _cause(view.state.config, config)
-    view.state, change = live.reload(view.state, config, context.now(), told, busy)
-    view.position = plan.position
-    view.seen = set(plan.unnumbered_here)
-    return [] if change is None else [view.change(change)]
+    view.state, change = live.reload(view.state, config, fresh.now, told, fresh.busy, spend=fresh.spend)
+    view.place = Place(fresh.plan.position, set(fresh.plan.unnumbered_here))
+    return view, [] if change is None else [view.change(change)]
 
 
 def _cause(before: ViewConfig, after: ViewConfig) -> AvailabilityCause:

@@ -39,16 +39,16 @@ async def watch_booking(
             # First we listen, then we read: what falls between the two comes twice, and positions tell.
             seen, place, missed = await _read(context, booking_id, access_token, resume)
             if missed is None:
-                yield BookingUpdate(snapshot, place.cursor(context), "booking.snapshot", seen)
+                yield BookingUpdate(snapshot, place.cursor(context.now()), "booking.snapshot", seen)
             for event in missed or ():
                 if place.is_new(event):
-                    yield BookingUpdate(EventKind.CHANGE, place.cursor(context), event.type, seen)
+                    yield BookingUpdate(EventKind.CHANGE, place.cursor(context.now()), event.type, seen)
             resume, snapshot = None, EventKind.RESYNC
             try:
                 async with aclosing(_follow(place, subscription)) as following:
                     async for event in following:
                         seen = await read_booking(context, booking_id, access_token)
-                        yield BookingUpdate(EventKind.CHANGE, place.cursor(context), event.type, seen)
+                        yield BookingUpdate(EventKind.CHANGE, place.cursor(context.now()), event.type, seen)
             except FeedOverflow:
                 continue
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from app.domain.live_codec import Cursor
 from app.queries.event import Event
-from app.resolvers.context import RequestContext
 
 
 @dataclass(slots=True)
@@ -16,8 +16,9 @@ class Place:
     position: int
     seen: set[int]
 
-    def cursor(self, context: RequestContext) -> str:
-        return Cursor(self.position, context.now(), frozenset(self.seen)).carried()
+    def cursor(self, at: datetime) -> str:
+        """`at`: the instant that the client's state is of."""
+        return Cursor(self.position, at, frozenset(self.seen)).carried()
 
     def is_new(self, event: Event) -> bool:
         """Move on to this event. False: the client has it already."""

@@ -84,7 +84,7 @@ class _View:
 
     def _update(self, kind: EventKind, shown: _Shown, cause: AvailabilityCause | None) -> SessionUpdate:
         remaining, status, is_legacy = shown
-        cursor = self.place.cursor(self.context)
+        cursor = self.place.cursor(self.context.now())
         return SessionUpdate(kind, cursor, self.session_id, remaining, status, is_legacy, cause)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -51,14 +51,16 @@ from app.queries.provider import (
     list_providers_below_services,
     list_providers_below_venues,
 )
+from app.queries.provider_free import SoonestSlot
 from app.queries.resource import list_needs_below, list_resources_below
 from app.queries.rows import list_rows
 from app.queries.schedule import list_versions_below
 from app.queries.service import list_services_below
-from app.queries.session import SeenSession, list_seen_sessions
+from app.queries.session import SeenSession, list_seen_sessions, list_sessions_with
 from app.queries.tenancy import Door, Tenancy
 from app.queries.venue import list_venues_below
 from app.resolvers.context import RequestContext
+from app.resolvers.first_slots import OfferKey, load_first_slots
 
 if TYPE_CHECKING:
     from app.resolvers.checkout import PaymentShown
@@ -118,6 +120,20 @@ class Loaders:
 
         return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
 
+    @cached_property
+    def is_in_session(self) -> DataLoader[Key, bool]:
+        """Does the viewer lead the session, or have (or had) a booking in it? Costs nothing for a guest."""
+
+        async def fetch(tx: Tx, ids: Sequence[UUID]) -> Mapping[UUID, bool]:
+            user_id = self._context.user_id
+            return {} if user_id is None else await list_sessions_with(tx, ids, user_id)
+
+        async def load(keys: list[Key]) -> list[bool]:
+            found = {} if self._context.user_id is None else await self._read(keys, fetch)
+            return [found.get(key, False) for key in keys]
+
+        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
+
     # ── lists, at most 200 below each parent ──
 
     @cached_property
@@ -134,6 +150,11 @@ class Loaders:
     def resources_by_venue_id(self) -> DataLoader[Key, list[Resource]]:
         """The active ones."""
         return self._lists(list_resources_below)
+
+    @cached_property
+    def all_resources_by_venue_id(self) -> DataLoader[Key, list[Resource]]:
+        """Those that are switched off too."""
+        return self._lists(partial(list_resources_below, with_inactive=True))
 
     @cached_property
     def needs_by_owner_id(self) -> DataLoader[Key, list[ResourceNeed]]:
@@ -222,6 +243,10 @@ class Loaders:
     def ledger_by_booking_id(self) -> DataLoader[Key, list[BookedJournal]]:
         """In the order in which it was written."""
         return self._lists(journals_of_bookings)
+
+    @cached_property
+    def first_slot_by_offer(self) -> DataLoader[OfferKey, SoonestSlot | None]:
+        return DataLoader(partial(load_first_slots, self._context))
 
     # ── the viewer ──
 

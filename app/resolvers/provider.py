@@ -14,11 +14,12 @@ from app.domain.provider_search import ProviderSort, ProviderWanted, check_wante
 from app.models import Offer, Provider
 from app.queries.pagination import PageRequest
 from app.queries.provider import get_offer, get_provider
-from app.queries.provider_free import Offers, SoonestSlot, find_first_slots
+from app.queries.provider_free import Offers, SoonestSlot
 from app.queries.provider_search import ProviderSearch, SearchPage
 from app.queries.tenancy import Door, Tenancy
 from app.resolvers.catalogue import change, change_as_admin, read_one, role_of
 from app.resolvers.context import RequestContext
+from app.resolvers.first_slots import first_slots_of
 from app.resolvers.mutation import Remembered
 
 
@@ -54,15 +55,13 @@ class ProviderList:
 
     def _search(self) -> ProviderSearch:
         context = self.context
-        now = context.now()
 
         async def ask(offers: Offers) -> Mapping[UUID, SoonestSlot]:
             assert self.wanted.free is not None
-            async with context.read_bound(self.organization_id) as tx:
-                return await find_first_slots(tx, offers, self.wanted.free, now)
+            return await first_slots_of(context, self.organization_id, self.wanted.free, offers)
 
         database = context.services.database
-        return ProviderSearch(database, self.organization_id, context.user_id, now, self.wanted, ask)
+        return ProviderSearch(database, self.organization_id, context.user_id, context.now(), self.wanted, ask)
 
 
 async def time_zone_of(context: RequestContext, provider: Provider) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from app.domain.errors import NotFound
 from app.models import Provider
@@ -18,11 +18,10 @@ AHEAD = timedelta(days=365)
 
 @dataclass(frozen=True, slots=True)
 class ProviderFeed:
-    """`day` is the midnight that the feed's days are counted from."""
+    """What takes a provider's time."""
 
     provider: Provider
     events: list[CalendarEvent]
-    day: datetime
 
 
 async def calendar_feed_url(context: RequestContext, provider: Provider) -> str | None:
@@ -50,4 +49,4 @@ async def find_provider_feed(services: Services, token: str) -> ProviderFeed | N
         provider = await get_row(tx, Provider, provider_id)
         if not services.tokens.is_provider_calendar_token(token, provider_id, provider.calendar_version):
             return None
-        return ProviderFeed(provider, await list_calendar_events(tx, provider_id, day - PAST, day + AHEAD, now), day)
+        return ProviderFeed(provider, await list_calendar_events(tx, provider_id, day - PAST, day + AHEAD, now))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.commands import resource as commands
 from app.commands.resource_need import NeedGiven, check_needs, set_service_needs
-from app.models import Resource, ResourceNeed, Service
+from app.models import Resource, ResourceNeed, Service, Venue
 from app.queries.resource import get_resource
 from app.queries.tenancy import Door
 from app.resolvers.catalogue import change, read_one
@@ -20,6 +20,14 @@ async def read_resource(context: RequestContext, resource_id: UUID) -> Resource:
     return await read_one(
         context, Door.RESOURCE, resource_id, lambda tx, t: get_resource(tx, resource_id, for_staff=t.is_staff)
     )
+
+
+async def resources_at(context: RequestContext, venue: Venue, *, with_inactive: bool) -> list[Resource]:
+    """By name. Only staff see those that are not active."""
+    loaders, key = context.loaders, (venue.organization_id, venue.id)
+    if with_inactive and (await loaders.tenancy_by_organization_id.load(venue.organization_id)).is_staff:
+        return await loaders.all_resources_by_venue_id.load(key)
+    return await loaders.resources_by_venue_id.load(key)
 
 
 async def resources_of(context: RequestContext, need: ResourceNeed) -> list[Resource]:

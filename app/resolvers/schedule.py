@@ -13,7 +13,7 @@ from app.commands.schedule_preview import PreviewOutdated, SchedulePreview, prev
 from app.commands.schedule_resolution import ResolvedRequest, publish_with_resolutions
 from app.core.database import Tx
 from app.models import ScheduleVersion
-from app.queries.schedule import OwnerKind, get_version
+from app.queries.schedule import OwnerKind, get_version, require_visible_owner
 from app.queries.tenancy import Door, Tenancy
 from app.resolvers.affected import ShownAffected, show
 from app.resolvers.context import RequestContext
@@ -96,6 +96,8 @@ def _published(tenancy: Tenancy, published: PublishedSchedule) -> Published:
 
 
 async def read_schedule(context: RequestContext, version_id: UUID) -> ScheduleVersion:
-    """Hours are public. Raises NotFound."""
-    async with context.read(Door.SCHEDULE, version_id) as (tx, _):
-        return await get_version(tx, version_id)
+    """Hours are public, as far as it is whose they are. Raises NotFound."""
+    async with context.read(Door.SCHEDULE, version_id) as (tx, tenancy):
+        version = await get_version(tx, version_id)
+        await require_visible_owner(tx, version.owner_id, for_staff=tenancy.is_staff)
+        return version

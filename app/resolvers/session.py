@@ -58,3 +58,13 @@ async def places_taken(context: RequestContext, seen: SeenSession) -> int | None
     session = seen.session
     tenancy = await context.loaders.tenancy_by_organization_id.load(session.organization_id)
     return session.taken - seen.lapsed if tenancy.is_staff else None
+
+
+async def cancelled_reason(context: RequestContext, seen: SeenSession) -> str | None:
+    """For staff, for those who lead the session, and for customers who have or had a booking in it."""
+    session = seen.session
+    if session.cancelled_reason is None:
+        return None
+    tenancy = await context.loaders.tenancy_by_organization_id.load(session.organization_id)
+    may_know = tenancy.is_staff or await context.loaders.is_in_session.load((session.organization_id, session.id))
+    return session.cancelled_reason if may_know else None

@@ -1,4 +1,4 @@
-"""What a local Stripe is started with. Read by `app.sandbox.main` alone."""
+"""What the sandbox is started with. Read by `app.sandbox.main` alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ConfiguredEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """A local Stripe. Times are seconds, amounts are minor units."""
+    """A local Stripe, and a local MercadoPago beside it. Times are seconds, amounts are minor units."""
 
     public_url: str
     """Where clients and browsers reach it, without a slash at the end: links to its pages begin with this."""
@@ -50,4 +50,7 @@ class SandboxSettings:
     """Pause before a webhook's second attempt; it doubles with each, up to an hour."""
     most_attempts: int = 16
     webhook_timeout_s: float = 10.0
+    mercadopago_endpoint: ConfiguredEndpoint | None = None
+    """Its secret signs all notifications; its address gets those of what names none itself. None: nothing is told."""
+    mercadopago_currency: str = "ARS"
     clock: Callable[[], float] = field(default=time.time)

@@ -9,6 +9,7 @@ import strawberry
 
 from app.commands.activity import Taken
 from app.core.ids import IdKind
+from app.domain.errors import FieldErrors
 from app.domain.schedule_import import read_schedule_json
 from app.resolvers import activity as resolvers
 from app.schema.activity import Activity
@@ -69,8 +70,12 @@ class UpdateActivityInput:
     cancellation_notice_minutes: int | None = strawberry.UNSET
     max_party_size: int | None = strawberry.UNSET
     tags: list[str] | None = strawberry.UNSET
-    provider_ids: list[strawberry.ID] | None = None
-    needs: list[ResourceNeedInput] | None = None
+    provider_ids: list[strawberry.ID] | None = strawberry.field(
+        default=strawberry.UNSET, description="All who lead its sessions from now on."
+    )
+    needs: list[ResourceNeedInput] | None = strawberry.field(
+        default=strawberry.UNSET, description="All that each session takes from now on."
+    )
     idempotency_key: str | None = None
 
 
@@ -185,6 +190,21 @@ ImportActivityScheduleResult = Annotated[
 ]
 
 
+def _taken(input: UpdateActivityInput) -> Taken:
+    """What was left out is none. Raises InvalidInput, BadInput."""
+    faults = FieldErrors()
+    for name, value in (("providerIds", input.provider_ids), ("needs", input.needs)):
+        if value is None:
+            faults.add(f"input.{name}", "must not be null")
+    faults.raise_any()
+    leaders, needs = None, None
+    if isinstance(input.provider_ids, list):
+        leaders = read_ids(IdKind.PROVIDER, input.provider_ids, "input.providerIds", most=LEADERS_MAXIMUM)
+    if isinstance(input.needs, list):
+        needs = read_needs(input.needs)
+    return Taken(leaders, needs)
+
+
 @strawberry.type
 class ActivityMutation:
     @strawberry.mutation(description="It has sessions once its schedule is published.")
@@ -201,11 +221,8 @@ class ActivityMutation:
     @strawberry.mutation
     async def update_activity(self, info: Ctx, input: UpdateActivityInput) -> UpdateActivityResult:
         activity_id = read_id(IdKind.ACTIVITY, input.activity_id, "input.activityId")
-        leaders = None
-        if input.provider_ids is not None:
-            leaders = read_ids(IdKind.PROVIDER, input.provider_ids, "input.providerIds", most=LEADERS_MAXIMUM)
         values = given(input, without={"activity_id", "provider_ids", "needs"})
-        taken = Taken(leaders, None if input.needs is None else read_needs(input.needs))
+        taken = _taken(input)
         changed = await resolvers.update_activity(info.context, activity_id, values, taken, input.idempotency_key)
         return UpdateActivityPayload(activity=Activity.from_model(changed))
 

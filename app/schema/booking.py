@@ -113,7 +113,8 @@ class Booking(Node):
     async def session(self, info: Ctx) -> ActivitySession | None:
         if self.seen.booking.session_id is None:
             return None
-        return ActivitySession.from_seen(await info.context.loaders.session_by_id.load(self._key("session_id")))
+        seen = await info.context.loaders.session_by_id.load(self._key("session_id"))
+        return ActivitySession.from_seen(seen, of_booking=True)
 
     @strawberry.field
     async def customer(self, info: Ctx) -> Customer:

@@ -39,6 +39,12 @@ class CalendarSource(Node):
     )
     event_count: int = strawberry.field(description="Busy times taken from it, those that touch joined.")
     created_at: datetime
+    record: strawberry.Private[models.CalendarSource]
+
+    @strawberry.field(description="Whose time it blocks.")
+    async def provider(self, info: Ctx) -> Provider:
+        key = (self.record.organization_id, self.record.provider_id)
+        return Provider.from_model(await info.context.loaders.provider_by_id.load(key))
 
     @classmethod
     def from_model(cls, record: models.CalendarSource) -> CalendarSource:
@@ -53,6 +59,7 @@ class CalendarSource(Node):
             last_error=record.last_error,
             event_count=record.event_count,
             created_at=record.created_at,
+            record=record,
         )
 
 

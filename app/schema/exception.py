@@ -24,8 +24,9 @@ from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx
 from app.schema.node import Node
 from app.schema.owner import read_owner
+from app.schema.provider import Provider
+from app.schema.resource import Resource
 
-MAXIMUM_INTERVALS = 24
 _OWNERS = (IdKind.PROVIDER, IdKind.VENUE, IdKind.ACTIVITY)
 
 
@@ -72,6 +73,23 @@ class TimeOff(Node):
     provider_id: strawberry.ID | None
     resource_id: strawberry.ID | None
     unit_number: int | None
+    time_off: strawberry.Private[queries.TimeOff]
+
+    @strawberry.field(description="Whose it is; none if it is a resource's.")
+    async def provider(self, info: Ctx) -> Provider | None:
+        provider_id = self.time_off.provider_id
+        if provider_id is None:
+            return None
+        key = (self.time_off.record.organization_id, provider_id)
+        return Provider.from_model(await info.context.loaders.provider_by_id.load(key))
+
+    @strawberry.field(description="Of which a unit cannot be had; none if it is a provider's.")
+    async def resource(self, info: Ctx) -> Resource | None:
+        resource_id = self.time_off.resource_id
+        if resource_id is None:
+            return None
+        key = (self.time_off.record.organization_id, resource_id)
+        return Resource.from_model(await info.context.loaders.resource_by_id.load(key))
 
     @classmethod
     def from_domain(cls, time_off: queries.TimeOff) -> TimeOff:
@@ -85,6 +103,7 @@ class TimeOff(Node):
             provider_id=None if provider_id is None else public_id(IdKind.PROVIDER, provider_id),
             resource_id=None if resource_id is None else public_id(IdKind.RESOURCE, resource_id),
             unit_number=time_off.unit_number,
+            time_off=time_off,
         )
 
 
@@ -124,8 +143,8 @@ class CreateScheduleExceptionInput:
         """Raises InvalidInput, BadInput."""
         faults = errors.FieldErrors()
         for name, given in (("open", self.open), ("breaks", self.breaks)):
-            if len(given) > MAXIMUM_INTERVALS:
-                faults.add(f"input.{name}", f"may have at most {MAXIMUM_INTERVALS} intervals")
+            if len(given) > domain.MAXIMUM_INTERVALS:
+                faults.add(f"input.{name}", f"may have at most {domain.MAXIMUM_INTERVALS} intervals")
         faults.raise_any()
         kind, owner_id = read_owner(self.owner_id, "input.ownerId", _OWNERS)
         return ExceptionRequest(
@@ -192,7 +211,9 @@ class CreateScheduleExceptionPayload:
 @strawberry.type
 class RemoveScheduleExceptionPayload:
     exception: ScheduleException
-    affected_bookings: list[AffectedBooking]
+    affected_bookings: list[AffectedBooking] = strawberry.field(
+        description="Those that its going leaves outside, and stand; soonest first, at most 200."
+    )
 
 
 @strawberry.type

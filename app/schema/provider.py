@@ -149,12 +149,23 @@ class UpdateProviderInput:
     provider_id: strawberry.ID
     name: str | None = strawberry.UNSET
     bio: str | None = strawberry.UNSET
-    time_zone: TimeZone | None = strawberry.UNSET
-    user_email: str | None = strawberry.UNSET
-    works_on_holidays: bool | None = strawberry.UNSET
-    daily_booking_limit: int | None = strawberry.UNSET
-    weekly_booking_limit: int | None = strawberry.UNSET
-    languages: list[str] | None = strawberry.UNSET
+    time_zone: TimeZone | None = strawberry.field(default=strawberry.UNSET, description="Null: the venue's.")
+    user_email: str | None = strawberry.field(
+        default=strawberry.UNSET, description="Of the account that acts as this provider; null: of none."
+    )
+    works_on_holidays: bool | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Work on public holidays of the venue's country and region, as on other days.",
+    )
+    daily_booking_limit: int | None = strawberry.field(
+        default=strawberry.UNSET, description="1 to 1000 a day; null: no limit."
+    )
+    weekly_booking_limit: int | None = strawberry.field(
+        default=strawberry.UNSET, description="1 to 1000 a week; null: no limit."
+    )
+    languages: list[str] | None = strawberry.field(
+        default=strawberry.UNSET, description="Tags (BCP 47), at most 20: es-AR, en."
+    )
     idempotency_key: str | None = None
 
 

@@ -86,8 +86,12 @@ class ProviderConnection:
     )
     count: strawberry.Private[Callable[[], Awaitable[int]]]
 
-    @strawberry.field(description="How many there are in all pages. Counted only where it is asked for.")
-    async def total_count(self) -> int:
+    @strawberry.field(
+        description="How many there are in all pages. Counted only where it is asked for. None, beside an error that "
+        "says why, where the free times of more than 200 would have to be worked out for it: by `availability` on days "
+        "beyond the next nine weeks, or with `durationMinutes` (BAD_INPUT); else for a moment only (UNAVAILABLE)."
+    )
+    async def total_count(self) -> int | None:
         return await self.count()
 
 
@@ -126,7 +130,7 @@ class ProviderFilter:
     text: str | None = strawberry.field(
         default=None,
         description="Words in the name, the bio, or the names and categories of services. Without case and accents; "
-        "parts of words are found, and words with a slip of the pen in them.",
+        "parts of words are found, and words with a slip of the pen in them. Punctuation alone is refused.",
     )
     is_active: bool | None = strawberry.field(default=None, description="For staff; others see active ones only.")
     near: NearInput | None = strawberry.field(default=None, description="At a venue in this circle.")

@@ -33,6 +33,7 @@ from app.schema.explanation import ExplanationQuery
 from app.schema.hold import Hold, HoldMutation
 from app.schema.live import Subscription
 from app.schema.membership import MembershipMutation
+from app.schema.names import RememberedNames
 from app.schema.node import Node
 from app.schema.node_query import NODE_READERS, NodeQuery
 from app.schema.offer import OfferMutation
@@ -148,6 +149,6 @@ schema = strawberry.Schema(
     mutation=Mutation,
     subscription=Subscription,
     types=[PaymentDeclined, enums.AvailabilityCause],
-    config=StrawberryConfig(scalar_map=SCALARS),
+    config=StrawberryConfig(name_converter=RememberedNames(), scalar_map=SCALARS),
     exception_handlers=ERROR_HANDLERS,
 )

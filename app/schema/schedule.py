@@ -138,7 +138,9 @@ class PublishSchedulePayload:
 
 @strawberry.type(description="Bookings outside the hours came or changed since the preview, or it is a day old.")
 class PreviewOutdated(Error):
-    affected_bookings: list[AffectedBooking]
+    affected_bookings: list[AffectedBooking] = strawberry.field(
+        description="Those outside the hours as things are now; soonest first, at most 200."
+    )
 
 
 PublishScheduleResult = Annotated[

@@ -34,8 +34,8 @@ class ActivitySession(Node):
         description="The schedule has it no more: bookings stand, no new ones are taken."
     )
     version: int = strawberry.field(description="Rises with each change but those of the places that are left.")
-    cancelled_reason: str | None
     seen: strawberry.Private[SeenSession]
+    of_booking: strawberry.Private[bool] = False
 
     @strawberry.field
     async def activity(self, info: Ctx) -> Activity:
@@ -47,8 +47,17 @@ class ActivitySession(Node):
     async def places_taken(self, info: Ctx) -> int | None:
         return await resolvers.places_taken(info.context, self.seen)
 
+    @strawberry.field(
+        description="Why it was called off. For staff, who leads it, and customers with a booking in it; else None."
+    )
+    async def cancelled_reason(self, info: Ctx) -> str | None:
+        if self.of_booking:
+            return self.seen.session.cancelled_reason
+        return await resolvers.cancelled_reason(info.context, self.seen)
+
     @classmethod
-    def from_seen(cls, seen: SeenSession) -> ActivitySession:
+    def from_seen(cls, seen: SeenSession, *, of_booking: bool = False) -> ActivitySession:
+        """`of_booking`: reached from a booking that the viewer may see, by its link perhaps."""
         record = seen.session
         return cls(
             id=public_id(IdKind.SESSION, record.id),
@@ -59,8 +68,8 @@ class ActivitySession(Node):
             status=SessionStatus(record.status),
             is_legacy=record.is_legacy,
             version=record.version,
-            cancelled_reason=record.cancelled_reason,
             seen=seen,
+            of_booking=of_booking,
         )
 
 
@@ -73,7 +82,7 @@ class SessionQuery:
 
     @strawberry.field(
         description="Sessions that can be booked now by so many, by start. Dates are the venue's, both included, at "
-        "most 62 days."
+        "most 62 days; days with more than 6000 sessions in all are refused."
     )
     async def sessions(
         self,
@@ -90,7 +99,8 @@ class SessionQuery:
 
     @strawberry.field(
         description="All sessions of an activity, for staff: full, closed, cancelled, legacy and past ones too, by "
-        "start. Dates are the venue's, both included, at most 62 days."
+        "start. Dates are the venue's, both included, at most 62 days; days with more than 6000 sessions in all are "
+        "refused."
     )
     async def all_sessions(
         self,

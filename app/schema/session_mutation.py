@@ -18,6 +18,8 @@ from app.schema.session import ActivitySession
 
 REASON_LENGTH = 500
 RESOLUTIONS_MAXIMUM = 1_000
+MOVES_MAXIMUM = 300
+"""Each is a claim of its own; more of them are moved before, one by one or in parts."""
 
 strawberry.enum(SessionResolution, description="What becomes of a booking whose session is cancelled.")
 
@@ -58,7 +60,12 @@ class CancelSessionInput:
     session_id: strawberry.ID
     reason: str
     resolutions: list[SessionBookingResolution] = strawberry.field(
-        default_factory=list, description="One for each booking that has places of it."
+        default_factory=list,
+        description=f"One for each booking that has places of it, but for `others`; at most {RESOLUTIONS_MAXIMUM}.",
+    )
+    others: SessionResolution | None = strawberry.field(
+        default=None,
+        description="What becomes of all bookings that no resolution names: CANCEL. Without it each has to be named.",
     )
     expected_version: int | None = None
     idempotency_key: str | None = None
@@ -71,6 +78,8 @@ class CancelSessionInput:
             faults.add("input.reason", "is needed to cancel a session")
         if len(self.resolutions) > RESOLUTIONS_MAXIMUM:
             faults.add("input.resolutions", f"must be at most {RESOLUTIONS_MAXIMUM}")
+        if sum(one.action is SessionResolution.RESCHEDULE for one in self.resolutions) > MOVES_MAXIMUM:
+            faults.add("input.resolutions", f"must reschedule at most {MOVES_MAXIMUM}; move others before")
         faults.raise_any()
         return CancelSessionRequest(
             session_id=read_id(IdKind.SESSION, self.session_id, "input.sessionId"),
@@ -83,6 +92,7 @@ class CancelSessionInput:
                 )
                 for index, one in enumerate(self.resolutions)
             ),
+            others=self.others,
             expected_version=self.expected_version,
         )
 
@@ -156,7 +166,7 @@ class SessionMutation:
 
     @strawberry.mutation(
         description="It does not take place. Holds are released; each booking that has places is cancelled or moved, "
-        "as its resolution says. A booking without one refuses the whole."
+        "as its resolution says, or `others` for those without one. A booking without an answer refuses the whole."
     )
     async def cancel_session(self, info: Ctx, input: CancelSessionInput) -> CancelSessionResult:
         seen = await resolvers.cancel_session(info.context, input.to_request(), input.idempotency_key)

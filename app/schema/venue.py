@@ -11,6 +11,7 @@ from app import models
 from app.core.ids import IdKind
 from app.resolvers import venue as resolvers
 from app.resolvers.exception import exceptions_of
+from app.resolvers.resource import resources_at
 from app.schema.activity import Activity
 from app.schema.errors import IdempotencyConflict, InvalidInput, NotAllowed, NotFound
 from app.schema.ids import public_id, read_id, read_optional_id
@@ -42,26 +43,29 @@ class Venue(Node):
     async def embed_key(self, info: Ctx) -> str | None:
         return await resolvers.embed_key_of(info.context, self.record)
 
-    @strawberry.field(description="The active ones, by name.")
+    @strawberry.field(description="The active ones, by name, at most 200.")
     async def providers(self, info: Ctx) -> list[Provider]:
         key = (self.record.organization_id, self.record.id)
         found = await info.context.loaders.providers_by_venue_id.load(key)
         return [Provider.from_model(provider) for provider in found]
 
-    @strawberry.field(description="The active ones, by name.")
+    @strawberry.field(description="The active ones, by name, at most 200.")
     async def activities(self, info: Ctx) -> list[Activity]:
         key = (self.record.organization_id, self.record.id)
         found = await info.context.loaders.activities_by_venue_id.load(key)
         return [Activity.from_model(activity) for activity in found]
 
-    @strawberry.field(description="The active ones, by name.")
-    async def resources(self, info: Ctx) -> list[Resource]:
-        key = (self.record.organization_id, self.record.id)
-        found = await info.context.loaders.resources_by_venue_id.load(key)
+    @strawberry.field(
+        description="By name, at most 200. `includeInactive`: those that are switched off too, for staff; others see "
+        "active ones only."
+    )
+    async def resources(self, info: Ctx, include_inactive: bool = False) -> list[Resource]:
+        found = await resources_at(info.context, self.record, with_inactive=include_inactive)
         return [Resource.from_model(resource) for resource in found]
 
     @strawberry.field(
-        description="Closed days and special hours of all its providers and activities that are not over, by date."
+        description="Closed days and special hours of all its providers and activities that are not over, by date, "
+        "at most 200."
     )
     async def exceptions(
         self, info: Ctx

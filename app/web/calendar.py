@@ -9,7 +9,8 @@ from typing import Annotated
 from uuid import UUID
 
 from icalendar import Calendar, Event
-from litestar import Response, get
+from litestar import Response, route
+from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
@@ -33,6 +34,7 @@ class CalendarEntry:
 FindEntry = Callable[[UUID, str], Awaitable[CalendarEntry | None]]
 """Booking id and calendar token → the entry, or None for a wrong token or no such booking."""
 
+READS = (HttpMethod.GET, HttpMethod.HEAD)
 HEADERS = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
@@ -65,7 +67,7 @@ def to_ics(entry: CalendarEntry) -> bytes:
 def calendar_routes(find: FindEntry) -> list[HTTPRouteHandler]:
     """`GET /calendar/{booking}.ics?token=…`."""
 
-    @get("/calendar/{file:str}", include_in_schema=False)
+    @route("/calendar/{file:str}", http_method=READS, include_in_schema=False)
     async def booking_ics(
         file: FromPath[str], token: Annotated[str, QueryParameter(max_length=200)] = ""
     ) -> Response[bytes]:

@@ -6,36 +6,28 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime, parsedate_to_datetime
+from datetime import timedelta
 from typing import Annotated
 
 from icalendar import Calendar
-from litestar import Response, get
+from litestar import Response, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, HeaderParameter
 
-from app.web.calendar import HEADERS, CalendarEntry, to_event
+from app.web.calendar import HEADERS, READS, CalendarEntry, to_event
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderCalendar:
-    """`since`: when its days last moved on, in UTC."""
+    """No date says whether it changed: an entry that went away leaves none."""
 
     name: str
     entries: tuple[CalendarEntry, ...]
-    since: datetime
 
     @property
     def etag(self) -> str:
         """The same for what would be written the same."""
         return f'"{hashlib.sha256(repr((self.name, self.entries)).encode()).hexdigest()[:32]}"'
-
-    @property
-    def changed_at(self) -> datetime:
-        """In whole seconds, as HTTP has them; a second later where it must not seem older than it is."""
-        latest = max([self.since, *(entry.changed_at for entry in self.entries)]).astimezone(UTC)
-        return latest.replace(microsecond=0) + timedelta(seconds=1 if latest.microsecond else 0)
 
 
 FindProviderCalendar = Callable[[str], Awaitable[ProviderCalendar | None]]
@@ -60,34 +52,28 @@ def to_feed(found: ProviderCalendar) -> bytes:
     return bytes(calendar.to_ical())
 
 
-def is_fresh(found: ProviderCalendar, if_none_match: str | None, if_modified_since: str | None) -> bool:
-    """Has the client what it would be given? A tag goes before a date (RFC 9110, 13.2.2)."""
-    if if_none_match is not None:
-        tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-        return bool(tags & {found.etag, "*"})
-    if if_modified_since is None:
+def is_fresh(found: ProviderCalendar, if_none_match: str | None) -> bool:
+    """Has the client what it would be given?"""
+    if if_none_match is None:
         return False
-    try:
-        return parsedate_to_datetime(if_modified_since) >= found.changed_at
-    except (ValueError, TypeError):  # no date, or one without a zone
-        return False
+    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return bool(tags & {found.etag, "*"})
 
 
 def provider_calendar_routes(find: FindProviderCalendar) -> list[HTTPRouteHandler]:
     """`GET /calendar/providers/{token}.ics`."""
 
-    @get("/calendar/providers/{file:str}", include_in_schema=False)
+    @route("/calendar/providers/{file:str}", http_method=READS, include_in_schema=False)
     async def provider_ics(
         file: FromPath[str],
         if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match")] = None,
-        if_modified_since: Annotated[str | None, HeaderParameter(name="If-Modified-Since")] = None,
     ) -> Response[bytes]:
         token, dot, kind = file.rpartition(".")
         found = await find(token) if dot and kind == "ics" else None
         if found is None:
             return Response(b"Not found\n", status_code=404, media_type="text/plain", headers=HEADERS)
-        headers = {**_KEPT, "ETag": found.etag, "Last-Modified": format_datetime(found.changed_at, usegmt=True)}
-        if is_fresh(found, if_none_match, if_modified_since):
+        headers = {**_KEPT, "ETag": found.etag}
+        if is_fresh(found, if_none_match):
             return Response(b"", status_code=304, media_type="text/calendar", headers=headers)
         body = await asyncio.to_thread(to_feed, found)
         return Response(body, media_type="text/calendar", headers=headers)

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from app.domain.busy import Busy, BusyKind
 from app.domain.schedule import ScheduleVersion, weekly_hours
-from app.domain.slots import Need, ProviderPlan, SlotRules, Window, free_starts, slots
+from app.domain.slots import Need, ProviderPlan, SlotRules, Window, slots
 
 HERE = Path(__file__).parent
 DAY = datetime(2026, 12, 1, tzinfo=UTC)
@@ -122,7 +122,7 @@ def day() -> str:
         _claim(BusyKind.HELD, 14, 15, after=0.25),
         _claim(BusyKind.TIME_OFF, 17, 18.5),
     ]
-    free = free_starts(plan, {plan.provider_id: claims}, WINDOW, RULES)
+    free = [slot.starts_at for slot in slots([plan], {plan.provider_id: claims}, WINDOW, RULES)]
     taken = (
         Bar(9.5, 10.25, "booked", "booked"),
         Bar(10.25, 10.5, "buffer"),
@@ -145,7 +145,7 @@ def room() -> str:
         unit: [_claim(BusyKind.BOOKED, 11.5, 12.5), _claim(BusyKind.BOOKED, 16, 17)],
     }
     alone = [_plan(number, buffer_after=0) for number in (1, 2)]
-    free = [free_starts(plan, busy, WINDOW, RULES) for plan in alone]
+    free = [[slot.starts_at for slot in slots([plan], busy, WINDOW, RULES)] for plan in alone]
     anyone = [slot.starts_at for slot in slots(plans, busy, WINDOW, RULES)]
     return svg(
         "Two people share one room",

@@ -21,7 +21,7 @@ CREATE FUNCTION text_words(p_text text) RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT ARRAY(
         SELECT part.word FROM regexp_split_to_table(fold_text(p_text), '\s+') WITH ORDINALITY AS split (piece, n),
-               left(btrim(split.piece, '.,;:!?()[]{}"''«»¿¡'), 100) AS part (word)
+               left(btrim(split.piece, '.,;:!?()[]{}<>"''«»¿¡'), 100) AS part (word)
         WHERE part.word <> '' ORDER BY split.n)
 $$;
 
@@ -268,13 +268,9 @@ CREATE TRIGGER offer_search_inserted AFTER INSERT ON offer REFERENCING NEW TABLE
 CREATE TRIGGER offer_search_updated AFTER UPDATE ON offer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION search_follows_offer();
 
--- What is there already.
-SELECT refresh_provider_search(ARRAY(SELECT id FROM provider)), refresh_provider_price(ARRAY(SELECT id FROM provider)),
-       refresh_service_search(ARRAY(SELECT id FROM service));
-INSERT INTO offer_outlook (provider_id, service_id, organization_id)
-SELECT provider_id, service_id, organization_id FROM offer;
+-- What is there already gets its rows in revision 0003.
 
--- ── indexes, after the rows ──────────────────────────────────────────────────────────────────────────
+-- ── indexes ──────────────────────────────────────────────────────────────────────────────────────────
 
 CREATE INDEX provider_search_name_idx ON provider_search (organization_id, name, provider_id);
 CREATE INDEX provider_search_created_idx ON provider_search (organization_id, created_at, provider_id);

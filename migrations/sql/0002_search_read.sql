@@ -210,7 +210,7 @@ END $$;
 -- is_sure false: whether and when the provider is free must be asked of the slot engine, about service_ids. In the order `soonest` these
 -- come first, at most p_unsure + 1 of them whatever the bounds; in the others in their place. `count`: the sure ones
 -- are one row, with their number as its key; the others follow, at most p_unsure + 1.
--- No such organization: raises no_data_found.
+-- No such organization: raises no_data_found. A text without words: raises invalid_parameter_value.
 CREATE FUNCTION search_providers(
     p_organization uuid, p_user uuid, p_now timestamptz, p_wanted jsonb, p_sort text, p_falling boolean,
     p_backward boolean, p_size integer, p_unsure integer,
@@ -282,6 +282,9 @@ BEGIN
         '(s.position <-> ' || v_point || ') <= ' || quote_literal(v_chord) || '::float8');
     v_narrow := 's.languages && ' || quote_literal(w.languages) || '::text[]';
     IF w.text IS NOT NULL THEN
+        IF text_words(w.text) = '{}' THEN
+            RAISE invalid_parameter_value USING MESSAGE = 'no words in the text';
+        END IF;
         SELECT NULLIF(concat_ws(' AND ', v_narrow, t.narrow), ''), t.wide, t.score INTO v_narrow, v_wide, v_score
         FROM search_text_sql(p_organization, w.text, v_is_staff, c_dense) t;
         v_where := v_where || v_wide;
@@ -336,10 +339,14 @@ BEGIN
             p_organization, p_now, w."fromMinute", w."toMinute", w."durationMinutes", COALESCE(w."partySize", 1),
             v_services, CASE WHEN v_by_price THEN v_offer END, c_dense) t;
         v_columns := 'NOT o.asks AS is_sure, o.service_id, o.soonest, CASE WHEN o.asks THEN o.services END AS services';
-        v_from := v_from || CASE
-            WHEN v_is_few OR v_key IN ('o.soonest', 'a.key', '0')
-            THEN format(' JOIN (%s GROUP BY 1) o ON o.provider_id = s.provider_id', v_free)
-            ELSE format(' CROSS JOIN LATERAL (%s AND k.provider_id = s.provider_id GROUP BY 1) o', v_free) END;
+        v_from := CASE
+            -- From the few to who they are: by what it expects of words and places, PostgreSQL would walk the whole town.
+            WHEN v_is_few THEN format(
+                '(%s GROUP BY 1 OFFSET 0) o CROSS JOIN LATERAL (SELECT s.* FROM provider_search s'
+                ' WHERE s.provider_id = o.provider_id OFFSET 0) s%s', v_free, substr(v_from, length('provider_search s') + 1))
+            WHEN v_key IN ('o.soonest', 'a.key', '0')
+            THEN format('%s JOIN (%s GROUP BY 1) o ON o.provider_id = s.provider_id', v_from, v_free)
+            ELSE format('%s CROSS JOIN LATERAL (%s AND k.provider_id = s.provider_id GROUP BY 1) o', v_from, v_free) END;
     END IF;
 
     -- The page.

@@ -4,9 +4,15 @@
 -- row; who confirms or extends a hold has only its claim, and changes no number. Whoever takes people's time for a session
 -- has its activity's row before all that.
 
-ALTER TABLE activity ADD COLUMN sessions_generated_on DATE;
+ALTER TABLE activity
+    ADD COLUMN sessions_generated_on DATE,
+    ADD COLUMN sessions_reached TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN sessions_follow BOOLEAN DEFAULT 'true' NOT NULL;
 ALTER TABLE activity_session ADD COLUMN version INTEGER DEFAULT '1' NOT NULL;
-CREATE INDEX place_claim_booked_idx ON place_claim (session_id) WHERE status = 'booked';
+CREATE INDEX activity_session_dropped_idx ON activity_session (id) WHERE status = 'cancelled' AND cancelled_reason IS NULL;
+CREATE INDEX place_claim_of_session_idx ON place_claim (session_id);
+-- Those that the hours dropped before anybody had places of them are no history; the purge deletes them.
+GRANT DELETE ON activity_session TO turnero_system;
 
 -- ── what is told ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -22,17 +28,26 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
     WHERE c.session_id = p_session AND c.status = 'held' AND c.expires_at <= (SELECT turnero_now())
 $$;
 
--- An event of the session as it is now, to be called after the change. With a claim: whose places changed, and until
--- when they are held (null: no more).
+-- What is told of a session as it is now. With a claim: whose places changed, and until when they are held (null: no more).
+CREATE FUNCTION session_payload(
+    p_session activity_session, p_cause text, p_claim uuid = NULL, p_places integer = NULL, p_held_until timestamptz = NULL
+) RETURNS jsonb
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT jsonb_build_object(
+        'activityId', p_session.activity_id, 'capacity', p_session.capacity, 'taken', p_session.taken,
+        'status', p_session.status, 'isLegacy', p_session.is_legacy, 'claimId', p_claim, 'places', p_places,
+        'heldUntil', p_held_until, 'cause', p_cause,
+        'capacityRemaining', places_left(p_session.capacity, p_session.taken, lapsed_places(p_session.id),
+                                         p_session.status, p_session.is_legacy))
+$$;
+
+-- The event of it, to be called after the change.
 CREATE FUNCTION tell_session(
     p_session uuid, p_type text, p_cause text, p_claim uuid = NULL, p_places integer = NULL, p_held_until timestamptz = NULL
 ) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
     INSERT INTO outbox_event (organization_id, type, subject_id, payload)
-    SELECT s.organization_id, p_type, s.id, jsonb_build_object(
-        'activityId', s.activity_id, 'capacity', s.capacity, 'taken', s.taken, 'status', s.status,
-        'isLegacy', s.is_legacy, 'claimId', p_claim, 'places', p_places, 'heldUntil', p_held_until, 'cause', p_cause,
-        'capacityRemaining', places_left(s.capacity, s.taken, lapsed_places(s.id), s.status, s.is_legacy))
+    SELECT s.organization_id, p_type, s.id, session_payload(s, p_cause, p_claim, p_places, p_held_until)
     FROM activity_session s WHERE s.id = p_session
 $$;
 
@@ -46,6 +61,19 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 $$;
 
 -- ── places ───────────────────────────────────────────────────────────────────────────────────────────
+
+-- Gives one claim's places back, and tells why: the one place that does, but for a session that is called off. The caller
+-- has the session's row and the claim's. `p_hold`: what becomes of its hold, where that is still active.
+CREATE FUNCTION free_places(p_claim place_claim, p_cause text, p_hold text = NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    UPDATE place_claim c SET status = 'released', released_at = turnero_now() WHERE c.id = p_claim.id;
+    IF p_hold IS NOT NULL THEN
+        UPDATE hold h SET status = p_hold WHERE h.id = p_claim.hold_id AND h.status = 'active';
+    END IF;
+    UPDATE activity_session s SET taken = s.taken - p_claim.places WHERE s.id = p_claim.session_id;
+    PERFORM tell_session(p_claim.session_id, 'session.places', p_cause, p_claim.id, p_claim.places);
+END $$;
 
 -- Frees the places of holds that ran out. The caller has the session's row. Claims that another transaction has locked
 -- (its holder is confirming this very moment) are passed over. Returns the unpaid bookings that lost their places.
@@ -63,10 +91,7 @@ BEGIN
         ORDER BY c.id
         FOR NO KEY UPDATE SKIP LOCKED
     LOOP
-        UPDATE place_claim c SET status = 'released', released_at = turnero_now() WHERE c.id = v_claim.id;
-        UPDATE hold h SET status = 'expired' WHERE h.id = v_claim.hold_id AND h.status = 'active';
-        UPDATE activity_session s SET taken = s.taken - v_claim.places WHERE s.id = p_session;
-        PERFORM tell_session(p_session, 'session.places', 'RELEASED', v_claim.id, v_claim.places);
+        PERFORM free_places(v_claim, 'RELEASED', 'expired');
         freed := freed + 1;
         IF v_claim.booking_id IS NOT NULL THEN
             bookings := bookings || v_claim.booking_id;
@@ -163,7 +188,7 @@ BEGIN
 END $$;
 
 -- A holder gives their places back. Returns what the claim was: held (and live: now it is released), or why there is
--- nothing to give back: booked, released, expired.
+-- nothing to give back: booked (whether or not the booking is paid yet), released, expired.
 CREATE FUNCTION release_held_places(p_hold uuid) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -172,15 +197,14 @@ BEGIN
     PERFORM 1 FROM activity_session s
     WHERE s.id = (SELECT h.session_id FROM hold h WHERE h.id = p_hold) FOR NO KEY UPDATE;
     SELECT c.* INTO v_claim FROM place_claim c WHERE c.hold_id = p_hold FOR NO KEY UPDATE;
-    IF v_claim.status <> 'held' THEN
+    IF v_claim.booking_id IS NOT NULL THEN
+        RETURN 'booked';
+    ELSIF v_claim.status <> 'held' THEN
         RETURN v_claim.status;
     ELSIF v_claim.expires_at <= turnero_now() THEN
         RETURN 'expired';
     END IF;
-    UPDATE place_claim c SET status = 'released', released_at = turnero_now() WHERE c.id = v_claim.id;
-    UPDATE hold h SET status = 'released' WHERE h.id = p_hold;
-    UPDATE activity_session s SET taken = s.taken - v_claim.places WHERE s.id = v_claim.session_id;
-    PERFORM tell_session(v_claim.session_id, 'session.places', 'RELEASED', v_claim.id, v_claim.places);
+    PERFORM free_places(v_claim, 'RELEASED', 'released');
     RETURN 'held';
 END $$;
 
@@ -225,12 +249,10 @@ BEGIN
                    WHERE c.booking_id = p_booking AND c.status IN ('held', 'booked'))
     ORDER BY s.id FOR NO KEY UPDATE;
     FOR v_claim IN
-        UPDATE place_claim c SET status = 'released', released_at = turnero_now()
-        WHERE c.booking_id = p_booking AND c.status IN ('held', 'booked')
-        RETURNING c.*
+        SELECT c.* FROM place_claim c WHERE c.booking_id = p_booking AND c.status IN ('held', 'booked')
+        ORDER BY c.id FOR NO KEY UPDATE
     LOOP
-        UPDATE activity_session s SET taken = s.taken - v_claim.places WHERE s.id = v_claim.session_id;
-        PERFORM tell_session(v_claim.session_id, 'session.places', p_cause, v_claim.id, v_claim.places);
+        PERFORM free_places(v_claim, p_cause);
         v_count := v_count + 1;
     END LOOP;
     RETURN v_count;
@@ -279,13 +301,33 @@ BEGIN
         WHERE c.session_id = p_session AND c.status = 'held' AND c.booking_id IS NULL
         ORDER BY c.id FOR NO KEY UPDATE
     LOOP
-        UPDATE place_claim c SET status = 'released', released_at = turnero_now() WHERE c.id = v_claim.id;
-        UPDATE hold h SET status = 'released' WHERE h.id = v_claim.hold_id AND h.status = 'active';
-        UPDATE activity_session s SET taken = s.taken - v_claim.places WHERE s.id = p_session;
-        PERFORM tell_session(p_session, 'session.places', 'RELEASED', v_claim.id, v_claim.places);
+        PERFORM free_places(v_claim, 'RELEASED', 'released');
         v_count := v_count + 1;
     END LOOP;
     RETURN v_count;
+END $$;
+
+-- Gives the places of many bookings of a session back at once. The caller has the session's row and the bookings'. Told
+-- as one change of the number; a claim that a stream may know as held (its booking is not paid yet) is told by itself.
+CREATE FUNCTION release_session_bookings(p_session uuid, p_bookings uuid[], p_cause text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM 1 FROM place_claim c
+    WHERE c.session_id = p_session AND c.booking_id = ANY (p_bookings) AND c.status IN ('held', 'booked')
+    ORDER BY c.id FOR NO KEY UPDATE;
+    WITH freed AS (
+        UPDATE place_claim c SET status = 'released', released_at = turnero_now(), expires_at = NULL
+        WHERE c.session_id = p_session AND c.booking_id = ANY (p_bookings) AND c.status IN ('held', 'booked')
+        RETURNING c AS claim, old.status AS was
+    ), told AS MATERIALIZED (
+        SELECT tell_claim(f.claim, p_cause) FROM freed f WHERE f.was = 'held'
+    )
+    UPDATE activity_session s SET taken = s.taken - f.places
+    FROM (SELECT sum((f.claim).places) AS places, (SELECT count(*) FROM told) FROM freed f) AS f
+    WHERE s.id = p_session AND f.places > 0;
+    IF FOUND THEN
+        PERFORM tell_session(p_session, 'session.places', p_cause);
+    END IF;
 END $$;
 
 -- The sweep: frees the places of at most so many holds that ran out, and more where one session has more. Sessions that
@@ -315,7 +357,7 @@ END $$;
 
 -- Is somebody or something taken, by a claim, by time off or by another calendar? A hold that ran out is in nobody's way,
 -- but an unpaid booking that ran out has to be ended first, which others do.
-CREATE FUNCTION is_subject_busy(p_subject uuid, p_busy tstzrange) RETURNS boolean
+CREATE FUNCTION is_subject_busy(p_subject uuid, p_busy tstzrange, p_despite_blocks boolean = false) RETURNS boolean
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT EXISTS (
         SELECT FROM allocation a
@@ -324,7 +366,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
           AND a.starts_at > lower(p_busy) - interval '4 days' AND a.starts_at < upper(p_busy) + interval '4 days'
           AND a.busy && p_busy
           AND NOT (a.status = 'held' AND a.booking_id IS NULL AND a.expires_at <= (SELECT turnero_now()))
-    ) OR EXISTS (
+    ) OR NOT p_despite_blocks AND EXISTS (
         SELECT FROM blocked_time b
         WHERE b.subject_id = p_subject AND b.removed_at IS NULL
           AND b.ends_at > lower(p_busy) AND b.starts_at < upper(p_busy)
@@ -332,7 +374,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 $$;
 
 -- Takes the time of all who lead the session and of the first free units of each need ({"quantity": 1, "units": [id]}):
--- all of them, or none and false. Their rows are locked by the caller, in id order.
+-- all of them, or none and false. Who is switched off leads nothing. Their rows are locked by the caller, in id order.
 CREATE FUNCTION take_session_time(
     p_organization uuid, p_session uuid, p_starts timestamptz, p_ends timestamptz, p_leaders uuid[], p_needs jsonb
 ) RETURNS boolean
@@ -340,41 +382,50 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_busy tstzrange := tstzrange(p_starts, p_ends, '[)');
     v_subjects uuid[] := p_leaders;
+    v_subject uuid;
     v_units uuid[];
     v_need jsonb;
     v_count integer;
 BEGIN
-    IF EXISTS (SELECT FROM unnest(p_leaders) AS l (id) WHERE is_subject_busy(l.id, v_busy)) THEN
+    IF EXISTS (SELECT FROM provider p WHERE p.id = ANY (p_leaders) AND NOT p.is_active)
+       OR EXISTS (SELECT FROM unnest(p_leaders) AS l (id) WHERE is_subject_busy(l.id, v_busy)) THEN
         RETURN false;
     END IF;
     FOR v_need IN SELECT n.need FROM jsonb_array_elements(p_needs) AS n (need) LOOP
-        SELECT array_agg(free.id) INTO v_units FROM (
-            SELECT u.id::uuid AS id FROM jsonb_array_elements_text(v_need -> 'units') WITH ORDINALITY AS u (id, n)
-            WHERE u.id::uuid <> ALL (v_subjects) AND NOT is_subject_busy(u.id::uuid, v_busy)
-            ORDER BY u.n LIMIT (v_need ->> 'quantity')::integer) AS free;
-        IF COALESCE(cardinality(v_units), 0) < (v_need ->> 'quantity')::integer THEN
+        v_units := choose_units(ARRAY(SELECT u.id::uuid FROM jsonb_array_elements_text(v_need -> 'units') AS u (id)),
+                                (v_need ->> 'quantity')::integer, v_busy, '{}');
+        IF v_units IS NULL THEN
             RETURN false;
         END IF;
         v_subjects := v_subjects || v_units;
     END LOOP;
-    PERFORM release_lapsed(s.id, v_busy) FROM unnest(v_subjects) AS s (id);
-    WITH claimed AS (
-        INSERT INTO allocation (id, organization_id, subject_id, busy, starts_at, ends_at, status, session_id)
-        SELECT uuidv7(), p_organization, s.id, v_busy, p_starts, p_ends, 'booked', p_session
-        FROM (SELECT DISTINCT u.id FROM unnest(v_subjects) AS u (id) ORDER BY u.id) AS s
-        ON CONFLICT DO NOTHING
-        RETURNING *
-    ), told AS (
-        INSERT INTO outbox_event (organization_id, type, subject_id, payload)
-        SELECT c.organization_id, 'allocation.claimed', c.subject_id,
-               allocation_payload(c.id, c.starts_at, c.ends_at, c.busy, NULL, 'SCHEDULE')
-        FROM claimed c
-    )
-    SELECT count(*) INTO v_count FROM claimed;
-    IF v_count < (SELECT count(DISTINCT u.id) FROM unnest(v_subjects) AS u (id)) THEN
-        -- Somebody came between the look and the claim: what was claimed goes with the caller's savepoint.
-        RAISE EXCEPTION 'somebody has taken a part of this time' USING ERRCODE = 'TS001';
-    END IF;
+    v_subjects := ARRAY(SELECT DISTINCT u.id FROM unnest(v_subjects) AS u (id) ORDER BY u.id);
+    BEGIN
+        FOREACH v_subject IN ARRAY v_subjects LOOP
+            IF release_lapsed(v_subject, v_busy) IS NULL THEN
+                -- Whoever is at it may be waiting for what we took for another session.
+                RAISE EXCEPTION 'somebody is at a part of this time' USING ERRCODE = 'TS001';
+            END IF;
+        END LOOP;
+        WITH claimed AS (
+            INSERT INTO allocation (id, organization_id, subject_id, busy, starts_at, ends_at, status, session_id)
+            SELECT uuidv7(), p_organization, u.id, v_busy, p_starts, p_ends, 'booked', p_session
+            FROM unnest(v_subjects) AS u (id)
+            ON CONFLICT DO NOTHING
+            RETURNING *
+        ), told AS (
+            INSERT INTO outbox_event (organization_id, type, subject_id, payload)
+            SELECT c.organization_id, 'allocation.claimed', c.subject_id,
+                   allocation_payload(c.id, c.starts_at, c.ends_at, c.busy, NULL, 'SCHEDULE')
+            FROM claimed c
+        )
+        SELECT count(*) INTO v_count FROM claimed;
+        IF v_count < cardinality(v_subjects) THEN
+            RAISE EXCEPTION 'somebody has taken a part of this time' USING ERRCODE = 'TS001';
+        END IF;
+    EXCEPTION WHEN SQLSTATE 'TS001' THEN
+        RETURN false;
+    END;
     RETURN true;
 END $$;
 
@@ -395,6 +446,17 @@ BEGIN
     WHERE u.id IN (SELECT i.id::uuid FROM jsonb_array_elements(p_needs) AS n (need),
                           jsonb_array_elements_text(n.need -> 'units') AS i (id))
     ORDER BY u.id FOR NO KEY UPDATE;
+END $$;
+
+-- The same for sessions that are to be made, with those whose time is given back for them: whoever waits for that time
+-- has its person's row already.
+CREATE FUNCTION lock_session_subjects(p_leaders uuid[], p_needs jsonb, p_sessions uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_taken uuid[] := ARRAY(
+        SELECT DISTINCT a.subject_id FROM allocation a WHERE a.session_id = ANY (p_sessions) AND a.status = 'booked');
+BEGIN
+    PERFORM lock_subjects(p_leaders || v_taken, p_needs || jsonb_build_array(jsonb_build_object('units', v_taken)));
 END $$;
 
 -- ── sessions ─────────────────────────────────────────────────────────────────────────────────────────
@@ -455,22 +517,14 @@ BEGIN
         -- Called off by a person, with a reason: no schedule brings it back.
         CONTINUE WHEN v_session.cancelled_reason IS NOT NULL;
         outcome := CASE WHEN v_session.id IS NULL THEN 'created' ELSE 'restored' END;
-        -- A savepoint only where there is something to give back: thousands of them would slow everybody down.
-        IF cardinality(p_leaders) = 0 AND jsonb_array_length(p_needs) = 0 THEN
+        IF (cardinality(p_leaders) > 0 OR jsonb_array_length(p_needs) > 0)
+           AND NOT take_session_time(p_organization, session_id, p_starts[v_number], p_ends[v_number], p_leaders,
+                                     p_needs) THEN
+            session_id := v_session.id;
+            outcome := 'conflict';
+        ELSE
             PERFORM open_session(p_organization, p_activity, session_id, p_starts[v_number], p_ends[v_number],
                                  p_capacity, p_versions[v_number]);
-        ELSE
-            BEGIN
-                PERFORM open_session(p_organization, p_activity, session_id, p_starts[v_number], p_ends[v_number],
-                                     p_capacity, p_versions[v_number]);
-                IF NOT take_session_time(p_organization, session_id, p_starts[v_number], p_ends[v_number], p_leaders,
-                                         p_needs) THEN
-                    RAISE EXCEPTION 'somebody is taken at this time' USING ERRCODE = 'TS001';
-                END IF;
-            EXCEPTION WHEN SQLSTATE 'TS001' THEN
-                session_id := v_session.id;
-                outcome := 'conflict';
-            END;
         END IF;
         RETURN NEXT;
     END LOOP;
@@ -484,10 +538,13 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     v_session activity_session;
+    v_emptied uuid[] := '{}';
+    v_ended uuid[];
 BEGIN
+    PERFORM 1 FROM activity_session s WHERE s.id = ANY (p_sessions) ORDER BY s.id FOR NO KEY UPDATE;
     FOR v_session IN
-        SELECT s.* FROM activity_session s WHERE s.id = ANY (p_sessions) AND s.status <> 'cancelled'
-        ORDER BY s.id FOR NO KEY UPDATE
+        SELECT s.* FROM activity_session s WHERE s.id = ANY (p_sessions) AND s.status <> 'cancelled' AND s.taken > 0
+        ORDER BY s.id
     LOOP
         session_id := v_session.id;
         starts_at := v_session.starts_at;
@@ -495,17 +552,31 @@ BEGIN
         IF EXISTS (SELECT FROM activity_session s WHERE s.id = v_session.id AND s.taken > 0) THEN
             CONTINUE WHEN v_session.is_legacy AND cardinality(lapsed_bookings) = 0;
             outcome := CASE WHEN v_session.is_legacy THEN 'unchanged' ELSE 'legacy' END;
-            UPDATE activity_session s SET is_legacy = true, version = s.version + 1
-            WHERE s.id = v_session.id AND NOT s.is_legacy;
+            IF outcome = 'legacy' THEN
+                UPDATE activity_session s SET is_legacy = true, version = s.version + 1 WHERE s.id = v_session.id;
+                PERFORM tell_session(v_session.id, 'session.changed', 'SCHEDULE');
+            END IF;
         ELSE
             outcome := 'cancelled';
-            UPDATE activity_session s SET status = 'cancelled', version = s.version + 1 WHERE s.id = v_session.id;
-            PERFORM release_session_time(v_session.id, 'SCHEDULE');
-        END IF;
-        IF outcome <> 'unchanged' THEN
-            PERFORM tell_session(v_session.id, CASE outcome WHEN 'legacy' THEN 'session.changed'
-                                                            ELSE 'session.cancelled' END, 'SCHEDULE');
+            v_emptied := v_emptied || v_session.id;
         END IF;
         RETURN NEXT;
     END LOOP;
+    -- Thousands of others have nothing that anybody could lose: they end together.
+    WITH ended AS (
+        UPDATE activity_session s SET status = 'cancelled', version = s.version + 1
+        WHERE s.id = ANY (p_sessions) AND s.status <> 'cancelled' AND s.taken = 0
+        RETURNING s AS session
+    ), told AS (
+        INSERT INTO outbox_event (organization_id, type, subject_id, payload)
+        SELECT (e.session).organization_id, 'session.cancelled', (e.session).id, session_payload(e.session, 'SCHEDULE')
+        FROM ended e ORDER BY (e.session).id
+    )
+    SELECT array_agg((e.session).id) INTO v_ended FROM ended e;
+    PERFORM free_time(ARRAY(
+        SELECT a.id FROM allocation a WHERE a.session_id = ANY (v_ended) AND a.status = 'booked'
+        ORDER BY a.id FOR NO KEY UPDATE), 'SCHEDULE');
+    RETURN QUERY
+        SELECT s.id, s.starts_at, 'cancelled', '{}'::uuid[] FROM activity_session s
+        WHERE s.id = ANY (v_ended) AND s.id <> ALL (v_emptied);
 END $$;

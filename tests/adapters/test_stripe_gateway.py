@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -88,15 +87,6 @@ class StripeStand(Stand):
     async def decide(self, paid: PaymentSnapshot, *, is_won: bool) -> None:
         (dispute,) = (await found(self, paid)).intent.disputes
         await self.sandbox.control(f"disputes/{dispute.id}/decide", outcome="won" if is_won else "lost")
-
-
-@pytest.fixture(scope="session")
-async def http() -> AsyncIterator[stripe.HTTPXClient]:
-    """One pool: making one reads all certificates."""
-    # Any: the package does not type how it is closed.
-    made: Any = stripe.HTTPXClient(timeout=5)
-    yield made
-    await made.close_async()
 
 
 @pytest.fixture(scope="session")

@@ -9,22 +9,21 @@ from random import Random
 from app.domain.explain import explain
 from app.domain.instants import at_minute, minute_floor
 from app.domain.refusals import why_not
-from app.domain.slot_list import slots_of_groups
 from app.domain.slots import (
     axis,
     count_slots,
     first_slot,
     free_masks,
-    free_starts,
     nearest,
     nearest_slots,
     slots,
     slots_of_masks,
 )
-from app.domain.visits import assignments, count_visits, first_visit, visit_groups, visit_slots, why_not_visit
+from app.domain.visit_masks import visit_masks
+from app.domain.visits import assignments, first_visit, visit_slots, why_not_visit
 from tests.domain.reference_reasons import Truth
 from tests.domain.reference_slots import Day, Minutes, reference_slots, reference_starts, reference_visits
-from tests.domain.worlds import random_visit_world, random_world
+from tests.domain.worlds import free_starts, random_visit_world, random_world
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -100,8 +99,15 @@ def check_visits_equal_brute_force(seed: int) -> None:
     found = visit_slots(world.items, world.busy, world.window, world.rules)
     assert found == reference_visits(world.items, world.busy, world.window, world.rules)
     assert first_visit(world.items, world.busy, world.window, world.rules) == (found[0] if found else None)
-    groups = visit_groups(world.items, world.busy, world.window, world.rules)
-    assert count_visits(groups) == len(slots_of_groups(groups, axis(world.window)[0])) == len(found)
+    masks = visit_masks(world.items, world.busy, world.window, world.rules)
+    spent: list[int] = []
+    assert masks.slots(masks.free, spent.append) == found
+    assert masks.least_slots == len({slot.starts_at for slot in found})
+    assert masks.least_slots + sum(spent) >= len(found)
+    assert all(count >= 0 for count in spent)
+    instant = world.window.from_utc + timedelta(minutes=seed % 4_000 - 500, seconds=seed % 2)
+    near = masks.nearest(instant, 6)
+    assert near == nearest(found, instant)
 
 
 def check_visits_can_be_held(seed: int) -> None:

@@ -151,8 +151,3 @@ def test_a_resource_is_told_with_the_time_that_it_is_taken() -> None:
     assert span(reason) == between("09:50", "11:10")  # never both at once: all the time that was asked for
     [reason] = explain(replace(PLAN, needs=(Need(2, (ROOM,)),)), local(MONDAY, "10:00"), ANYTIME, {})
     assert reason.reason is R.RESOURCE
-
-
-def test_what_is_switched_off_comes_first() -> None:
-    found = explain(PLAN, local(MONDAY, "20:00"), ANYTIME, {}, inactive="The provider takes no bookings.")
-    assert [one.reason for one in found] == [R.INACTIVE, R.CLOSED]

@@ -16,7 +16,6 @@ from app.domain.instants import (
     check_instant,
     day_bounds,
     format_instant,
-    is_local_gap,
     local_date,
     minute_ceil,
     minute_floor,
@@ -166,6 +165,12 @@ def test_dates() -> None:
 
 
 # ── local times ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def is_local_gap(day: date, minutes: int, tz: zoneinfo.ZoneInfo) -> bool:
+    """Is this a local time that clocks jump over? Then it does not come back from UTC."""
+    local = datetime(day.year, day.month, day.day) + timedelta(minutes=minutes)  # noqa: DTZ001
+    return local.replace(tzinfo=tz).astimezone(UTC).astimezone(tz).replace(tzinfo=None, fold=0) != local
 
 
 def test_a_local_time_in_a_gap_moves_to_its_end() -> None:

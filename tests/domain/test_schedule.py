@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain import schedule
 from app.domain.errors import Violation
 from app.domain.schedule import (
     Interval,
     WeeklyHours,
     check_weekly,
-    minutes_per_week,
     parse_local_time,
     sorted_weekly,
     weekly_from_json,
@@ -34,6 +34,14 @@ def times(text: str) -> tuple[int, int]:
 
 def paths(*days: WeeklyHours) -> list[str]:
     return [violation.path for violation in check_weekly(days, 15)]
+
+
+def test_no_work_is_spent_on_more_than_a_day_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "_inside", pytest.fail)
+    many = [(20 * 60, 4 * 60)] * 5_000
+    day = weekly_hours(0, many, many)
+    assert [one.path for one in check_weekly([day], 15)] == ["input.weekly.0.open"]
+    assert [one.path for one in check_weekly([weekly_hours(0, many[:1], many)], 15)] == ["input.weekly.0.breaks"]
 
 
 def test_local_times() -> None:
@@ -92,12 +100,6 @@ def test_slot_intervals() -> None:
     assert check_weekly([], 1) == check_weekly([], 1_440) == []
 
 
-def test_minutes_per_week() -> None:
-    assert minutes_per_week(
-        [hours(0, "09:00-13:00", "14:00-18:00", breaks=("10:00-10:30",)), hours(5, "22:00-02:00")]
-    ) == (480 - 30 + 240)
-
-
 @given(st.integers(0, 2**32))
 def test_weeks_come_back_from_json(seed: int) -> None:
     week = random_week(Random(seed))
@@ -106,7 +108,6 @@ def test_weeks_come_back_from_json(seed: int) -> None:
     Random(seed + 1).shuffle(shuffled)
     assert sorted_weekly(shuffled) == sorted_weekly(week)
     assert check_weekly(sorted_weekly(shuffled), 15) == []
-    assert minutes_per_week(shuffled) > 0 or not shuffled
 
 
 @given(

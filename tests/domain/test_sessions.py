@@ -16,12 +16,12 @@ from app.domain.openings import hours_on
 from app.domain.schedule import DayException, ExceptionKind, Interval, ScheduleVersion, WeeklyHours
 from app.domain.sessions import (
     STRETCH_MINUTES,
+    SessionHours,
     SessionStatus,
     SessionTime,
     generation_day,
     horizon,
     places_left,
-    sessions_between,
 )
 from tests.domain.worlds import CHANGES, STEPS, random_versions, random_week
 
@@ -51,7 +51,7 @@ def given_by(
     *exceptions: DayException,
     minutes: int = 60,
 ) -> list[SessionTime]:
-    return sessions_between(tz, versions, exceptions, duration_minutes=minutes, from_at=bounds[0], to_at=bounds[1])
+    return list(SessionHours(tz, versions, exceptions, minutes).between(*bounds))
 
 
 def on(day: date, weekly: list[WeeklyHours], *, zone_name: str, minutes: int = 60, step: int = 60) -> list[str]:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from app.domain.busy import Busy, BusyKind
+from app.domain.free_times import FreeTimes, GroupedSlots, dates_between, for_nothing
 from app.domain.instants import day_bounds, zone
 from app.domain.refusals import why_not, within_hours
 from app.domain.schedule import ScheduleVersion, WeeklyHours, parse_local_time, weekly_hours
@@ -18,12 +19,14 @@ from app.domain.slots import (
     UnavailableReason,
     Window,
     first_slot,
-    free_starts,
+    free_masks,
+    groups_of_masks,
     nearest,
+    nearest_slots,
     next_boundary,
     slots,
-    split_by_day,
 )
+from tests.domain.worlds import free_starts
 
 BAIRES = zone("America/Argentina/Buenos_Aires")
 MONDAY = date(2026, 5, 4)
@@ -224,13 +227,28 @@ def test_a_window_is_bounded_and_may_be_empty() -> None:
 
 
 def test_slots_are_told_by_the_customers_dates() -> None:
-    plan = plan_of(hours(0, "20:00-23:00"), step=60)
-    found = slots([plan], {}, days(MONDAY, 3), ANYTIME)
-    jerusalem = zone("Asia/Jerusalem")
-    by_day = split_by_day(found, date(2026, 5, 3), date(2026, 5, 6), jerusalem)
-    assert [(day.day, len(of_day)) for day, of_day in by_day] == [(3, 0), (4, 0), (5, 3), (6, 0)]
-    apia = split_by_day([], date(2011, 12, 29), date(2011, 12, 31), zone("Pacific/Apia"))
-    assert [day.day for day, _ in apia] == [29, 30, 31]
+    plan, window = plan_of(hours(0, "20:00-23:00"), step=60), days(MONDAY, 3)
+    masks = free_masks([plan], {}, window, ANYTIME)
+    spent: list[int] = []
+    times = FreeTimes(GroupedSlots(groups_of_masks(masks), window), window, zone("Asia/Jerusalem"), spent.append)
+    dates = dates_between(date(2026, 5, 3), date(2026, 5, 6))
+    assert [times.has_slots(day) for day in dates] == [False, False, True, False]
+    assert spent == []
+    assert [len(times.slots(day)) for day in dates] == [0, 0, 3, 0]
+    assert [slot.starts_at for slot in times.slots(dates[2])] == times.starts(dates[2])
+    assert spent == [3]  # for all days, once
+    first = times.first()
+    assert first is not None
+    assert first.starts_at == times.starts(dates[2])[0]
+
+
+def test_a_day_that_a_zone_skipped_has_none() -> None:
+    window = Window(datetime(2011, 12, 28, tzinfo=UTC), datetime(2012, 1, 2, tzinfo=UTC))
+    plan = plan_of(*(hours(day, "00:00-24:00") for day in range(7)), step=60)
+    found = GroupedSlots(groups_of_masks(free_masks([plan], {}, window, SlotRules(window.from_utc))), window)
+    times = FreeTimes(found, window, zone("Pacific/Apia"), for_nothing)
+    of_days = [len(times.slots(day)) for day in dates_between(date(2011, 12, 29), date(2011, 12, 31))]
+    assert of_days == [24, 0, 24]
 
 
 def test_the_nearest_come_first_and_of_two_the_earlier() -> None:
@@ -238,6 +256,16 @@ def test_the_nearest_come_first_and_of_two_the_earlier() -> None:
     near = nearest(found, local(MONDAY, "12:00"))
     assert clocks([slot.starts_at for slot in near]) == ["12:00", "11:00", "13:00", "10:00", "14:00", "09:00"]
     assert nearest(found, local(MONDAY, "12:00"), 1)[0].starts_at == local(MONDAY, "12:00")
+
+
+def test_one_slot_the_cheapest_of_each_of_the_nearest_starts() -> None:
+    plans = [
+        plan_of(hours(0, "09:00-18:00"), step=60, duration=minutes, price=price, number=number)
+        for number, (minutes, price) in enumerate(((60, 300), (60, None), (30, 200), (90, 200), (60, 500)), 1)
+    ]
+    near = nearest_slots(plans, {}, days(MONDAY), ANYTIME, instant=local(MONDAY, "12:00"))
+    assert clocks([slot.starts_at for slot in near]) == ["12:00", "11:00", "13:00", "10:00", "14:00", "09:00"]
+    assert {(slot.price_minor, slot.provider_ids) for slot in near} == {(200, (UUID(int=3),))}
 
 
 # ── why not ───────────────────────────────────────────────────────────────────────────────────────────

@@ -10,10 +10,11 @@ from uuid import UUID
 import pytest
 
 from app.domain.busy import Busy
+from app.domain.errors import BadInput
 from app.domain.slots import BookingLimits, Need, ProviderPlan, Slot, SlotRules, UnavailableReason
+from app.domain.visit_masks import TooManyCombinations, visit_masks, work_of_masks
 from app.domain.visits import (
     Items,
-    TooManyCombinations,
     assignments,
     first_visit,
     visit_claims_window,
@@ -142,7 +143,72 @@ def test_the_refusal_is_of_the_item_in_the_way() -> None:
     assert nobody[1].reason is UnavailableReason.INACTIVE
 
 
-def test_prices_beyond_counting_are_refused() -> None:
+# ── many people, lengths and prices ───────────────────────────────────────────────────────────────────
+
+
+def test_prices_beyond_counting_are_refused_as_slots_alone() -> None:
     crowd = [doing(UUID(int=n), 10, price=2**n) for n in range(1, 41)]
+    masks = visit_masks([crowd] * 5, {}, days(MONDAY), ANYTIME)
+    assert masks.least_slots == 3
+    assert [slot.price_minor for slot in masks.nearest(local(MONDAY, "09:00"), 6)] == [10, 10, 10]
+    assert first_visit([crowd] * 5, {}, days(MONDAY), ANYTIME) == masks.first_slot(9 * 60)
     with pytest.raises(TooManyCombinations, match="name a provider"):
-        visit_slots([crowd] * 5, {}, days(MONDAY), ANYTIME)
+        masks.slots(masks.free)
+
+
+def test_lengths_without_end_are_no_more_work_for_it() -> None:
+    """200 people with 200 lengths in each of five services: a million and more ways, one shift for each length."""
+    crowd = [doing(UUID(int=n), n, price=n) for n in range(1, 201)]
+    masks = visit_masks([crowd] * 5, {}, days(MONDAY), ANYTIME)
+    assert masks.least_slots == 3
+    first = masks.first_slot(9 * 60)
+    assert (first.ends_at - first.starts_at, first.price_minor) == (timedelta(minutes=5), 5)
+
+
+def test_many_lengths_are_chosen_from_and_refused_without_walking_them_all() -> None:
+    crowd = [doing(UUID(int=n), n, price=n) for n in range(1, 101)]
+    never = [doing(ANNA, 10, opened="20:00-21:00")]
+    against = why_not_visit([crowd] * 4 + [never], local(MONDAY, "09:00"), ANYTIME, {})
+    assert against is not None
+    assert (against[0], against[1].reason) == (4, UnavailableReason.CLOSED)
+    [way] = islice(
+        assignments([crowd] * 4, local(MONDAY, "09:00"), ANYTIME, {}, prefer=lambda plan: plan.price_minor), 1
+    )
+    assert [part.plan.duration_minutes for part in way] == [1, 1, 1, 1]
+
+
+def test_the_work_is_told_before_it_is_done() -> None:
+    items = [[doing(UUID(int=100 * place + n), 30, price=100 * n) for n in range(30)] for place in range(1, 6)]
+    masks = visit_masks(items, {}, days(MONDAY), ANYTIME)
+    with pytest.raises(TooManyCombinations):
+        masks.slots(masks.free)
+    fewer = visit_masks([plans[:6] for plans in items], {}, days(MONDAY), ANYTIME)
+
+    def refuse(count: int) -> None:
+        spent.append(count)
+        raise BadInput.at("input.to", "is too much")
+
+    spent: list[int] = []
+    with pytest.raises(BadInput, match="is too much"):
+        fewer.slots(fewer.free, refuse)
+    assert spent[0] > len(fewer.slots(fewer.free)) - fewer.least_slots
+
+
+def test_the_work_of_the_masks_grows_with_people_services_and_days() -> None:
+    crowd = [doing(UUID(int=n), 30) for n in range(1, 101)]
+    assert work_of_masks([[doing(ANNA, 30)]] * 3, days(MONDAY, 4)) == 0
+    a_week = work_of_masks([crowd] * 2, days(MONDAY, 7))
+    assert 0 < a_week < 100
+    assert work_of_masks([crowd] * 4, days(MONDAY, 28)) > 7 * a_week
+    assert work_of_masks([[doing(UUID(int=n), 30) for n in range(1, 1_001)]] * 5, days(MONDAY, 62)) > 6_000
+
+
+def test_a_priced_way_goes_before_one_by_quote_only_where_it_is_as_short() -> None:
+    quote, cheap, dear = doing(ANNA, 30, None), doing(BEA, 60, 100), doing(UUID(int=3), 30, 900)
+    masks = visit_masks([[quote, cheap], [doing(UUID(int=4), 30, 100)]], {}, days(MONDAY), ANYTIME)
+    at_nine = 9 * 60
+    assert masks.first_slot(at_nine).price_minor is None
+    assert masks.first_slot(at_nine, cheapest=True).provider_ids == (BEA, UUID(int=4))
+    masks = visit_masks([[quote, cheap, dear], [doing(UUID(int=4), 30, 100)]], {}, days(MONDAY), ANYTIME)
+    assert masks.first_slot(at_nine).price_minor == 1_000
+    assert masks.first_slot(at_nine, cheapest=True).price_minor == 200

@@ -8,10 +8,10 @@ from datetime import date, datetime, timedelta
 from random import Random
 from uuid import UUID
 
-from app.domain.busy import Busy, BusyKind
+from app.domain.busy import Busy, BusyBySubject, BusyKind
 from app.domain.instants import day_bounds, zone
 from app.domain.schedule import DayException, ExceptionKind, Interval, ScheduleVersion, WeeklyHours, check_weekly
-from app.domain.slots import BookingLimits, Need, ProviderPlan, SlotRules, Window
+from app.domain.slots import BookingLimits, Need, ProviderPlan, SlotRules, Window, slots
 
 CHANGES = [
     ("America/New_York", date(2026, 3, 8)),
@@ -239,3 +239,8 @@ def random_visit_world(seed: int) -> VisitWorld:
         )
     busy = _random_claims(rng, [plan for plans in items for plan in plans], window, rules.now)
     return VisitWorld(tuple(items), {subject: claims[:4] for subject, claims in busy.items()}, window, rules)
+
+
+def free_starts(plan: ProviderPlan, busy: BusyBySubject, window: Window, rules: SlotRules) -> list[datetime]:
+    """Of one provider, rising."""
+    return [slot.starts_at for slot in slots([plan], busy, window, rules)]

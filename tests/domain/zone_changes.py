@@ -14,9 +14,8 @@ from app.domain.busy import Busy
 from app.domain.instants import zone
 from app.domain.plan import ProviderPlan, SlotRules, Window
 from app.domain.schedule import Interval, ScheduleVersion, WeeklyHours
-from app.domain.slots import free_starts
 from tests.domain.reference_slots import reference_starts
-from tests.domain.worlds import provider_id
+from tests.domain.worlds import free_starts, provider_id
 
 ALL_ZONES = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
 DAY = timedelta(days=1)

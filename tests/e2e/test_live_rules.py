@@ -10,7 +10,10 @@ import pytest
 from tests.factories import make
 from tests.fixtures_api import GraphQLClient, RunningApi
 from tests.fixtures_live import Guest, search_of, watching
-from tests.shop import OFFICE, Shop, at, iso, make_shop
+from tests.live_client import OperationFailed, live_socket
+from tests.prices import ONE_START, five_times, shop_of_prices, sixfold
+from tests.schema import operations as op
+from tests.shop import OFFICE, Shop, at, iso, make_shop, set_offer
 
 pytestmark = pytest.mark.usefixtures("relay")
 
@@ -119,3 +122,22 @@ async def test_a_visit_of_two_services(running: RunningApi, guest: Guest, shop: 
         assert (await watcher.change("RELEASED"))[0] == closed
     async with watching(running.socket_url, asked, cursor) as again:
         assert (await again.stream.next())["opened"] == closed
+
+
+async def test_a_visit_of_too_many_prices_ends_the_stream_with_a_reason(running: RunningApi) -> None:
+    prices = sixfold(8)
+    shop = await shop_of_prices(running.api.services, [*prices, prices[0]], weekly=ONE_START)
+    asked: dict[str, Any] = {**search_of(shop, DAY), "items": five_times(shop)}
+    del asked["serviceId"]
+    async with watching(running.socket_url, asked) as watcher:
+        shown = await watcher.next("SNAPSHOT")
+        assert shown["opened"] == [iso(TEN)]
+        assert len(shown["updated"]) == 792  # choices of 5 out of 8, each as often as one likes
+        await set_offer(shop, 8, price_minor=2 * prices[-1])
+        with pytest.raises(OperationFailed) as failed:
+            await watcher.stream.next()
+        assert failed.value.code == "BAD_INPUT"
+    async with live_socket(running.socket_url) as socket:
+        stream = await socket.subscribe(op.WATCH_AVAILABILITY, input=asked)
+        with pytest.raises(OperationFailed, match="too many combinations"):
+            await stream.next()

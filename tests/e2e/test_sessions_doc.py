@@ -12,9 +12,10 @@ from app.commands import session_generation
 from app.core.settings import Settings
 from app.domain.live import AvailabilityCause
 from app.domain.search import MAXIMUM_DAYS
-from app.domain.sessions import GENERATION_MINUTE
+from app.domain.sessions import COMING_MAXIMUM, GENERATION_MINUTE
 from app.jobs.sessions import RECURRING
 from app.schema.activity_mutation import HORIZON_DAYS, CreateActivityInput
+from app.schema.session_mutation import MOVES_MAXIMUM
 from tests.fixtures_api import GraphQLClient, RunningApi
 from tests.live_client import live_socket
 from tests.shop import make_shop
@@ -87,15 +88,20 @@ def test_every_operation_of_the_guide_is_in_the_story() -> None:
 
 def test_the_guide_gives_the_figures_there_are() -> None:
     fields = CreateActivityInput.__dataclass_fields__
-    (recurring,) = RECURRING
+    generating, purging = RECURRING
+    assert (generating.every, purging.every) == (timedelta(minutes=1), timedelta(hours=1))
     text = " ".join(GUIDE.split())
     for fact in (
         f"`sessionHorizonDays` ahead ({HORIZON_DAYS} by default",
         f"that is {fields['maximum_advance_days'].default} by default",
         f"every day at {GENERATION_MINUTE // 60}:{GENERATION_MINUTE % 60:02}",
-        f"every {recurring.every // timedelta(minutes=1)} minutes",
+        "A worker looks every minute",
+        "is deleted within the hour",
+        f"more than {session_generation.VENUE_AT_ONCE:,} coming sessions",
+        f"more than {session_generation.VENUE_ACTIVITIES} activities",
+        f"`RESCHEDULE` ({MOVES_MAXIMUM} at most)",
         f"at most {session_generation.SESSIONS_AT_ONCE:,} sessions ({session_generation.LED_AT_ONCE:,} where",
-        f"at most {session_generation.COMING_MAXIMUM:,} coming ones",
+        f"at most {COMING_MAXIMUM:,} coming ones",
         f"at most {MAXIMUM_DAYS} days",
         f"for {Settings.model_fields['hold_ttl_s'].default // 60} minutes",
     ):

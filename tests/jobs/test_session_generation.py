@@ -12,12 +12,13 @@ from sqlalchemy import text
 
 from app.adapters.valkey import Valkey
 from app.commands import session_generation
+from app.commands.session_purge import purge_sessions
 from app.core.database import Database
 from app.core.ids import new_id
 from app.jobs.recurring import Recurring, Ticker
 from app.jobs.registry import JobServices
 from app.jobs.runner import Runner
-from app.jobs.sessions import GENERATE, HANDLERS, RECURRING, generate_due
+from app.jobs.sessions import GENERATE, HANDLERS, PURGE, RECURRING, generate_due
 from app.models import Activity, ScheduleVersion, Venue
 from tests.classes import WRONG_COUNTS
 from tests.facts_guard import let_pass
@@ -190,6 +191,45 @@ async def test_more_than_one_transaction_makes(
     assert sum((await nights(database, activity_id, "UTC")).values()) == 25
 
 
+async def test_sessions_that_were_never_anybodys_are_deleted(database: Database, ground: Ground) -> None:
+    """Of those that the hours dropped; called off by a person, or once held, they are history."""
+    activity_id = await make_activity(database, ground, "UTC")
+    await generate_due(database, MARCH_7)
+    ids = [row[0] for row in await rows(database, "SELECT id FROM activity_session ORDER BY starts_at")]
+    async with database.transaction() as tx:
+        await tx.execute(
+            text(
+                "UPDATE activity_session SET status = 'cancelled',"
+                " cancelled_reason = CASE WHEN id = :ill THEN 'Ill' END WHERE id <> :open"
+            ),
+            {"ill": ids[0], "open": ids[1]},
+        )
+        await tx.execute(
+            text(
+                "INSERT INTO place_claim (id, organization_id, session_id, places, status)"
+                " VALUES (:id, :organization, :session, 1, 'released')"
+            ),
+            {"id": new_id(), "organization": ground.organization, "session": ids[2]},
+        )
+        await tx.execute(
+            text(
+                "INSERT INTO allocation (id, organization_id, subject_id, busy, starts_at, ends_at, status, session_id)"
+                " SELECT :id, organization_id, :subject, tstzrange(starts_at, ends_at), starts_at, ends_at, 'released',"
+                " id FROM activity_session WHERE id = :session"
+            ),
+            {"id": new_id(), "subject": ground.provider, "session": ids[3]},
+        )
+        await let_pass(tx)
+    async with database.transaction() as tx:
+        assert await purge_sessions(tx, 2) == 2
+    async with database.transaction() as tx:
+        assert await purge_sessions(tx, 1_000) == len(ids) - 5
+    left = await rows(database, "SELECT id FROM activity_session ORDER BY starts_at")
+    assert [row[0] for row in left] == ids[:3]
+    await generate_due(database, MARCH_7 + timedelta(days=1))
+    assert sum((await nights(database, activity_id, "UTC")).values()) >= 10
+
+
 async def test_what_is_off_makes_none(database: Database, ground: Ground) -> None:
     activity_id = await make_activity(database, ground, "UTC")
     for change in ("UPDATE activity SET is_active = false", "UPDATE activity SET is_active = true"):
@@ -201,8 +241,8 @@ async def test_what_is_off_makes_none(database: Database, ground: Ground) -> Non
 
 async def test_the_ticker_starts_it_and_the_runner_does_it(database: Database, ground: Ground, valkey: Valkey) -> None:
     activity_id = await make_activity(database, ground, "UTC")
-    assert [one.name for one in RECURRING] == [GENERATE] == list(HANDLERS)
-    definitions: Sequence[Recurring] = RECURRING
+    assert [one.name for one in RECURRING] == [GENERATE, PURGE] == list(HANDLERS)
+    definitions: Sequence[Recurring] = RECURRING[:1]
     ticker = Ticker(database, valkey.job_queue(), HandClock(datetime.now(UTC)), definitions)
     assert await ticker.tick() == 1
     ((job_id,),) = await rows(database, "SELECT id FROM job WHERE kind = :kind", kind=GENERATE)

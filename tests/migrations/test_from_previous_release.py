@@ -19,7 +19,7 @@ from app.domain.provider_search import FreeTime, Near, ProviderSort, ProviderWan
 from app.queries.availability import get_service_plan
 from app.queries.busy import list_busy
 from app.queries.pagination import PageRequest
-from app.queries.provider_free import Offers, SoonestSlot, find_first_slots
+from app.queries.provider_free import Offers, SoonestSlot, first_slots, read_offers, soonest_of_each
 from app.queries.provider_search import ProviderSearch
 from app.queries.tenancy import Door, enter
 from tests.conftest import Databases
@@ -132,6 +132,55 @@ async def test_what_people_hold_stands_and_is_served(previous_url: str) -> None:
     await _is_served(previous_url)
 
 
+OLD_HOLD = """
+    SELECT outcome FROM hold_slot($1, $2, $3, $4, $5, $6, $7, 0, 15, interval '10 minutes', 1, 1000, 'ARS', NULL,
+                                  '127.0.0.1', 5, 5)
+"""
+OLD_MOVE = """
+    SELECT claimed FROM move_booking_time($1, $2, $3, $4, tstzrange($5, $6), $5, $6)
+"""
+
+
+async def test_processes_of_the_release_before_go_on_until_they_are_replaced(previous_url: str) -> None:
+    connection = await asyncpg.connect(previous_url)
+    try:
+        async with connection.transaction():
+            for statement, arguments in WORLD:
+                await connection.execute(statement, *arguments)
+        in_thread(lambda: migrate(previous_url))
+        await connection.execute("SET ROLE turnero_system")
+        hold = (new_id(), new_id(), ORGANIZATION, SERVICE, PROVIDER)
+        assert await connection.fetchval(OLD_HOLD, *hold, STARTS, ENDS) == "taken"
+        later = STARTS + timedelta(hours=2)
+        assert await connection.fetchval(OLD_HOLD, *hold, later, later + timedelta(hours=1)) == "held"
+        to = STARTS + timedelta(hours=5)
+        moved = (new_id(), ORGANIZATION, BOOKING, PROVIDER, to, to + timedelta(hours=1))
+        assert await connection.fetchval(OLD_MOVE, *moved) is True
+        assert await connection.fetchval(OLD_HOLD, new_id(), new_id(), *hold[2:], STARTS, ENDS) == "held"
+    finally:
+        await connection.close()
+
+
+async def test_a_step_that_was_interrupted_is_run_again(previous_url: str) -> None:
+    connection = await asyncpg.connect(previous_url)
+    try:
+        async with connection.transaction():
+            for statement, arguments in WORLD:
+                await connection.execute(statement, *arguments)
+        in_thread(lambda: migrate(previous_url))
+        await connection.execute("DELETE FROM provider_search")
+        await connection.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'customer_organization_email_idx'::regclass"
+        )
+        await connection.execute("UPDATE alembic_version SET version_num = '0002'")
+        in_thread(lambda: migrate(previous_url))
+        assert await connection.fetchval("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
+        assert await connection.fetchval("SELECT count(*) FROM pg_constraint WHERE NOT convalidated") == 0
+        assert await connection.fetchval("SELECT count(*) FROM provider_search") == 1
+    finally:
+        await connection.close()
+
+
 async def _is_served(url: str) -> None:
     database = Database(url)
     try:
@@ -140,7 +189,8 @@ async def _is_served(url: str) -> None:
             plan = await get_service_plan(tx, SERVICE, None, date(2030, 5, 6), date(2030, 5, 7))
             busy = await list_busy(tx, plan.busy_subjects, STARTS, ENDS)
             free = FreeTime(date(2030, 5, 6), date(2030, 5, 6), ZoneInfo("UTC"))
-            slots = await find_first_slots(tx, {SERVICE: [PROVIDER]}, free, STARTS - timedelta(days=9))
+            facts = await read_offers(tx, {SERVICE: [PROVIDER]}, free.window())
+        slots = soonest_of_each(first_slots(facts, free, STARTS - timedelta(days=9)))
 
         async def ask(offers: Offers) -> dict[UUID, SoonestSlot]:
             assert offers == {SERVICE: [PROVIDER]}

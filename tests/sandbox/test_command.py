@@ -47,6 +47,7 @@ def test_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
         (("--port", "65536"), "must be a number from 0 to 65535"),
         (("--webhook-url", "http://127.0.0.1/"), "--webhook-url and --webhook-secret belong together"),
         (("--webhook-url", "x", "--webhook-secret", "whsec_x"), "--webhook-url must begin with http"),
+        (("--mercadopago-webhook-secret", "x"), "--mercadopago-webhook-url and --mercadopago-webhook-secret belong"),
         (("--api-key", "sk_live_0123456789"), "--api-key must begin with sk_test_"),
     ],
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
+from app.core.database import SYSTEM_ROLE, Database
 from app.resolvers.context import Services
 from tests.factories import Catalogue, Someone, make_catalogue, someone
 from tests.fixtures_api import GraphQLClient, RunningApi
@@ -24,3 +27,11 @@ async def owner(services: Services, client: GraphQLClient) -> Someone:
 async def catalogue(services: Services, client: GraphQLClient) -> Catalogue:
     """An organization of the test's own, with one of everything."""
     return await make_catalogue(services, client)
+
+
+@pytest.fixture
+async def worker(database_url: str) -> AsyncIterator[Database]:
+    """What the relay and the worker act as."""
+    database = Database(database_url, role=SYSTEM_ROLE, pool_size=2)
+    yield database
+    await database.dispose()

@@ -96,11 +96,34 @@ async def test_connected(catalogue: World, services: Services) -> None:
     assert shown == [source, named]
     node = f"query ($id: ID!) {{ node(id: $id) {{ id ... on CalendarSource {{ {SOURCE} }} }} }}"
     assert await owner(node, {"id": source["id"]}) == source
+    back = "query ($id: ID!) { node(id: $id) { ... on CalendarSource { provider { id } } } }"
+    assert await owner(back, {"id": source["id"]}) == {"provider": {"id": provider}}
     kept = await rows(services, catalogue, "SELECT url FROM calendar_source ORDER BY created_at")
     assert kept[0] == {"url": SECRET_URL}
     audit = await rows(services, catalogue, "SELECT action, after FROM audit_entry WHERE action LIKE 'calendar%'")
     assert [entry["action"] for entry in audit] == ["calendar.connected"] * 2
     assert "secret-key" not in str(audit)
+
+
+async def test_each_step_is_told(catalogue: World, services: Services, clock: MovableClock) -> None:
+    """To those who look after calendars: none of it is a change of free times by itself."""
+    owner, provider = catalogue.owner.client, catalogue.provider["id"]
+    source = await connected(owner, provider)
+    clock.move(timedelta(minutes=2))
+    await call(owner, "refreshCalendar", calendarSourceId=source["id"])
+    await polled(services, catalogue.id, source, busy_days())
+    await call(owner, "disconnectCalendar", calendarSourceId=source["id"])
+    await call(owner, "revokeCalendarFeed", providerId=provider)
+    told = await rows(
+        services, catalogue, "SELECT type, payload FROM outbox_event WHERE type LIKE '%calendar%' ORDER BY id"
+    )
+    steps = ["connected", "refreshed", "status_changed", "disconnected"]
+    assert [event["type"] for event in told] == [
+        *(f"calendar_source.{step}" for step in steps),
+        "calendar_feed.revoked",
+    ]
+    assert [event["payload"].get("status") for event in told] == ["waiting", "waiting", "active", "active", None]
+    assert not await rows(services, catalogue, "SELECT 1 FROM outbox_event WHERE type = 'external_busy.changed'")
 
 
 async def test_a_poll_is_asked_for(catalogue: World, database_url: str) -> None:

@@ -112,6 +112,43 @@ async def test_what_cannot_be(catalogue: Catalogue, values: dict[str, Any], path
     assert path in await refused(catalogue.owner.client, "createActivity", venueId=catalogue.venue["id"], **facts)
 
 
+async def test_leaders_and_needs_stay_unless_they_are_given(catalogue: Catalogue, client: GraphQLClient) -> None:
+    owner = catalogue.owner.client
+    room = await make(owner, "createResource", venueId=catalogue.venue["id"], name="Hall", kind="ROOM", quantity=2)
+    taken = {"providerIds": [catalogue.provider["id"]], "needs": [{"allOf": [room["id"]]}]}
+    made = await make_activity(owner, catalogue.venue["id"], **taken)
+
+    async def shown() -> tuple[int, int]:
+        seen = await client(DETAILS, {"id": made["id"]})
+        return len(seen["providers"]), len(seen["needs"])
+
+    await make(owner, "updateActivity", activityId=made["id"], name="Pilates")
+    nothing = {"providerIds": None, "needs": None}
+    refusals = await refused(owner, "updateActivity", activityId=made["id"], **nothing)
+    assert refusals == {"input.providerIds": "must not be null", "input.needs": "must not be null"}
+    assert await shown() == (1, 1)
+    await make(owner, "updateActivity", activityId=made["id"], providerIds=[])
+    assert await shown() == (0, 1)
+    await make(owner, "updateActivity", activityId=made["id"], needs=[])
+    assert await shown() == (0, 0)
+
+
+async def test_a_room_of_another_venue_is_no_use_to_it(catalogue: Catalogue) -> None:
+    owner, here = catalogue.owner.client, catalogue.venue["id"]
+    there = (await make_venue(owner, catalogue.id, name="There"))["id"]
+    facts = {"name": "Hall", "kind": "ROOM", "quantity": 2}
+    hall, far = [await make(owner, "createResource", venueId=venue, **facts) for venue in (here, there)]
+    made = await make_activity(owner, here)
+    elsewhere = {"input.needs.1": "cannot be met: the activity's venue has none in use"}
+    needs: list[dict[str, Any]] = [{"anyOf": [hall["id"]]}, {"anyOf": [far["id"]]}]
+    assert await refused(owner, "updateActivity", activityId=made["id"], needs=needs) == elsewhere
+    new = {"name": "Yoga", "priceMinor": 0, "capacity": 1, "durationMinutes": 60}
+    assert await refused(owner, "createActivity", venueId=here, **new, needs=needs) == elsewhere
+    needs = [{"anyOf": [hall["id"], far["id"]], "quantity": 3}]
+    most = {"input.needs.0.quantity": "must be at most 2: no more are in use at the activity's venue"}
+    assert await refused(owner, "updateActivity", activityId=made["id"], needs=needs) == most
+
+
 async def test_others_venues_and_people_are_not_there(
     catalogue: Catalogue, services: Services, client: GraphQLClient
 ) -> None:

@@ -16,6 +16,7 @@ from tests.rooms import change_room, make_room, need_any, taken_of
 from tests.shop import at, make_shop
 
 READ = "query ($id: ID!) { resource(id: $id) { id name kind quantity isActive venue { id } } }"
+WITH_INACTIVE = "query ($id: ID!) { venue(id: $id) { resources(includeInactive: true) { id isActive } } }"
 BELOW = "query ($id: ID!) { venue(id: $id) { resources { name quantity } } }"
 
 
@@ -99,7 +100,11 @@ async def test_switched_off_and_on_again(catalogue: Catalogue, services: Service
     answer = await client.raw(READ, {"id": room["id"]})
     assert answer["errors"][0]["extensions"] == {"code": "NOT_FOUND"}
     assert (await staff.client(READ, {"id": room["id"]}))["isActive"] is False
-    assert (await client(BELOW, {"id": catalogue.venue["id"]}))["resources"] == []
+    for each in (client, staff.client):
+        assert (await each(BELOW, {"id": catalogue.venue["id"]}))["resources"] == []
+    assert (await client(WITH_INACTIVE, {"id": catalogue.venue["id"]}))["resources"] == []
+    shown = (await staff.client(WITH_INACTIVE, {"id": catalogue.venue["id"]}))["resources"]
+    assert shown == [{"id": room["id"], "isActive": False}]
     on = await make(catalogue.owner.client, "reactivateResource", resourceId=room["id"])
     assert on["isActive"] is True
 

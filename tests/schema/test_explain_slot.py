@@ -151,6 +151,24 @@ async def test_what_is_switched_off(services: Services, client: GraphQLClient) -
     assert named(await explained(staff, shop, at(2, 10))) == ["INACTIVE"]
 
 
+@pytest.mark.parametrize("more", [{}, {"durationMinutes": 7, "partySize": 999}])
+async def test_a_service_that_guests_cannot_see(
+    services: Services, client: GraphQLClient, more: dict[str, Any]
+) -> None:
+    shop = await make_shop(services, weekly=OFFICE)
+    await set_active(shop, "service", shop.service_uuids[0], False)
+    hidden = await client.raw(EXPLAIN, asked(shop, at(2, 10), **more))
+    assert [error["extensions"]["code"] for error in hidden["errors"]] == ["NOT_FOUND"]
+    assert named(await explained(client.signed_in(shop.owner.token), shop, at(2, 10))) == ["INACTIVE"]
+
+
+async def test_what_ends_the_day_before_has_no_interval_upside_down(services: Services, client: GraphQLClient) -> None:
+    shop = await make_shop(services, service={"buffer_before_minutes": 15, "buffer_after_minutes": 0})
+    await Visitor(client, shop).booked(at(2, 23, 30))
+    [reason] = await explained(client, shop, at(3, 0))
+    assert (reason["reason"], reason["from"], reason["to"]) == ("BUFFER", iso(at(2, 23, 15)), iso(at(3, 0)))
+
+
 @pytest.mark.parametrize(
     ("more", "path"),
     [

@@ -14,6 +14,7 @@ from app.commands.activity import Taken
 from app.commands.resource_need import NeedGiven
 from app.commands.session_generation import apply_schedule, generate_next
 from app.core.ids import IdKind, decode_id
+from app.domain import session_plan
 from app.domain.membership import Role
 from app.domain.schedule import weekly_hours
 from app.queries.tenancy import bind
@@ -271,7 +272,8 @@ async def test_the_rest_of_what_is_too_much_for_one_transaction(
 async def test_an_activity_has_so_many_coming_sessions_and_no_more(
     services: Services, client: GraphQLClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_generation, "COMING_MAXIMUM", 10)
+    for module in (session_generation, session_plan):
+        monkeypatch.setattr(module, "COMING_MAXIMUM", 10)
     yoga = await make_class(client, services)
     first, last = at(0, 0).date(), at(9, 0).date()
     assert len(await yoga.everything(first, last)) == 10

@@ -9,10 +9,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
+from app.core.ids import IdKind, decode_id
 from app.domain.membership import Role
+from app.queries.tenancy import bind
 from app.resolvers.context import Services
 from tests.classes import Class, faults, make_class
+from tests.facts_guard import let_pass
 from tests.fixtures_api import GraphQLClient, StatementLog
 from tests.journey import account, booking_input, colleague, instant, rows_of
 from tests.schema import operations as op
@@ -50,6 +54,32 @@ async def test_places_are_kept_at_their_price(yoga: Class) -> None:
     assert (held.answer["partySize"], held.answer["price"]["amountMinor"]) == (2, 3_000)
     assert (held.answer["startsAt"], held.answer["endsAt"]) == (iso(at(2, 9)), iso(at(2, 10)))
     assert await left(yoga, session) == 5
+    assert await faults(yoga.shop) == []
+
+
+async def test_what_a_booking_holds_until_it_is_paid_is_no_more_the_holders(yoga: Class) -> None:
+    """Neither given back nor kept for longer by who held it, whatever the claim still says."""
+    session = await yoga.at(at(2, 9))
+    places, time = await yoga.held(session["id"], 2), await yoga.guest.held(at(3, 10))
+    for held in (places, time):
+        booked = await yoga.guest.book(held)
+        async with yoga.shop.services.database.transaction() as tx:
+            await bind(tx, organization_id=yoga.shop.organization_uuid)
+            for table in ("place_claim", "allocation"):
+                await tx.execute(
+                    text(
+                        f"UPDATE {table} SET status = 'held', expires_at = turnero_now() + interval '1 hour'"
+                        " WHERE booking_id = :id AND status = 'booked'"
+                    ),
+                    {"id": decode_id(IdKind.BOOKING, booked["booking"]["id"])},
+                )
+            await let_pass(tx)
+        for answer in (await yoga.guest.release(held), await yoga.guest.extend(held)):
+            assert answer["__typename"] == "HoldExpired"
+            assert answer["message"] == "This hold has already become a booking."
+    assert (await yoga.read(session["id"]))["placesTaken"] == 2
+    rows = await rows_of(yoga.shop, "SELECT status FROM allocation UNION ALL SELECT status FROM place_claim")
+    assert [row["status"] for row in rows] == ["held", "held"]
     assert await faults(yoga.shop) == []
 
 

@@ -15,9 +15,10 @@ from app.domain.membership import Role
 from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog
 from tests.journey import Answer, Visitor, colleague, hours, instant, live_time, rows_of
+from tests.prices import five_times, shop_of_prices, sixfold
 from tests.rooms import make_room, need_any, taken_of
 from tests.schema import operations as op
-from tests.shop import Shop, at, iso, make_shop, set_active
+from tests.shop import ALWAYS, OFFICE, Shop, at, iso, make_shop, set_active, set_offer
 
 UNKNOWN = "01h2xcejqtf2nbrexx3vqjhp41"
 CUT: dict[str, Any] = {"buffer_before_minutes": 5, "buffer_after_minutes": 10}
@@ -256,6 +257,35 @@ async def test_alternatives_are_starts_of_the_whole_visit(shop: Shop, client: Gr
     first = refused["alternatives"][0]
     assert instant(first["endsAt"]) - instant(first["startsAt"]) == timedelta(minutes=90)
     assert (await hold(guest, instant(first["startsAt"]), wanted))["__typename"] == "HoldSlotPayload"
+
+
+async def test_alternatives_are_the_cheapest_of_the_nearest_starts(services: Services, client: GraphQLClient) -> None:
+    shop = await shop_of_prices(services, sixfold(12), weekly=OFFICE)
+    guest = Visitor(client, shop)
+    refused = await hold(guest, at(2, 18), five_times(shop))
+    assert refused["__typename"] == "SlotUnavailable", refused
+    starts = [(2, 14.5), (2, 14), (2, 13.5), (2, 13), (2, 9.5), (2, 9)]
+    assert [slot["startsAt"] for slot in refused["alternatives"]] == [
+        iso(at(day, int(hour), int(hour % 1 * 60))) for day, hour in starts
+    ]
+    assert {slot["price"]["amountMinor"] for slot in refused["alternatives"]} == {500}
+    assert {tuple(slot["providerIds"]) for slot in refused["alternatives"]} == {(shop.provider_ids[0],)}
+
+
+async def test_who_takes_too_long_is_not_chosen(services: Services, client: GraphQLClient) -> None:
+    """No visit is longer than a day, whoever is free: claims reach no further than all who look for them know."""
+    shop = await make_shop(services, providers=2, weekly=ALWAYS, more_services=({},))
+    quick = shop.provider_id
+    await set_offer(shop, 1, duration_minutes=1_440)
+    guest, anyone = Visitor(client, shop), items(shop, (0, None), (1, None))
+    await guest.booked(at(2, 20), hold={"providerId": quick})  # from now on the other one is asked first
+    held = await hold(guest, at(2, 10), anyone)
+    assert held["__typename"] == "HoldSlotPayload", held
+    assert held["hold"]["provider"]["id"] == quick
+    refused = await hold(guest, at(2, 20), anyone)
+    assert refused["__typename"] == "InvalidInput", refused
+    assert [violation["path"] for violation in refused["violations"]] == ["input.items"]
+    assert (await hold(guest, at(3, 10), items(shop, (0, 1), (1, 0))))["__typename"] == "InvalidInput"
 
 
 async def test_a_repeated_key_holds_once(shop: Shop, client: GraphQLClient) -> None:

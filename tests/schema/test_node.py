@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from app.core.ids import IdKind, encode_id
 from app.domain.membership import Role
 from app.resolvers.context import Services
+from tests.classes import make_class
+from tests.factories import make
 from tests.fixtures_api import GraphQLClient
-from tests.journey import Visitor, account, colleague, hours
-from tests.shop import at, make_shop
+from tests.journey import Visitor, account, colleague, hours, rows_of
+from tests.shop import at, make_person, make_shop
 
 NODE = """
 query ($id: ID!) {
@@ -54,3 +57,36 @@ async def test_a_guests_own_things_are_not_read_by_id_alone(services: Services, 
     for node_id in (made.id, held.id, made.answer["customer"]["id"]):
         answer = await client.raw(NODE, {"id": node_id})
         assert answer["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
+async def test_days_and_hours_of_what_is_switched_off(services: Services, client: GraphQLClient) -> None:
+    """They are found by staff alone, as is whose they are."""
+    linked = await make_person(services, "linked")
+    yoga = await make_class(client, services, shop=await make_shop(services, linked=linked))
+    shop = yoga.shop
+    owner, staff = client.signed_in(shop.owner.token), (await colleague(client, shop, Role.STAFF)).client
+    outsiders = [client, client.signed_in(linked.token)]
+    owners = {"provider": shop.provider_id, "activity": yoga.activity_id, "venue": shop.venue_id}
+    kind_of = {shop.provider_uuids[0]: "provider", yoga.activity_uuid: "activity", shop.venue_uuid: "venue"}
+    ids: dict[str, list[str]] = {kind: [] for kind in owners}
+    for owner_id in owners.values():
+        await yoga.depart(at(3, 0).date(), owner_id=owner_id)
+    for id_kind, table in ((IdKind.EXCEPTION, "schedule_exception"), (IdKind.SCHEDULE, "schedule_version")):
+        for row in await rows_of(shop, f"SELECT id, owner_id FROM {table}"):
+            ids[kind_of[row["owner_id"]]].append(encode_id(id_kind, row["id"]))
+    assert [len(each) for each in ids.values()] == [2, 2, 1]
+
+    async def seen_by(clients: list[GraphQLClient], kind: str) -> set[bool]:
+        answers = [await each.raw(NODE, {"id": node_id}) for each in clients for node_id in ids[kind]]
+        hidden = [answer["errors"][0]["extensions"] for answer in answers if "errors" in answer]
+        assert hidden == [{"code": "NOT_FOUND"}] * len(hidden)
+        return {"errors" not in answer for answer in answers}
+
+    for kind, owner_id in owners.items():
+        assert await seen_by(outsiders, kind) == {True}
+        await make(owner, f"deactivate{kind.title()}", **{f"{kind}Id": owner_id})
+        assert await seen_by(outsiders, kind) == {False}
+        assert await seen_by([staff], kind) == {True}
+    for kind in ("provider", "activity"):  # with the venue goes whatever is there
+        await make(owner, f"reactivate{kind.title()}", **{f"{kind}Id": owners[kind]})
+        assert await seen_by([client], kind) == {False}

@@ -51,7 +51,6 @@ from tests.fixtures_api import GraphQLClient, StatementLog
         ("xyzzy", []),
         ("'; DROP TABLE provider; --", []),
         ("  ", EVERYBODY),
-        ("...", EVERYBODY),
     ],
 )
 async def test_words(city: City, words: str, found: list[str]) -> None:
@@ -76,6 +75,13 @@ async def test_words_that_cannot_be(city: City, words: str) -> None:
     )
     assert answer.status_code in {200, 400}
     assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_INPUT"
+
+
+@pytest.mark.parametrize("words", ["!!!", "\u00bf?", "...", " \u00ab \u00bb ;"])
+@pytest.mark.parametrize("sort", ["NAME_ASC", "RELEVANCE"])
+async def test_punctuation_alone(city: City, words: str, sort: str) -> None:
+    assert await city.violations(sort, text=words) == ["filter.text"]
+    assert await city.names(text=f"{words} zoe {words}") == ["Zo\u00eb"]
 
 
 async def test_many_words_and_combining_marks(city: City) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,13 +12,13 @@ import pytest
 
 from app.commands.provider import create_provider, update_provider
 from app.commands.service import update_service
-from app.core.database import SYSTEM_ROLE, Database
+from app.core.database import Database
 from app.core.ids import IdKind, encode_id
 from app.domain.plan import Window
 from app.domain.provider_search import FreeTime, ProviderSort, ProviderWanted
 from app.domain.schedule import weekly_hours
 from app.queries.pagination import PageRequest
-from app.queries.provider_free import Offers, SoonestSlot, find_first_slots
+from app.queries.provider_free import Offers, SoonestSlot, first_slots, read_offers, soonest_of_each
 from app.queries.provider_search import ProviderSearch
 from app.queries.tenancy import bind
 from app.resolvers.context import Services
@@ -48,7 +48,8 @@ def times(first: datetime, past: datetime) -> Times:
     return Times(first.date(), past.date(), ZoneInfo("UTC"), first=first, past=past)
 
 
-LOOKS = (times(at(3, 9), at(3, 9, 30)), times(at(4, 9, 30), at(4, 12)))
+LOOKS = (times(at(3, 9), at(3, 9, 30)), times(at(4, 9, 10), at(4, 12)))
+"""The second begins between two starts."""
 
 
 @dataclass(slots=True)
@@ -85,14 +86,9 @@ class Searcher:
     async def _ask(self, offers: Offers, *looks: FreeTime) -> list[Found]:
         async with self.place.services.database.transaction() as tx:
             await bind(tx, organization_id=self.place.shop.organization_uuid)
-            return [await find_first_slots(tx, offers, free, self.place.clock.now()) for free in looks]
-
-
-@pytest.fixture
-async def worker(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, role=SYSTEM_ROLE, pool_size=1)
-    yield database
-    await database.dispose()
+            facts = [await read_offers(tx, offers, free.window()) for free in looks]
+        now = self.place.clock.now()
+        return [soonest_of_each(first_slots(*each, now)) for each in zip(facts, looks, strict=True)]
 
 
 @pytest.fixture
@@ -124,12 +120,15 @@ async def _mere_time(place: Place) -> Steps:
 
 
 async def _the_last_room(place: Place) -> Steps:
-    """Both are free, and have no room for the one service."""
+    """Both are free, and have no room for the one service: until it is given back, or the hold on it lapses."""
     shop = place.shop
     await need_any(shop, place.room, quantity=2)
     yield
     hold = await place.guest.held(at(4, 9, 30), providerId=shop.provider_ids[0])
     yield
+    place.clock.move(timedelta(hours=1))
+    yield
+    place.clock.move(timedelta(0))
     await place.guest.release(hold)
     await need_any(shop, place.room)
     yield

@@ -12,8 +12,7 @@ import pytest
 
 from app.core.ids import IdKind, decode_id, encode_id
 from app.domain.membership import Role
-from app.queries.booking import COMMITMENTS_PAGE
-from app.queries.commitment import AFFECTED_LIMIT
+from app.queries.commitment import AFFECTED_LIMIT, COMMITMENTS_PAGE
 from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog
 from tests.journey import Made, Visitor, account, colleague, hours, instant, live_time, rows_of

@@ -7,11 +7,13 @@ from uuid import uuid4
 
 import pytest
 
+from app.core.ids import IdKind, decode_id
 from app.domain.resource import ResourceKind
 from app.resolvers.context import Services
+from tests.factories import make_venue
 from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog
 from tests.journey import Visitor, live_time, rows_of
-from tests.rooms import Room, make_room, need_all, need_any, taken_of
+from tests.rooms import Room, change_room, make_room, need_all, need_any, taken_of
 from tests.shop import Shop, at, make_shop
 
 SET = """
@@ -82,6 +84,39 @@ async def test_what_they_cannot_be(
     answer = await say(shop, client, *given)
     assert answer["__typename"] == "InvalidInput", answer
     assert [violation["path"] for violation in answer["violations"]] == paths
+
+
+async def test_some_one_venue_meets_them_all(shop: Shop, client: GraphQLClient) -> None:
+    other = (await make_venue(client.signed_in(shop.owner.token), shop.organization_id))["id"]
+    there = decode_id(IdKind.VENUE, other)
+    here, chair, elsewhere, off = [
+        await make_room(shop, quantity, venue_uuid=venue)
+        for quantity, venue in ((2, None), (1, None), (3, there), (1, None))
+    ]
+    await change_room(shop, off, is_active=False)
+    most = "must be at most {}: no more are in use at any one venue"
+    gone = "cannot be met: no venue has all the needs in use"
+    for needs, violations in (
+        ([{"anyOf": [here.id, elsewhere.id], "quantity": 4}], {"input.needs.0.quantity": most.format(3)}),
+        ([{"allOf": [here.id, elsewhere.id]}], {"input.needs.0": gone}),
+        ([{"anyOf": [chair.id]}, {"anyOf": [elsewhere.id]}], {"input.needs.1": gone}),
+        ([{"anyOf": [off.id]}], {"input.needs.0": gone}),
+        (
+            [{"anyOf": [here.id]}, {"anyOf": [off.id, chair.id], "quantity": 2}],
+            {"input.needs.1.quantity": most.format(1)},
+        ),
+    ):
+        answer = await say(shop, client, *needs)
+        assert answer["__typename"] == "InvalidInput", answer
+        assert {each["path"]: each["message"] for each in answer["violations"]} == violations
+    assert read(await say(shop, client, {"anyOf": [here.id, elsewhere.id], "quantity": 3})) == [
+        (3, [here.id, elsewhere.id])
+    ]
+    # What it needs already may be said again, whatever was switched off since.
+    both = {"allOf": [here.id, chair.id]}
+    await say(shop, client, both)
+    await change_room(shop, chair, is_active=False)
+    assert (await say(shop, client, both))["__typename"] == "SetServiceNeedsPayload"
 
 
 async def test_what_is_not_there(shop: Shop, services: Services, client: GraphQLClient) -> None:
@@ -176,6 +211,31 @@ async def test_a_correction_takes_the_room_again(
     assert await taken_of(shop, room.units[0]) == []
     await owner.stepped(made, "CHECKED_IN")
     assert await taken_of(shop, room.units[0]) == [(at(1, 10), at(1, 10, 30), "booked")]
+
+
+async def test_a_correction_gets_back_the_room_it_had_whatever_time_off_came(
+    services: Services, client: GraphQLClient, clock: MovableClock
+) -> None:
+    shop = await make_shop(services)
+    room = await make_room(shop, 2)
+    await need_any(shop, room)
+    owner = Visitor(client.signed_in(shop.owner.token), shop)
+    made, later = await owner.booked(at(1, 10)), await owner.booked(at(1, 10, 30))
+    clock.move_to(at(1, 10, 35))
+    for booking in (made, later):
+        await owner.stepped(booking, "NO_SHOW")
+    await rows_of(
+        shop,
+        "INSERT INTO blocked_time (id, organization_id, subject_id, starts_at, ends_at, kind)"
+        " SELECT uuidv7(), organization_id, id, :from_at, :to_at, 'time_off' FROM resource_unit RETURNING 1",
+        from_at=at(1, 9),
+        to_at=at(1, 12),
+    )
+    await owner.stepped(made, "CHECKED_IN")
+    assert [await taken_of(shop, unit) for unit in room.units] == [[(at(1, 10), at(1, 10, 30), "booked")], []]
+    # A room that it never had stays in its time off.
+    await rows_of(shop, "UPDATE resource_unit SET is_active = false WHERE id = :id RETURNING 1", id=room.units[0])
+    assert (await owner.step(later, "CHECKED_IN"))["__typename"] == "SlotUnavailable"
 
 
 async def test_lapsed_rooms_are_claimed_over_before_any_sweep(

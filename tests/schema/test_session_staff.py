@@ -7,13 +7,14 @@ from uuid import uuid4
 
 import pytest
 
+from app.commands import session_cancel
 from app.core.ids import IdKind, decode_id
 from app.domain.membership import Role
 from app.resolvers.context import Services
-from tests.classes import AFTER_NOON, Class, change, faults, make_class
-from tests.fixtures_api import GraphQLClient
+from tests.classes import AFTER_NOON, ONE, Class, change, faults, make_class
+from tests.fixtures_api import GraphQLClient, StatementLog
 from tests.journey import Made, Visitor, account, colleague, live_time, rows_of
-from tests.shop import at, iso
+from tests.shop import at, iso, make_person, make_shop
 
 
 @pytest.fixture
@@ -139,6 +140,101 @@ async def test_every_booking_is_answered_for_or_nothing_happens(yoga: Class) -> 
         id=decode_id(IdKind.SESSION, nine["id"]),
     )
     assert events[-1]["type"] == "session.cancelled"
+
+
+async def test_why_it_was_called_off_is_for_few_eyes(
+    services: Services, client: GraphQLClient, statements: StatementLog
+) -> None:
+    linked = await make_person(services, "linked")
+    yoga = await make_class(client, services, shop=await make_shop(services, linked=linked), led_by_first=True)
+    shop, why = yoga.shop, "Grace has chemotherapy"
+    nine, ten = await yoga.at(at(2, 9)), await yoga.at(at(2, 10))
+    ana, moved, stranger = [await account(client, shop, name) for name in ("ana", "moved", "stranger")]
+    hers, his = [
+        await person.book(await yoga.held(nine["id"], client=person.client), customer=None) for person in (ana, moved)
+    ]
+    guest = await yoga.booked(nine["id"])
+    elsewhere = Visitor(client.signed_in((await make_shop(services)).owner.token), shop)
+    await yoga.booked(ten["id"])
+    wanted = [
+        {"bookingId": hers["booking"]["id"], "action": "CANCEL"},
+        {"bookingId": his["booking"]["id"], "action": "RESCHEDULE", "sessionId": ten["id"]},
+        {"bookingId": guest.id, "action": "CANCEL"},
+    ]
+    done = await yoga.staff("cancelSession", nine["id"], reason=why, resolutions=wanted)
+    assert done["session"]["cancelledReason"] == why
+    staff = await colleague(client, shop, Role.STAFF)
+    teacher = Visitor(client.signed_in(linked.token), shop)
+    for visitor, reason in (
+        (staff, why),
+        (teacher, why),
+        (ana, why),
+        (moved, why),
+        (stranger, None),
+        (elsewhere, None),
+        (yoga.guest, None),
+    ):
+        seen = await visitor.client(ONE, {"id": nine["id"]})
+        assert (seen["status"], seen["cancelledReason"]) == ("CANCELLED", reason)
+    by_link = "query ($t: String) { booking(accessToken: $t) { session { cancelledReason } } }"
+    assert (await client(by_link, {"t": guest.token}))["session"]["cancelledReason"] == why
+    statements.clear()
+    await ana.client("query ($id: ID!) { session(id: $id) { cancelledReason } }", {"id": nine["id"]})
+    assert len(statements) == 4
+
+
+async def test_one_answer_for_all_who_are_not_named(services: Services, client: GraphQLClient) -> None:
+    """In a few statements, however many they are."""
+    yoga = await make_class(client, services, capacity=40)
+    nine, ten = await yoga.at(at(3, 9)), await yoga.at(at(3, 10))
+    made = [await yoga.booked(nine["id"], places) for places in (1, 2, 3, 4)]
+    wanted: dict[str, Any] = {"reason": "The roof leaks", "others": "RESCHEDULE"}
+    assert (await yoga.staff("cancelSession", nine["id"], **wanted))["violations"][0]["path"] == "input.others"
+    answers = [{"bookingId": made[0].id, "action": "RESCHEDULE", "sessionId": ten["id"]}]
+    wanted |= {"others": "CANCEL", "resolutions": answers}
+    done = (await yoga.staff("cancelSession", nine["id"], **wanted))["session"]
+    assert (done["status"], done["placesTaken"]) == ("CANCELLED", 0)
+    assert (await yoga.read(ten["id"]))["placesTaken"] == 1
+    first, *others = [await shown(yoga, one) for one in made]
+    assert (first["status"], first["session"]["id"]) == ("CONFIRMED", ten["id"])
+    assert {one["status"] for one in others} == {"CANCELLED"}
+    assert {one["transitions"][-1]["reason"] for one in others} == {"The roof leaks"}
+    told = await rows_of(
+        yoga.shop,
+        "SELECT e.type, e.payload, a.actor FROM outbox_event e JOIN audit_entry a ON a.subject_id = e.subject_id"
+        " AND a.action = e.type WHERE e.type = 'booking.cancelled'",
+    )
+    assert [(row["payload"], row["actor"]) for row in told] == [({"version": 2, "status": "cancelled"}, "owner")] * 3
+    assert await faults(yoga.shop) == []
+    assert (await yoga.staff("cancelSession", nine["id"], **wanted))["session"]["version"] == done["version"]
+
+
+async def test_cancelling_costs_the_same_for_two_and_for_five(
+    services: Services, client: GraphQLClient, statements: StatementLog
+) -> None:
+    yoga = await make_class(client, services)
+    counts = []
+    for hour, guests in ((9, 2), (10, 5)):
+        session = await yoga.at(at(3, hour))
+        for _ in range(guests):
+            await yoga.booked(session["id"])
+        statements.clear()
+        await yoga.staff("cancelSession", session["id"], reason="Ill", others="CANCEL")
+        counts.append(len(statements.statements))
+    assert counts[0] == counts[1]
+
+
+async def test_no_more_than_can_be_done_at_once(yoga: Class, monkeypatch: pytest.MonkeyPatch) -> None:
+    nine = await yoga.at(at(3, 9))
+    made = [await yoga.booked(nine["id"]) for _ in range(3)]
+    monkeypatch.setattr(session_cancel, "UNANSWERED_NAMED", 1)
+    silent = await yoga.staff("cancelSession", nine["id"], reason="Ill")
+    assert [v["message"] for v in silent["violations"]][1:] == [
+        "must say what becomes of 2 more; `others` answers for all not named"
+    ]
+    moves = [{"bookingId": made[0].id, "action": "RESCHEDULE", "sessionId": nine["id"]}] * 301
+    refused = await yoga.staff("cancelSession", nine["id"], reason="Ill", resolutions=moves)
+    assert refused["violations"][0]["message"] == "must reschedule at most 300; move others before"
 
 
 async def test_a_move_that_cannot_be_refuses_the_whole(yoga: Class) -> None:

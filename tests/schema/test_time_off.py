@@ -11,6 +11,7 @@ import pytest
 from app.commands import time_off as commands
 from app.core.ids import IdKind, encode_id
 from app.domain.membership import Role
+from app.queries import exception as queries
 from app.resolvers.context import Services
 from tests.classes import make_class
 from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog
@@ -136,16 +137,43 @@ async def test_a_unit_of_a_room(services: Services, client: GraphQLClient) -> No
     await guest.held(at(3, 10))
     refused = await guest.hold(at(3, 10))
     assert refused["reason"] == "RESOURCE"
+    whose = "query ($id: ID!) { node(id: $id) { ... on TimeOff { provider { id } resource { id } } } }"
+    found = await owner.client(whose, {"id": created["timeOff"]["id"]})
+    assert found == {"provider": None, "resource": {"id": room.id}}
+    off = await _created(owner, **_between(8, 10, 12))
+    found = await owner.client(whose, {"id": off["timeOff"]["id"]})
+    assert found == {"provider": {"id": shop.provider_id}, "resource": None}
+    await _remove(owner, off)
     listed = await owner.client(NODE, {"id": room.id})
     assert listed == {"timeOff": [{"id": created["timeOff"]["id"], "unitNumber": 1}]}
     assert await guest.client(NODE, {"id": room.id}) == {"timeOff": []}
-    [event] = await rows_of(shop, "SELECT subject_id FROM outbox_event WHERE type = 'time_off.changed'")
-    assert event["subject_id"] == room.units[0]
+    events = await rows_of(shop, "SELECT subject_id FROM outbox_event WHERE type = 'time_off.changed' ORDER BY id")
+    assert [event["subject_id"] for event in events] == [room.units[0], *[shop.provider_uuids[0]] * 2]
     for number in (0, 3, -1):
         refused = await _create(owner, **{**wanted, "unitNumber": number}, **_between(4, 10, 12))
         assert refused["violations"][0]["path"] == "input.unitNumber"
     assert (await _remove(owner, created))["__typename"] == "RemoveTimeOffPayload"
     await guest.held(at(3, 10))
+
+
+async def test_each_resource_has_a_list_of_its_own(
+    services: Services, client: GraphQLClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "LIST_LIMIT", 2)
+    shop = await make_shop(services)
+    owner = Visitor(client.signed_in(shop.owner.token), shop)
+    busy, quiet = await make_room(shop), await make_room(shop, 2)
+    for day in (4, 3, 2):
+        await _created(owner, providerId=None, resourceId=busy.id, unitNumber=1, **_between(day, 10, 12))
+    await _created(owner, providerId=None, resourceId=quiet.id, unitNumber=2, **_between(9, 10, 12))
+    found = await owner.client(
+        "query ($id: ID!) { venue(id: $id) { resources { id timeOff { startsAt unitNumber } } } }",
+        {"id": shop.venue_id},
+    )
+    assert {each["id"]: each["timeOff"] for each in found["resources"]} == {
+        busy.id: [{"startsAt": iso(at(day, 10)), "unitNumber": 1} for day in (2, 3)],
+        quiet.id: [{"startsAt": iso(at(9, 10)), "unitNumber": 2}],
+    }
 
 
 async def test_bookings_of_sessions_that_one_leads(services: Services, client: GraphQLClient) -> None:
@@ -276,6 +304,20 @@ async def test_booking_and_time_off_at_once(guest: Visitor, owner: Visitor) -> N
     for answer in (answers[0], answers[2]):
         assert answer["__typename"] == "HoldSlotPayload" or answer["reason"] in {"TIME_OFF", "HELD"}
     assert {f"{start:%H:%M}" for start in await guest.starts(_day(3))}.isdisjoint({"10:00", "11:00", "12:00"})
+
+
+async def test_removed_twice_at_once(services: Services, client: GraphQLClient) -> None:
+    """Of a room's unit as of a provider: the second finds nothing, and nothing is told twice."""
+    shop = await make_shop(services)
+    room = await make_room(shop)
+    owner = Visitor(client.signed_in(shop.owner.token), shop)
+    of_unit = {"providerId": None, "resourceId": room.id, "unitNumber": 1}
+    for whose in ({}, of_unit):
+        created = await _created(owner, **whose, **_between(3, 10, 12))
+        answers = await asyncio.gather(*(_remove(owner, created) for _ in range(3)))
+        assert sorted(each["__typename"] for each in answers) == ["NotFound", "NotFound", "RemoveTimeOffPayload"]
+    audit = await rows_of(shop, "SELECT 1 FROM audit_entry WHERE action = 'time_off.removed'")
+    assert len(audit) == 2
 
 
 async def test_over_it_is_not_listed(owner: Visitor, clock: MovableClock) -> None:

@@ -171,6 +171,7 @@ async def test_each_change_is_told(catalogue: Catalogue, services: Services) -> 
     }
     expected = [("provider.updated", ids["provider"]), ("provider.updated", ids["other"])]
     expected += [("offer.updated", ids["service"]), ("venue.updated", str(decode_id(IdKind.VENUE, venue)))]
+    expected += [("venue.described", str(decode_id(IdKind.VENUE, venue)))]
     assert sorted(after[len(before) :]) == sorted(expected)
 
 

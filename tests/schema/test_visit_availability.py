@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import QueuePool
 
+from app.domain.visit_masks import visit_masks
+from app.domain.visits import first_visit
+from app.queries import visit_search
 from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient, StatementLog
 from tests.journey import Visitor
+from tests.prices import five_times, shop_of_prices, sixfold
 from tests.schema import operations as op
 from tests.shop import OFFICE, Shop, at, iso, make_shop
 
@@ -130,3 +136,69 @@ async def test_statements(services: Services, client: GraphQLClient, statements:
     statements.clear()
     await client(op.AVAILABILITY, wanted(items(shop, 0, 1)))
     assert len(statements) <= 4, statements.statements
+
+
+# ── many people, lengths and prices ───────────────────────────────────────────────────────────────────
+
+STARTS = """query ($input: AvailabilityInput!) {
+  availability(input: $input) { days { hasSlots starts } nextAvailable { startsAt endsAt price { amountMinor } } }
+}"""
+
+
+async def test_prices_beyond_counting_are_refused_as_slots_alone(services: Services, client: GraphQLClient) -> None:
+    shop = await shop_of_prices(services, sixfold(12), weekly=OFFICE)
+    asked = wanted(five_times(shop), days=(2, 60))
+    found = await client(STARTS, asked)
+    assert all(day["hasSlots"] for day in found["days"])
+    assert [iso(at(2, hour)) for hour in (9, 13, 14)] == [
+        start for start in found["days"][0]["starts"] if start.endswith(":00:00Z")
+    ]
+    assert found["nextAvailable"] == {
+        "startsAt": iso(at(2, 9)),
+        "endsAt": iso(at(2, 11, 30)),
+        "price": {"amountMinor": 500},
+    }
+    refused = (await client.raw(op.AVAILABILITY, asked))["errors"][0]["extensions"]
+    assert refused["code"] == "BAD_INPUT"
+    assert refused["violations"] == [
+        {
+            "path": "input.items",
+            "message": "has too many combinations of lengths and prices; name a provider for some services",
+        }
+    ]
+    beyond = await client(STARTS, wanted(five_times(shop), days=(-2, -1)))
+    assert beyond["nextAvailable"] is not None
+
+
+async def test_nothing_is_computed_while_a_transaction_is_open(
+    services: Services, client: GraphQLClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = await shop_of_two(services)
+    computed: list[str] = []
+    pool = services.database.engine.pool
+    assert isinstance(pool, QueuePool)
+
+    def watch(name: str, work: Callable[..., Any]) -> None:
+        def watched(*args: Any) -> Any:
+            assert pool.checkedout() == 0
+            computed.append(name)
+            return work(*args)
+
+        monkeypatch.setattr(visit_search, name, watched)
+
+    watch("visit_masks", visit_masks)
+    watch("first_visit", first_visit)
+    await client(STARTS, wanted(items(shop, 0, 1), days=(-2, -1)))
+    assert computed == ["visit_masks", "first_visit"]
+
+
+async def test_what_would_take_too_long_is_refused_before_it_is_computed(
+    services: Services, client: GraphQLClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = await shop_of_two(services)
+    computed: list[object] = []
+    monkeypatch.setattr(visit_search, "visit_masks", computed.append)
+    monkeypatch.setattr(visit_search, "work_of_masks", lambda _items, _window: 6_001)
+    refused = await client.raw(MONTH, wanted(items(shop, 0, 1)))
+    assert refused["errors"][0]["extensions"]["code"] == "BAD_INPUT"
+    assert computed == []

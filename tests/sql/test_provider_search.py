@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -171,7 +171,8 @@ async def test_values_are_never_statements(towns: Towns, app: asyncpg.Connection
     for sort in ("name", "price", "distance", "relevance", "soonest", "count"):
         for wanted in ({"text": text}, {"category": text}, {"languages": [text]}, everything):
             if sort not in {"distance", "relevance", "soonest"} or wanted is everything:
-                await towns.search(app, towns.city, wanted, sort)
+                with suppress(asyncpg.InvalidParameterValueError):
+                    await towns.search(app, towns.city, wanted, sort)
 
 
 async def test_requests_reach_the_door_alone(app: asyncpg.Connection[asyncpg.Record]) -> None:

@@ -105,7 +105,7 @@ ODDITIES: tuple[Callable[[], object], ...] = (
     lambda: "\ud800",
 )
 VALUES: dict[str, tuple[Callable[[], object], ...]] = {
-    "Int": (lambda: 0, lambda: -(2**31), lambda: 2**31 - 1, lambda: 7),
+    "Int": (lambda: 2**30, lambda: -(2**30), lambda: 0, lambda: -(2**31), lambda: 2**31 - 1, lambda: 7),
     "Float": (lambda: 0.5, lambda: -1e300, lambda: 3, lambda: -0.0),
     "Boolean": (lambda: True, lambda: False),
     "DateTime": (
@@ -147,7 +147,7 @@ class World:
     def __init__(self, schema: GraphQLSchema, seed: int, strange: int) -> None:
         self._schema = schema
         self._seed = seed
-        self._strange = strange
+        self._strange = self._failing = strange
         self._kind = KINDS[seed % len(KINDS)]
         if self._kind in ("leaves", "lookalikes"):  # these stay among themselves
             self._strange *= 4
@@ -161,7 +161,7 @@ class World:
     def value(self, info: GraphQLResolveInfo[Any]) -> object:
         """For the field that is being resolved. Raises RuntimeError now and then."""
         random = Random(f"{self._seed} {info.path.as_list()}")
-        if random.randrange(1_000) < self._strange:
+        if random.randrange(1_000) < self._failing:
             raise RuntimeError(f"no value for {info.path.as_list()}")
         return self._value(random, info.return_type, NEST)
 

@@ -75,6 +75,12 @@ class Measure:
     id: strawberry.ID
     size: Size
     cents: Cents
+    maybe_count: int | None
+    maybe_ratio: float | None
+    maybe_open: bool | None
+    maybe_text: str | None
+    maybe_size: Size | None
+    anything: Anything | None
 
     @strawberry.field
     def half(self) -> float:

@@ -6,16 +6,19 @@ import asyncio
 import gc
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass, field, fields
+from functools import partial
 from random import Random
+from types import CoroutineType
 from typing import Any
 
 import msgspec
 import pytest
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema
+from graphql import ExecutionResult, GraphQLError, GraphQLResolveInfo, GraphQLSchema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from strawberry.utils.str_converters import to_camel_case
 
 from app.schema.root import schema as product
 from app.web.graphql import ErrorDescription, GraphQLEngine, Limits
@@ -23,11 +26,19 @@ from app.web.graphql import compiled as compiled_module
 from app.web.graphql.documents import Call, Document
 from app.web.graphql.engine import RequestRefused, formatted_request_errors
 from tests.web.random_documents import Operation, random_operations
-from tests.web.random_worlds import World, worlds_instead_of_resolvers
+from tests.web.random_worlds import NEAR, ODDITIES, TEXTS, VALUES, World, worlds_instead_of_resolvers
+from tests.web.strange_schema import Measure, Size
 from tests.web.strange_schema import schema as strange
 
 GENEROUS = Limits(
-    depth=100, aliases=10_000, directives=10_000, tokens=100_000, cost=10**9, overlaps=10**9, errors=1_000
+    depth=100,
+    aliases=10_000,
+    directives=10_000,
+    tokens=100_000,
+    cost=10**9,
+    overlaps=10**9,
+    errors=1_000,
+    objects=10**9,
 )
 ADDRESS = re.compile(rb"0x[0-9a-f]+")
 """Of objects that messages show: another one in each run."""
@@ -81,13 +92,15 @@ class Pair:
         turned = operation.turned(random)
         for asked in (operation, operation, turned, turned, *[operation] * MORE_WORLDS):
             seed, strange = random.getrandbits(64), random.choice(STRANGE)
-            expected = await self._answer(self.plain, document, asked, World(self.schema, seed, strange))
+            expected = await self.answer(self.plain, document, asked, World(self.schema, seed, strange))
             before = self.tally.attempts["read"]
-            found = await self._answer(self.compiled, document, asked, World(self.schema, seed, strange))
+            found = await self.answer(self.compiled, document, asked, World(self.schema, seed, strange))
             assert found == expected, asked
             self.tally.answers["read" if self.tally.attempts["read"] > before else "not"] += 1
 
-    async def _answer(self, engine: GraphQLEngine, document: Document, operation: Operation, world: World) -> bytes:
+    async def answer(
+        self, engine: GraphQLEngine, document: Document, operation: Operation, world: World | OneMeasure
+    ) -> bytes:
         try:
             return await _answer(engine, document, operation, world)
         finally:
@@ -123,7 +136,7 @@ def pair(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
         yield Pair(schema._schema, _engine(schema, compiled=True), _engine(schema, compiled=False), tally)
 
 
-async def _answer(engine: GraphQLEngine, document: Document, operation: Operation, world: World) -> bytes:
+async def _answer(engine: GraphQLEngine, document: Document, operation: Operation, world: World | OneMeasure) -> bytes:
     call = Call(document, engine.select(document, operation.name), operation.variables)
     try:
         if call.kind.value == "subscription":
@@ -133,7 +146,7 @@ async def _answer(engine: GraphQLEngine, document: Document, operation: Operatio
         return msgspec.json.encode(formatted_request_errors(refused.errors))
 
 
-async def _events(engine: GraphQLEngine, call: Call, world: World) -> list[bytes]:
+async def _events(engine: GraphQLEngine, call: Call, world: object) -> list[bytes]:
     source = await engine.subscribe(call, world)
     if isinstance(source, ExecutionResult):
         return [_encoded(engine, source)]
@@ -169,7 +182,44 @@ pytestmark = [
 
 
 def test_both_ways_give_the_same_bytes(pair: Pair) -> None:
-    check_examples(pair, 40)
+    check_examples(pair, 30)
+
+
+@dataclass(slots=True)
+class OneMeasure:
+    """A world of one object that has one value."""
+
+    name: str
+    make: Callable[[], object]
+    made: list[object] = field(default_factory=list)
+
+    def value(self, info: GraphQLResolveInfo[Any]) -> object:  # noqa: ARG002 - as of a World
+        measure = Measure.__new__(Measure)
+        self.made.append(self.make())
+        object.__setattr__(measure, self.name, self.made[-1])
+        return [measure]
+
+    def close(self) -> None:
+        for value in self.made:
+            if isinstance(value, CoroutineType):
+                value.close()
+
+
+@pytest.mark.parametrize("pair", [strange], indirect=True)
+@pytest.mark.parametrize("name", [one.name for one in fields(Measure) if one.name != "half"])
+def test_every_scalar_with_every_value(pair: Pair, name: str) -> None:
+    asked = Operation("A", f"query A {{ measures {{ value: {to_camel_case(name)} }} }}", {})
+    document = pair.compiled.prepare(asked.text)
+    values = [make for makes in (ODDITIES, *NEAR.values(), *VALUES.values()) for make in makes]
+    values += [partial(str, text) for text in TEXTS]
+    values += [partial(Size, member) for member in Size]
+    with asyncio.Runner() as runner:
+        for make in values:
+            expected = runner.run(pair.answer(pair.plain, document, asked, OneMeasure(name, make)))
+            for _ in range(3):
+                assert runner.run(pair.answer(pair.compiled, document, asked, OneMeasure(name, make))) == expected
+    assert pair.tally.attempts["read"] > 3
+    assert pair.tally.attempts["unusual"] > 20
 
 
 @pytest.mark.faults

@@ -9,13 +9,15 @@ from contextlib import suppress
 import httpx
 import structlog
 
+from app.sandbox.mercadopago import notifications
+from app.sandbox.mercadopago.payments import release as release_mercadopago
 from app.sandbox.settings import SandboxSettings
 from app.sandbox.stripe import deliveries, disputes, payments, payouts, refunds, tasks
 from app.sandbox.stripe.deliveries import Delivery, DeliveryState
 from app.sandbox.stripe.errors import Json
 from app.sandbox.stripe.events import packed, signature
 from app.sandbox.stripe.faults import Faults
-from app.sandbox.stripe.store import PLATFORM, Store
+from app.sandbox.stripe.store import Store
 from app.sandbox.stripe.work import Work
 
 log = structlog.get_logger(__name__)
@@ -34,6 +36,7 @@ _TASKS: dict[str, tuple[str, Callable[[Work, Json], object]]] = {
         ),
     ),
     "payout_arrives": ("payout", payouts.arrive),
+    "mp_authorization_runs_out": ("mp_payment", release_mercadopago),
 }
 
 
@@ -101,26 +104,33 @@ class Background:
 
     async def _attempt(self, delivery: Delivery) -> tuple[int | None, str | None]:
         """The endpoint's answer, or why there was none."""
-        endpoint = self._store.get(PLATFORM, "webhook_endpoint", delivery.endpoint)
+        endpoint = self._store.find(delivery.endpoint)
         found = self._store.find(delivery.event)
         if endpoint is None or found is None:
             return None, "The endpoint was deleted."
         if delivery.is_lost:
             return None, "Lost, as a fault asked."
-        body = packed(found[1])
+        url, headers, body = self._outgoing(endpoint[1], found[1])
+        try:
+            response = await self._client.post(url, content=body, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as failure:
+            return None, f"{type(failure).__name__}: {failure}"[:300]
+        return response.status_code, None
+
+    def _outgoing(self, endpoint: Json, event: Json) -> tuple[str, dict[str, str], bytes]:
+        """Address, headers and body."""
+        if endpoint["object"] == notifications.ENDPOINT:
+            return notifications.outgoing(self._settings, endpoint, event)
+        body = packed(event)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "Stripe-Signature": signature(endpoint["_secret"], body, int(self._settings.clock())),
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         }
-        try:
-            response = await self._client.post(endpoint["url"], content=body, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as failure:
-            return None, f"{type(failure).__name__}: {failure}"[:300]
-        return response.status_code, None
+        return endpoint["url"], headers, body
 
     def _settle(self, delivery: Delivery, status: int | None, error: str | None) -> None:
-        is_gone = self._store.get(PLATFORM, "webhook_endpoint", delivery.endpoint) is None
+        is_gone = self._store.find(delivery.endpoint) is None
         state = deliveries.settle(
             self._store,
             delivery,

@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, quote
 
 import msgspec
 
+from app.sandbox.mercadopago.actions import ACTIONS as MERCADOPAGO_ACTIONS
+from app.sandbox.mercadopago.pages import checkout_page
 from app.sandbox.settings import SandboxSettings
 from app.sandbox.stripe import deliveries, pages
 from app.sandbox.stripe.actions import ACTIONS
@@ -22,6 +24,8 @@ from app.sandbox.stripe.work import Work
 
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 _MOST_DELIVERIES = 1_000
+_ACTIONS = {**ACTIONS, **MERCADOPAGO_ACTIONS}
+_PAGES = {**pages.PAGES, "checkout": checkout_page}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,8 @@ class Control:
             notice = query.get("notice", "")[:500]
             if not path:
                 return Answer(200, pages.overview(self._work(), notice), HEADERS)
-            if name in pages.PAGES and object_id:
-                return Answer(200, pages.PAGES[name](self._work(), object_id, notice), HEADERS)
+            if name in _PAGES and object_id:
+                return Answer(200, _PAGES[name](self._work(), object_id, notice), HEADERS)
         raise _not_found()
 
     def _change(self, request: ApiRequest, path: str) -> Answer:
@@ -68,7 +72,7 @@ class Control:
         if name == "faults":
             return self._change_faults(request, rest)
         object_id, _, verb = rest.rpartition("/")
-        action = ACTIONS.get(f"{name}/*/{verb}")
+        action = _ACTIONS.get(f"{name}/*/{verb}")
         if action is None or request.method != "POST" or "/" in object_id:
             raise _not_found()
         fields = _fields(request)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from html import escape
 
+from app.sandbox.mercadopago.pages import tables as mercadopago_tables
 from app.sandbox.stripe import deliveries
 from app.sandbox.stripe.accounts import AccountState
 from app.sandbox.stripe.actions import DISPUTE_REASONS
@@ -34,6 +35,7 @@ def overview(work: Work, notice: str) -> bytes:
               (_account_row(work, one) for one in work.store.page(PLATFORM, "account", Page(SHOWN)))),
         table("Disputes", ("Dispute", "Amount", "Reason", "State", "Decide"),
               map(_dispute_row, work.store.page(PLATFORM, "dispute", Page(SHOWN)))),
+        mercadopago_tables(work),
         _deliveries(work),
         _faults(work),
         notice=notice,

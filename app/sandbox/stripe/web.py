@@ -11,6 +11,8 @@ from typing import Any
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.sandbox.mercadopago import PREFIX as MERCADOPAGO
+from app.sandbox.mercadopago.api import MercadoPagoApi
 from app.sandbox.settings import SandboxSettings
 from app.sandbox.stripe.api import Answer, Api, ApiRequest, Dropped
 from app.sandbox.stripe.background import Background
@@ -34,7 +36,10 @@ class ResettableProtocol(HttpToolsProtocol):
 
 
 class StripeApp:
-    """`/v1` speaks Stripe's API; `/_sandbox` is for people and tests. Starts and ends with the server's lifespan."""
+    """`/v1` speaks Stripe's API, `/mercadopago` MercadoPago's; `/_sandbox` is for people and tests.
+
+    Starts and ends with the server's lifespan.
+    """
 
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
@@ -72,6 +77,7 @@ class StripeApp:
         self._store = Store(self._settings.data_path)
         self._background = Background(self._store, self._settings, self._faults)
         self._api = Api(self._store, self._settings, self._faults, self._background.wake)
+        self._mercadopago = MercadoPagoApi(self._store, self._settings, self._faults, self._background.wake)
         self._control = Control(self._store, self._settings, self._faults)
         with self._store.transaction():
             for endpoint in self._settings.endpoints:
@@ -95,6 +101,8 @@ class StripeApp:
     async def _route(self, request: ApiRequest) -> Answer:
         if request.path in {"/", "/_sandbox"}:
             return Answer(303, b"", {"Location": "/_sandbox/"})
+        if request.path.startswith(f"{MERCADOPAGO}/"):
+            return await self._mercadopago.answer(request)
         if not request.path.startswith("/_sandbox/"):
             return await self._api.answer(request)
         try:

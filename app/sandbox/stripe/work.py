@@ -29,6 +29,8 @@ FACTS: dict[str, tuple[str, ...]] = {
     "payout": ("status", "destination"),
     "dispute": ("charge", "payment_intent"),
     "event": ("type",),
+    "mp_payment": ("external_reference",),
+    "mp_preference": ("external_reference",),
 }
 """By which fields lists are narrowed. Metadata can be searched for every kind."""
 

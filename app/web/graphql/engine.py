@@ -31,6 +31,7 @@ from graphql import (
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.validation.validate import ValidationAbortedError
 
+from app.web.graphql.bounded import BoundedExecutor, with_bound
 from app.web.graphql.compiled import CompiledExecutor, Plan, with_plans
 from app.web.graphql.documents import Call, Document, DocumentCache, Operation, plan_switches
 from app.web.graphql.errors import DescribeError, request_error
@@ -80,7 +81,7 @@ class GraphQLEngine:
         self.schema = schema
         self.limits = limits
         self._writer = Writer(schema) if compiled else None
-        executor_class: type[Executor[Any]] = execution_context_class or Executor
+        executor_class = with_bound(execution_context_class or Executor, limits.objects)
         self._executor_class = executor_class
         self._compiled_class = with_plans(executor_class)
         self._executor_arguments: dict[str, Any] = {"operation_extensions": {}} if execution_context_class else {}
@@ -262,6 +263,8 @@ class GraphQLEngine:
 def _execute_event(executor: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
     if isinstance(executor.context_value, PerEvent):
         executor.context_value = executor.context_value.for_event()
+    if isinstance(executor, BoundedExecutor):
+        executor.objects = 0
     return execute_subscription_event(executor)
 
 

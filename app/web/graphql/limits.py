@@ -42,6 +42,8 @@ class Limits:
     """Cost of `__schema` and `__type`, whose depth and cost are otherwise free; each list in it counts 10 times."""
     errors: int = 5
     """Errors in one answer."""
+    objects: int = 10_000
+    """Objects in the lists of one answer, counted as they come."""
 
 
 def bounded(count: int) -> int:

@@ -176,26 +176,3 @@ BEGIN
     END LOOP;
     RETURN v_count;
 END $$;
-
--- As before, but what a booking has is not its holder's to give back, though it is held until the booking is paid.
-CREATE OR REPLACE FUNCTION release_held_places(p_hold uuid) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
-DECLARE
-    v_claim place_claim;
-BEGIN
-    PERFORM 1 FROM activity_session s
-    WHERE s.id = (SELECT h.session_id FROM hold h WHERE h.id = p_hold) FOR NO KEY UPDATE;
-    SELECT c.* INTO v_claim FROM place_claim c WHERE c.hold_id = p_hold FOR NO KEY UPDATE;
-    IF v_claim.booking_id IS NOT NULL THEN
-        RETURN 'booked';
-    ELSIF v_claim.status <> 'held' THEN
-        RETURN v_claim.status;
-    ELSIF v_claim.expires_at <= turnero_now() THEN
-        RETURN 'expired';
-    END IF;
-    UPDATE place_claim c SET status = 'released', released_at = turnero_now() WHERE c.id = v_claim.id;
-    UPDATE hold h SET status = 'released' WHERE h.id = p_hold;
-    UPDATE activity_session s SET taken = s.taken - v_claim.places WHERE s.id = v_claim.session_id;
-    PERFORM tell_session(v_claim.session_id, 'session.places', 'RELEASED', v_claim.id, v_claim.places);
-    RETURN 'held';
-END $$;
