@@ -167,13 +167,13 @@ async def test_a_step_that_was_interrupted_is_run_again(previous_url: str) -> No
         async with connection.transaction():
             for statement, arguments in WORLD:
                 await connection.execute(statement, *arguments)
-        in_thread(lambda: migrate(previous_url))
+        in_thread(lambda: command.upgrade(migration_config(previous_url), "0003"))
         await connection.execute("DELETE FROM provider_search")
         await connection.execute(
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'customer_organization_email_idx'::regclass"
         )
         await connection.execute("UPDATE alembic_version SET version_num = '0002'")
-        in_thread(lambda: migrate(previous_url))
+        in_thread(lambda: command.upgrade(migration_config(previous_url), "0003"))
         assert await connection.fetchval("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
         assert await connection.fetchval("SELECT count(*) FROM pg_constraint WHERE NOT convalidated") == 0
         assert await connection.fetchval("SELECT count(*) FROM provider_search") == 1
