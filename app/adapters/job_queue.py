@@ -34,6 +34,7 @@ CALL_TIMEOUT_S = 10
 """How long a call may wait for the worker to start the job. One that took longer is made again by the poll."""
 CALL_EXPIRES_S = 60
 FUNCTION = "run_job"
+LAST_WORDS_S = 0.5
 
 _FAILURES = (RedisError, OSError, asyncio.TimeoutError)
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
@@ -99,7 +100,11 @@ class ArqJobQueue:
             raise QueueUnavailable(str(error)) from error
         finally:
             # Not worker.close(): it writes to the server, which may be gone.
-            await _end([*tasks, *worker.tasks.values()])
+            await _end(tasks)
+            # arq shields the task that writes the end of a call: without a moment for it, it would fail unseen.
+            if worker.tasks:
+                await asyncio.wait(worker.tasks.values(), timeout=LAST_WORDS_S)
+            await _end([*worker.tasks.values()])
             with suppress(*_FAILURES):
                 await connection.aclose(close_connection_pool=True)
 

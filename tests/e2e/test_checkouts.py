@@ -17,7 +17,7 @@ from tests.e2e.checkouts import Checkouts
 from tests.paying import paying_api
 from tests.shop import make_shop
 
-COUNT = 60
+COUNT = 30
 
 
 async def test_random_checkouts(
