@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -55,7 +57,7 @@ ORDERS = (
 
 @dataclass(frozen=True, slots=True)
 class Small:
-    """What is asked before there is much data, and after: median milliseconds."""
+    """What is asked before there is much data, and after: milliseconds."""
 
     page_ms: float
     week_ms: float
@@ -144,16 +146,9 @@ async def _words(world: World, client: Connection, city: Seeded) -> list[Line]:
             request = client.request(SEARCH, variables)
             statement = await bare.prepare(STATEMENT)
             arguments = _arguments(city.organization_uuid, sort)
-            ours: list[float] = []
-            alone: list[float] = []
-            for _ in range(ROUNDS):
-                ours += await _times(lambda request=request: client.exchange(request), REQUESTS // 3)
-                alone += await _times(
-                    lambda statement=statement, arguments=arguments: statement.fetchrow(*arguments),
-                    REQUESTS // 3,
-                )
+            ours, alone = await _in_turn(partial(client.exchange, request), partial(statement.fetchrow, *arguments))
             what = f"“{TEXT}” among {city.providers:,}, {sort}, p50"
-            lines.append(Line(what, "ms", median(ours), "its SQL alone", median(alone), at_most=1.3))
+            lines.append(Line(what, "ms", ours, "its SQL alone", alone, at_most=1.3))
     finally:
         await bare.close()
     return lines
@@ -184,19 +179,15 @@ async def _free(client: Connection, busy: Seeded) -> list[Line]:
         found = json.loads(await client.exchange(request))["data"]["providers"]["edges"]
         if len(found) != PAGE or any(edge["soonestSlot"] is None for edge in found):
             raise RuntimeError(f"{len(found)} of {PAGE} were found free by {sort}")
-        ours: list[float] = []
-        alone: list[float] = []
-        for _ in range(ROUNDS):
-            ours += await _times(lambda request=request: client.exchange(request), REQUESTS // 4)
-            alone += await _times(lambda: client.exchange(plain), REQUESTS // 4)
+        ours, alone = await _in_turn(partial(client.exchange, request), partial(client.exchange, plain))
         what = f"the free of {busy.providers:,}, {sort}, p50"
-        lines.append(Line(what, "ms", median(ours), "the plain page", median(alone), at_most=4))
+        lines.append(Line(what, "ms", ours, "the plain page", alone, at_most=4))
     return lines
 
 
 async def _small(client: Connection, place: Place) -> Small:
     request = client.request(SEARCH, {"id": place.shop.organization_id, "sort": "NAME_ASC", "first": PAGE})
-    page_ms = median(await _times(lambda: client.exchange(request), 4 * REQUESTS))
+    page_ms = await _quietest(partial(client.exchange, request))
     return Small(page_ms, await _week(client, place.shop.service_id, place.shop.provider_id))
 
 
@@ -205,17 +196,30 @@ async def _week(client: Connection, service_id: str, provider_id: str) -> float:
     dates = {"from": f"{first}", "to": f"{first + timedelta(days=6)}", "timeZone": "UTC"}
     asked = {**dates, "serviceId": service_id, "providerIds": [provider_id]}
     request = client.request(WEEK, {"input": asked})
-    return median(await _times(lambda: client.exchange(request), 4 * REQUESTS))
+    return await _quietest(partial(client.exchange, request))
 
 
-async def _times(once: Any, times: int) -> list[float]:
-    """Milliseconds of each."""
+Once = Callable[[], Awaitable[object]]
+
+
+async def _quietest(once: Once) -> float:
+    """The median milliseconds of the quietest round: what else the machine does differs from one to the next."""
+    return min([await _median_ms(once, REQUESTS) for _ in range(ROUNDS)])
+
+
+async def _in_turn(one: Once, other: Once) -> tuple[float, float]:
+    """The same of two, whose rounds alternate."""
+    rounds = [(await _median_ms(one, REQUESTS // 3), await _median_ms(other, REQUESTS // 3)) for _ in range(ROUNDS)]
+    return min(first for first, _ in rounds), min(second for _, second in rounds)
+
+
+async def _median_ms(once: Once, times: int) -> float:
     samples = []
     for _ in range(times):
         began = time.perf_counter()
         await once()
         samples.append(1000 * (time.perf_counter() - began))
-    return samples
+    return median(samples)
 
 
 async def _wait_for_outlooks(owner: asyncpg.Connection[Any]) -> None:
