@@ -87,8 +87,7 @@ class FreeTimes:
         """Each start once, rising."""
         self._pay()
         low, width = self._place(day)
-        origin = self._first_minute + low
-        return [at_minute(origin + bit) for bit in bits(self._found.free >> low & ones(width))]
+        return list(map(at_minute, bits(self._found.free >> low & ones(width), self._first_minute + low)))
 
     def slots(self, day: date) -> list[Slot]:
         """In `slot_order`."""

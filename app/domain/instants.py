@@ -150,6 +150,7 @@ def _change_between(low: datetime, high: datetime, tz: ZoneInfo) -> datetime:
     return high
 
 
+@lru_cache(maxsize=4_096)  # the coming weeks of many zones
 def day_bounds(day: date, tz: ZoneInfo) -> tuple[datetime, datetime]:
     """First instant of the local date and of the one after it: 23, 24, 25 hours apart, or 0 where the date was skipped.
 

@@ -57,6 +57,24 @@ def span_mask(spans: Iterable[Span], length: int) -> int:
     return int.from_bytes(ends, "little") - int.from_bytes(starts, "little")
 
 
+def edges_mask(lows: Iterable[int], highs: Iterable[int], before: int, after: int, length: int) -> int:
+    """As `span_mask`, of spans that begin `before` earlier and end `after` later; both are rising, as many of each.
+
+    Which low belongs to which high makes no difference to what they cover together.
+    """
+    starts = bytearray((length >> 3) + 1)
+    ends = bytearray((length >> 3) + 1)
+    reach, last = 0, length - after
+    for low, high in zip(lows, highs, strict=True):
+        start = low - before if low > reach + before else reach
+        end = high + after if high < last else length
+        if start < end:
+            starts[start >> 3] |= 1 << (start & 7)
+            ends[end >> 3] |= 1 << (end & 7)
+            reach = end
+    return int.from_bytes(ends, "little") - int.from_bytes(starts, "little")
+
+
 @lru_cache(maxsize=256)
 def comb(step: int, count: int) -> int:
     """Bits 0, step, 2·step …, `count` of them."""

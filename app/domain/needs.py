@@ -25,17 +25,16 @@ def blocked_on_axis(plan: ProviderPlan, busy: Iterable[Busy], first: int, past: 
     before = plan.duration_minutes + plan.buffer_after - 1 + first
     after = plan.buffer_before - first
     if isinstance(busy, PackedBusy):
-        spans = busy.spans(before, after, now)
-    else:
-        # minute_floor and minute_ceil (downwards, of the negative) without the calls.
-        spans = [
-            (
-                (since := claim.busy_from - EPOCH).days * DAY_MINUTES + since.seconds // 60 - before,
-                after - (back := EPOCH - claim.busy_to).days * DAY_MINUTES - back.seconds // 60,
-            )
-            for claim in busy
-            if claim.busy_from < claim.busy_to and (claim.expires_at is None or claim.expires_at > now)
-        ]
+        return busy.mask(before, after, past - first, now)
+    # minute_floor and minute_ceil (downwards, of the negative) without the calls.
+    spans = [
+        (
+            (since := claim.busy_from - EPOCH).days * DAY_MINUTES + since.seconds // 60 - before,
+            after - (back := EPOCH - claim.busy_to).days * DAY_MINUTES - back.seconds // 60,
+        )
+        for claim in busy
+        if claim.busy_from < claim.busy_to and (claim.expires_at is None or claim.expires_at > now)
+    ]
     return span_mask(spans, past - first) if spans else 0
 
 

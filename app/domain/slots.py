@@ -171,7 +171,8 @@ def _untaken(
     plans: Sequence[ProviderPlan], fits: Sequence[int], busy_by_subject: BusyBySubject, window: Window, now: datetime
 ) -> list[PlanMask]:
     levels: dict[NeedsKey, tuple[int, ...]] = {}
-    alike = Counter(needs_key(plan) for plan in plans if plan.needs)
+    needy = [needs_key(plan) for plan in plans if plan.needs]
+    alike: dict[NeedsKey, int] = Counter(needy) if needy else {}
     found: list[PlanMask] = []
     for plan, fitting in zip(plans, fits, strict=True):
         free = fitting

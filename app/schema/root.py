@@ -31,6 +31,7 @@ from app.schema.errors import ERROR_HANDLERS, PaymentDeclined
 from app.schema.exception import ExceptionMutation, ScheduleException, TimeOff
 from app.schema.explanation import ExplanationQuery
 from app.schema.hold import Hold, HoldMutation
+from app.schema.inputs import prepare_inputs
 from app.schema.live import Subscription
 from app.schema.membership import MembershipMutation
 from app.schema.names import RememberedNames
@@ -152,3 +153,4 @@ schema = strawberry.Schema(
     config=StrawberryConfig(name_converter=RememberedNames(), scalar_map=SCALARS),
     exception_handlers=ERROR_HANDLERS,
 )
+prepare_inputs(schema)

@@ -28,6 +28,7 @@ from graphql import (
 )
 from graphql.pyutils import is_awaitable
 
+from app.domain.instants import format_instant
 from app.web.graphql.readings import Attribute
 from app.web.graphql.shapes import Either, Leaf, Many, One, Part, Shape, TypeName
 
@@ -138,6 +139,8 @@ _PASSES_AS_IT_IS: dict[Callable[[Any], Any], str] = {
     GraphQLFloat.coerce_output_value: "{0}.__class__ is float and {0} - {0} == 0.0",  # only of a finite one it is zero
 }
 """For a function that coerces: when it gives back just what it was given."""
+_MAKES_TEXT_OF: dict[Callable[[Any], Any], type] = {format_instant: datetime, date.isoformat: date}
+"""For a function that coerces: of what class it makes text, always."""
 
 
 def _leaf(leaf: Leaf, name: str) -> tuple[str, dict[str, Any]]:
@@ -146,6 +149,9 @@ def _leaf(leaf: Leaf, name: str) -> tuple[str, dict[str, Any]]:
     else_ = f"leaf_{name}({{0}})"
     if coerce in _PASSES_AS_IT_IS:
         return f"{{0}} if {_PASSES_AS_IT_IS[coerce]} else {else_}", names
+    if coerce in _MAKES_TEXT_OF:
+        names |= {f"text_{name}": coerce, f"class_{name}": _MAKES_TEXT_OF[coerce]}
+        return f"text_{name}({{0}}) if {{0}}.__class__ is class_{name} else {else_}", names
     members = getattr(leaf.type, "wrapped_cls", None)
     if isinstance(leaf.type, GraphQLEnumType) and isinstance(members, type) and issubclass(members, Enum):
         names[f"enum_{name}"] = members
