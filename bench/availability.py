@@ -90,8 +90,8 @@ async def measure(world: World) -> list[Line]:
         anyone, kept_anyone = (Asked(who, by, week(by, STARTS, place)) for who, by in ((process, bare), (api, kept)))
         booked_up = Asked(process, bare, week(bare, STARTS, full))
         await _check(peer, starts, place)
-        await _in_turn((theirs, starts), ROUNDS)
-        await _in_turn((slots, kept_starts, kept_slots, anyone, kept_anyone, booked_up), FEWER_ROUNDS)
+        await in_turn((theirs, starts), ROUNDS)
+        await in_turn((slots, kept_starts, kept_slots, anyone, kept_anyone, booked_up), FEWER_ROUNDS)
         hit_rate = await _hit_rate(world, kept)
     engine_ms = await _engine(world, place)
     peer_ms, cpu, p50 = median(theirs.cpu_ms), "CPU of the API", "p50"
@@ -125,7 +125,7 @@ async def measure(world: World) -> list[Line]:
     ]
 
 
-async def _in_turn(every: Sequence[Asked], rounds: int) -> None:
+async def in_turn(every: Sequence[Asked], rounds: int) -> None:
     """So that what else the machine does meets them all."""
     for number in range(rounds + COLD_ROUNDS):
         for each in every:

@@ -1,4 +1,4 @@
-"""Seven days of free slots among 10,000 providers with 1,000,000 bookings, against the same before they were there.
+"""Seven days of free slots among 10,000 providers with 1,000,000 bookings, against the same without them.
 
 On servers of its own, with nothing kept but where a line says so. The plans of the statements go beside the table.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -18,52 +17,43 @@ import psutil
 from app.core.database import APP_ROLE
 from app.queries.availability import PROVIDER_LIMIT
 from app.queries.availability_facts import STATEMENT
-from bench.availability import DAYS_FILLED, HOLD, REQUESTS, STARTS, Asked, week, without_caches
+from bench.availability import DAYS_FILLED, HOLD, STARTS, Asked, in_turn, week, without_caches
 from bench.plans import plans
 from bench.report import Findings, Line, Plan, median, tell
 from bench.seed import Seeded, first_day, seed_bookings
 from bench.world import Place, World, world
 from tests.plain_http import Connection, connect
 
-ROUNDS = 3
+ROUNDS = 4
 QUIET_DAY = 8
 """From here on nearly nobody of the seeded is booked."""
 CHANGES = 20
 
 
-@dataclass(slots=True)
-class Week:
-    """Milliseconds of a request, by the clock (median) and of the API's CPU."""
-
-    wall_ms: float
-    cpu_ms: float
-
-
 async def measure() -> Findings:
-    async with world() as here, _owner(here) as owner, AsyncExitStack() as stack:
-        place = await here.open_place()
-        async with here.bare(place) as connection:
-            await place.half_fill(connection, DAYS_FILLED, half=0)
-        process, port = await stack.enter_async_context(without_caches(here.stack))
-        async with connect(port) as bare:
-            before = await _small_shop(process, bare, place)
+    """Two systems side by side, of which one stays small: what else the machine does meets both."""
+    async with world() as quiet, world() as here, _owner(here) as owner, AsyncExitStack() as stack:
+        small, place = await _shop(quiet), await _shop(here)
         busy = await seed_bookings(owner)
         tell(f"  seeded {busy.bookings:,} bookings in {busy.seconds:.0f} s")
         # Its searches by availability are measured elsewhere: the worker shall not work them out meanwhile.
         await owner.execute("DELETE FROM offer_outlook WHERE organization_id = $1", busy.organization_uuid)
         await owner.execute("VACUUM ANALYZE offer_outlook, allocation, outbox_event")
-        async with connect(port) as bare:
-            after = await _small_shop(process, bare, place)
-            seeded = await _week(Asked(process, bare, _of_seeded(bare, busy, [busy.provider_id(1)])))
+        process, bare = await _uncached(quiet, stack)
+        alone, alone_any = _weeks(process, bare, small)
+        process, bare = await _uncached(here, stack)
+        one, anyone = _weeks(process, bare, place)
+        seeded = Asked(process, bare, _of_seeded(bare, busy, [busy.provider_id(1)]))
+        await in_turn((alone, one, alone_any, anyone, seeded), ROUNDS)
         kept = await stack.enter_async_context(connect(here.stack.port))
         whole, changed = await _after_changes(here, kept, busy)
         shown = await _plans(owner, place, busy)
-    many, alone = f"beside {busy.bookings:,} bookings", before[0].wall_ms
+    many, few = f"beside {busy.bookings:,} bookings", "without them"
     return [
-        Line(f"a small shop's week of one provider {many}, p50", "ms", after[0].wall_ms, "alone", alone, at_most=2),
-        Line("the same, CPU of the API", "ms", after[0].cpu_ms, "alone", before[0].cpu_ms),
-        Line(f"its week of anyone of 4 {many}, p50", "ms", after[1].wall_ms, "alone", before[1].wall_ms, at_most=2),
-        Line(f"a week of one of {busy.providers:,} providers, p50", "ms", seeded.wall_ms, "of a few", alone, at_most=2),
+        _p50(f"a small shop's week of one provider {many}", one, few, alone),
+        Line("the same, CPU of the API", "ms", median(one.cpu_ms), few, median(alone.cpu_ms)),
+        _p50(f"its week of anyone of 4 {many}", anyone, few, alone_any),
+        _p50(f"a week of one of {busy.providers:,} providers", seeded, "of a small shop", alone),
         Line(
             f"a week of anyone of {PROVIDER_LIMIT} of them after a change of one, CPU of the API",
             *("ms", changed, "read whole", whole),
@@ -72,19 +62,26 @@ async def measure() -> Findings:
     ]
 
 
-async def _small_shop(process: psutil.Process, bare: Connection, place: Place) -> tuple[Week, Week]:
+async def _shop(here: World) -> Place:
+    place = await here.open_place()
+    async with here.bare(place) as connection:
+        await place.half_fill(connection, DAYS_FILLED, half=0)
+    return place
+
+
+async def _uncached(here: World, stack: AsyncExitStack) -> tuple[psutil.Process, Connection]:
+    process, port = await stack.enter_async_context(without_caches(here.stack))
+    return process, await stack.enter_async_context(connect(port))
+
+
+def _weeks(process: psutil.Process, bare: Connection, place: Place) -> tuple[Asked, Asked]:
     """Of one provider, and of anyone."""
     one = week(bare, STARTS, place, providerIds=[place.shop.provider_id])
-    return await _week(Asked(process, bare, one)), await _week(Asked(process, bare, week(bare, STARTS, place)))
+    return Asked(process, bare, one), Asked(process, bare, week(bare, STARTS, place))
 
 
-async def _week(asked: Asked) -> Week:
-    """The quietest round: before and after are minutes apart, and what else the machine does was not the same."""
-    wall_ms = []
-    for number in range(ROUNDS + 1):
-        await asked.round(counts=number > 0)
-        wall_ms += [median(asked.wall_ms[-REQUESTS:])] if number else []
-    return Week(min(wall_ms), min(asked.cpu_ms))
+def _p50(what: str, ours: Asked, against: str, other: Asked) -> Line:
+    return Line(f"{what}, p50", "ms", median(ours.wall_ms), against, median(other.wall_ms), at_most=2)
 
 
 def _of_seeded(connection: Connection, busy: Seeded, people: list[str] | None, from_day: int = 0) -> bytes:

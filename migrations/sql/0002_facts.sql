@@ -10,18 +10,20 @@ CREATE FUNCTION subject_versions(
 )
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    WITH subject AS MATERIALIZED (
-        SELECT s.id, s.place, k.version AS known,
-               ARRAY(SELECT e.id FROM outbox_event e WHERE e.subject_id = s.id AND e.position IS NULL LIMIT 1000) AS waiting
+    WITH waiting AS MATERIALIZED (
+        SELECT e.subject_id, e.id FROM outbox_event e WHERE e.position IS NULL AND e.subject_id = ANY(p_subjects)
+    ), subject AS MATERIALIZED (
+        SELECT s.id, s.place, k.version AS known, COALESCE(w.count, 0) AS waiting
         FROM unnest(p_subjects) WITH ORDINALITY AS s (id, place)
         LEFT JOIN unnest(p_known, p_known_versions) AS k (id, version) ON k.id = s.id
+        LEFT JOIN (SELECT waiting.subject_id, count(*) FROM waiting GROUP BY waiting.subject_id) w ON w.subject_id = s.id
     )
     SELECT array_agg(
                CASE WHEN s.known >> 10 BETWEEN state.purged_position AND state.last_position
-                         AND cardinality(s.waiting) + later.count = s.known & 1023 THEN s.known
-                    WHEN cardinality(s.waiting) < 1000 THEN state.last_position << 10 | cardinality(s.waiting) END
+                         AND s.waiting + later.count = s.known & 1023 THEN s.known
+                    WHEN s.waiting < 1000 THEN state.last_position << 10 | s.waiting END
                ORDER BY s.place),
-           (SELECT array_agg(w.id ORDER BY w.id) FROM subject CROSS JOIN LATERAL unnest(subject.waiting) AS w (id))
+           (SELECT array_agg(w.id ORDER BY w.id) FROM (SELECT waiting.id FROM waiting LIMIT 1000) w)
     FROM subject s
     CROSS JOIN relay_state state
     CROSS JOIN LATERAL (

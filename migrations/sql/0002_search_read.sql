@@ -289,6 +289,13 @@ BEGIN
         FROM search_text_sql(p_organization, w.text, v_is_staff, c_dense) t;
         v_where := v_where || v_wide;
     END IF;
+    IF v_narrow IS NOT NULL THEN
+        -- How many there are decides how to go on, and no statistics tell it of rare words.
+        EXECUTE format('SELECT ARRAY(SELECT s.provider_id FROM provider_search s WHERE s.organization_id = %L AND %s LIMIT %s)',
+                       p_organization, v_narrow, c_dense) INTO v_ids;
+        v_where := v_where || CASE WHEN cardinality(v_ids) < c_dense THEN format(' AND s.provider_id = ANY(%L::uuid[])', v_ids)
+                                   ELSE ' AND ' || v_narrow END;
+    END IF;
 
     -- What is asked of a service that they offer.
     IF w."serviceId" IS NOT NULL OR w.category IS NOT NULL THEN
@@ -340,15 +347,6 @@ BEGIN
             WHEN v_key IN ('o.soonest', 'a.key', '0')
             THEN format('%s JOIN (%s GROUP BY 1) o ON o.provider_id = s.provider_id', v_from, v_free)
             ELSE format('%s CROSS JOIN LATERAL (%s AND k.provider_id = s.provider_id GROUP BY 1) o', v_from, v_free) END;
-    END IF;
-    IF v_is_few THEN
-        v_where := concat_ws(' AND ', v_where, v_narrow);
-    ELSIF v_narrow IS NOT NULL THEN
-        -- How many there are decides how to go on, and no statistics tell it of rare words.
-        EXECUTE format('SELECT ARRAY(SELECT s.provider_id FROM provider_search s WHERE s.organization_id = %L AND %s LIMIT %s)',
-                       p_organization, v_narrow, c_dense) INTO v_ids;
-        v_where := v_where || CASE WHEN cardinality(v_ids) < c_dense THEN format(' AND s.provider_id = ANY(%L::uuid[])', v_ids)
-                                   ELSE ' AND ' || v_narrow END;
     END IF;
 
     -- The page.
