@@ -25,6 +25,7 @@ from app.core.migrations import head_revision
 from app.core.settings import Settings, get_settings
 from app.core.tokens import TokenSigner
 from app.domain.errors import Unauthenticated
+from app.domain.price_quote import FeeRates
 from app.gateway import Delivery
 from app.ports import ShiftedClock
 from app.queries.facts_cache import FactsReader
@@ -188,7 +189,9 @@ def _policy(settings: Settings) -> BookingPolicy:
         sign_in_limit=settings.sign_in_limit,
         sign_in_limit_per_address=settings.sign_in_limit_per_address,
         sign_up_limit=settings.sign_up_limit,
+        promo_guess_limit_per_address=settings.promo_guess_limit_per_address,
         public_url=settings.public_url or settings.local_url,
+        platform_fees=FeeRates(settings.platform_fee_guest_bps, settings.platform_fee_member_bps),
     )
 
 

@@ -93,6 +93,9 @@ class RateLimiter(Protocol):
     async def hit(self, key: str, *, limit: int, window_s: int) -> int | None:
         """Count one. None when within the limit, else the seconds until the window ends. A limit of 0 never refuses."""
 
+    async def give_back(self, key: str, *, window_s: int) -> None:
+        """Take one back of what was counted with this key and window. Never raises."""
+
     async def forget(self, key: str, *, window_s: int) -> None:
         """Back to zero, for what was counted with this key and window. Never raises."""
 

@@ -23,6 +23,7 @@ from app.domain.schedule import ScheduleVersion, weekly_hours
 from app.domain.slots import free_masks, slots
 from bench.report import Line
 from tests.domain.reference_slots import reached_by, reference_slots, walls_of_day
+from tests.domain.tariffs import BookOfPrices
 
 ZONE = zone("America/Argentina/Buenos_Aires")
 FIRST_DAY = date(2026, 5, 4)
@@ -42,7 +43,7 @@ async def measure() -> list[Line]:
         (f"a month of {PEOPLE} providers as anyone", 30, _team()),
     ):
         ours = partial(slots, plans, _packed(claims), window, RULES)
-        reference = partial(reference_slots, plans, claims, window, RULES)
+        reference = partial(reference_slots, plans, claims, window, RULES, BookOfPrices())
         if ours() != reference():
             raise RuntimeError(f"the engine and the reference disagree about {name}")
         once = _cpu_ms(ours)

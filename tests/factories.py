@@ -31,6 +31,11 @@ FIELDS = {
         " isActive"
     ),
     "Offer": "isActive durationMinutes price { amountMinor } provider { id } service { id }",
+    "PriceRule": (
+        "id name isActive priority isExclusive rateBps amountMinor atMostMinor weekdays hours { from to }"
+        " leadTime { fromMinutes toMinutes } occupancy { fromBps toBps } seasons { first last everyYear } serviceIds"
+        " activityIds providerIds version"
+    ),
     "Membership": "id userId role organization { id }",
 }
 

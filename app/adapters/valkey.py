@@ -241,6 +241,20 @@ class ValkeyRateLimiter:
         count, left_s = await self._count(_digest(key, window_s), window_s)
         return None if count <= limit else max(1, math.ceil(left_s))
 
+    async def give_back(self, key: str, *, window_s: int) -> None:
+        digest = _digest(key, window_s)
+        self._local.give_back(digest)
+        if time.monotonic() < self._away_until:
+            return
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_S), self.client.pipeline(transaction=True) as pipe:
+                # One, if the window is over by now: nothing that was never counted is left below zero.
+                pipe.set(_limit_key(digest), 1, ex=window_s, nx=True)
+                pipe.decr(_limit_key(digest))
+                await pipe.execute()
+        except FAILURES as error:
+            self._note_outage(error)
+
     async def forget(self, key: str, *, window_s: int) -> None:
         digest = _digest(key, window_s)
         self._local.forget(digest)
@@ -304,6 +318,11 @@ class LocalWindows:
         while len(self._windows) > self._size:
             self._windows.popitem(last=False)
         return count + 1, ends_at - now
+
+    def give_back(self, key: str) -> None:
+        count, ends_at = self._windows.get(key, (0, 0.0))
+        if count > 0:
+            self._windows[key] = (count - 1, ends_at)
 
     def forget(self, key: str) -> None:
         self._windows.pop(key, None)

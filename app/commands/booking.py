@@ -20,15 +20,19 @@ from app.commands.booking_payment import (
     put_terms,
     takes_nothing,
 )
+from app.commands.booking_price import check_chargeable, set_platform_fee
 from app.commands.customer_limit import check_customer_limits
 from app.commands.hold import require_live
 from app.commands.journal import Audit, Event, Transition, write_journal
+from app.commands.price_offer import book_offer
+from app.commands.promo_use import apply_code, count_use
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
 from app.domain.booking import HELD, BookingStatus, PaymentMethod, PaymentStatus, confirmation_code
-from app.domain.errors import InvalidInput, NotAllowed, NotFound
+from app.domain.errors import InvalidInput, NotFound
 from app.domain.policy import ActorKind, cancellable_until
+from app.domain.price_quote import NO_FEES, FeeRates
 from app.models import Booking, BookingItem, Customer, Hold, Payment, Provider, Service
 from app.queries.booking import role_towards
 from app.queries.hold import LockedHold, lock_hold
@@ -70,12 +74,13 @@ async def create_booking(
     actor: Actor,
     now: datetime,
     takes_payment: TakesPayment = takes_nothing,
+    fees: FeeRates = NO_FEES,
 ) -> Booked:
-    """Turn a live hold of time into a booking. Three statements; one more each for a payment and for customers' limits.
+    """Turn a live hold of time into a booking. Three statements; one more each for a payment, for customers' limits and
+    for a price by quote; two or three for a promo code.
 
     Raises InvalidInput, NotAllowed, NotFound, HoldExpired; Unauthenticated for an account that is gone.
     """
-    refuse_what_is_not_offered(request)
     account = account_of(customer, tenancy, actor.user_id)
     locked = await lock_hold(tx, request.hold_id)
     if not signer.is_hold_token(request.hold_token, request.hold_id, locked.hold.token_version):
@@ -91,10 +96,20 @@ async def create_booking(
             starts_at=locked.hold.starts_at,
             time_zone=locked.time_zone,
         )
+    lowered = await apply_code(
+        tx,
+        locked.hold,
+        request.promo_code,
+        account=account,
+        email=None if customer is None else customer.email,
+        now=now,
+    )
     terms = locked.payment_terms
+    set_platform_fee(locked.hold, account, terms, fees)
     frozen = freeze_terms(
         locked.hold, request.payment_method, terms, held_until=locked.held_until, takes=takes_payment, now=now
     )
+    check_chargeable(frozen)
     booking = _new_booking(locked, request, now)
     put_terms(booking, frozen, terms)
     items = tuple(_new_items(locked.hold, booking.id))
@@ -102,6 +117,8 @@ async def create_booking(
     payment = await plan_awaited(tx, booking, frozen, terms.processor, now)
     role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)
     await tell_booked(tx, booking, change, actor if actor.user_id is None else acting(actor, role))
+    await book_offer(tx, booking, locked.hold)
+    await count_use(tx, booking, lowered)
     return Booked(booking, items, owner, locked.provider, locked.service, role, payment)
 
 
@@ -126,11 +143,6 @@ def account_of(customer: CustomerDetails | None, tenancy: Tenancy, user_id: UUID
     return None if customer is not None and works_here(tenancy) else user_id
 
 
-def refuse_what_is_not_offered(request: BookingRequest) -> None:
-    if request.promo_code is not None:
-        raise NotAllowed("promo_codes_unavailable", "Promo codes are not available yet.")
-
-
 def _new_booking(locked: LockedHold, request: BookingRequest, now: datetime) -> Booking:
     hold = locked.hold
     notice, requires_approval = _terms(locked)
@@ -150,6 +162,7 @@ def _new_booking(locked: LockedHold, request: BookingRequest, now: datetime) -> 
         hold_id=hold.id,
         price_minor=hold.price_minor,
         currency=hold.currency,
+        promo_code_id=hold.promo_code_id,
         payment_status=PaymentStatus.UNPAID,
         payment_method=request.payment_method,
         expires_at=None,
@@ -212,6 +225,7 @@ async def tell_booked(tx: Tx, booking: Booking, change: Audit | None, actor: Act
         "customerId": booking.customer_id,
         "priceMinor": booking.price_minor,
         "currency": booking.currency,
+        **({} if booking.promo_code_id is None else {"promoCodeId": booking.promo_code_id}),
     }
     is_pending = booking.status in HELD
     payload = {"version": 1, "status": booking.status}

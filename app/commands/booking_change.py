@@ -43,10 +43,13 @@ class Requester:
 
 @dataclass(frozen=True, slots=True)
 class TransitionRequest:
+    """`at_customers_request`: of a cancellation by staff or a provider, the customer's terms count."""
+
     booking_id: UUID
     to: BookingStatus
     reason: str | None
     expected_version: int | None
+    at_customers_request: bool = False
 
 
 async def lock_for_change(
@@ -98,7 +101,8 @@ async def transition_booking(
     actor = acting(requester.actor, seen.viewer)
     ending = Ending.OURS
     if request.to is BookingStatus.CANCELLED:
-        ending = cancellation_ending(facts_of(seen.booking), seen.viewer, now)
+        canceller = ActorKind.CUSTOMER if request.at_customers_request else seen.viewer
+        ending = cancellation_ending(facts_of(seen.booking), canceller, now)
     await apply_transition(tx, seen.booking, request.to, request.reason, actor, ending=ending)
     return seen
 

@@ -59,3 +59,8 @@ def venue_described(venue_id: UUID) -> Event:
 def resource_changed(owner_id: UUID) -> Event:
     """What a service or an activity needs, or how much of it there is at its venue (then the owner), changed."""
     return Event("resource.changed", owner_id, {"ownerId": owner_id})
+
+
+def prices_changed(organization_id: UUID) -> Event:
+    """Rules, taxes or bounds of prices: whatever it offers may cost something else now."""
+    return Event("prices.changed", organization_id, {"organizationId": organization_id})

@@ -30,7 +30,7 @@ _INSTANT = TIMESTAMP(timezone=True)
 _HOLD = text(
     "SELECT * FROM hold_slot(:hold, :allocation, :organization, :service, :provider, :starts_at, :ends_at,"
     " :buffer_before, :buffer_after, :ttl, :party_size, :price, :currency, :user_id, :address,"
-    " :user_limit, :address_limit, CAST(:together AS jsonb), :items)"
+    " :user_limit, :address_limit, CAST(:together AS jsonb), :items, :quote, :promo)"
 ).bindparams(
     bindparam("starts_at", type_=_INSTANT),
     bindparam("ends_at", type_=_INSTANT),
@@ -39,6 +39,8 @@ _HOLD = text(
     bindparam("address", type_=Text),
     bindparam("together", type_=Text),
     bindparam("items", type_=JSONB(none_as_null=True)),
+    bindparam("quote", type_=JSONB(none_as_null=True)),
+    bindparam("promo", type_=Uuid),
 )
 
 _MOVE = text("SELECT * FROM move_booking_time(:organization, :booking, CAST(:together AS jsonb))").bindparams(
@@ -91,6 +93,8 @@ async def claim_hold(
                 "address_limit": address_limit,
                 "together": None if needed.is_simple else claim_facts(needed),
                 "items": hold.items,
+                "quote": hold.quote,
+                "promo": hold.promo_code_id,
             },
         )
     ).one()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from sqlalchemy import Interval, bindparam, text
 
 from app.commands.claim import claim_hold, claims_around, slot_taken
 from app.commands.expiry import expire_bookings
+from app.commands.hold_price import HeldPart, price_of_parts
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
@@ -21,6 +22,9 @@ from app.domain.claims import Part
 from app.domain.errors import FieldErrors, HoldExpired, NotAllowed, NotFound, RateLimited, SlotSearch, SlotUnavailable
 from app.domain.instants import local_date
 from app.domain.plan import ProviderPlan, SlotRules, UnavailableReason
+from app.domain.price_offer import AcceptedOffer
+from app.domain.price_quote import NO_FEES, FeeRates, Quote
+from app.domain.price_quote_codec import quote_to_json
 from app.domain.pricing import PriceType
 from app.domain.refusals import why_not
 from app.domain.search import VisitItem
@@ -51,6 +55,7 @@ class HoldRequest:
     duration_minutes: int | None
     party_size: int
     items: tuple[VisitItem, ...] = ()
+    price_quote_token: str | None = None
 
 
 async def hold_slot(
@@ -63,15 +68,19 @@ async def hold_slot(
     limits: HoldLimits,
     user_id: UUID | None,
     address: str | None,
+    fees: FeeRates = NO_FEES,
+    offer: AcceptedOffer | None = None,
 ) -> Hold:
     """Two statements with a named provider, three without; one more to say why. Staff need no notice and have no limit.
 
+    The price is locked, and may take statements of its own (`hold_price`). `offer`: what its customer accepted.
     Raises NotFound, InvalidInput, RateLimited, or SlotUnavailable with a search for alternatives.
     """
     day = request.starts_at.date()
+    request = request if offer is None else _as_offered(request, offer)
     providers = None if request.provider_id is None else (request.provider_id,)
     plan = await get_service_plan(tx, request.service_id, providers, day, day, hidden_is_missing=not tenancy.is_staff)
-    check_request(plan, request)
+    check_request(plan, request, offer)
     search = SlotSearch(
         organization_id=plan.organization_id,
         service_id=plan.service_id,
@@ -88,9 +97,9 @@ async def hold_slot(
     outcome = ""
     for candidate in candidates:
         part = Part(candidate, request.starts_at)
-        hold = new_hold(
-            plan.organization_id, plan.currency, [HeldPart(part, plan)], request.party_size, user_id=user_id
-        )
+        held = [HeldPart(part, plan)]
+        quote = await price_of_parts(tx, held, now=now, fees=fees, is_member=user_id is not None, offer=offer)
+        hold = new_hold(plan.organization_id, quote, held, request.party_size, user_id=user_id)
         outcome = await try_hold(
             tx, tenancy, hold, [part], now=now, ttl=ttl, limits=limits, address=address, search=search
         )
@@ -129,12 +138,22 @@ async def try_hold(
     return str(row.outcome)
 
 
-def check_request(plan: ServicePlan, request: HoldRequest) -> None:
+def _as_offered(request: HoldRequest, offer: AcceptedOffer) -> HoldRequest:
+    """With the provider and the length that the price was named for."""
+    return replace(
+        request,
+        provider_id=request.provider_id if offer.provider_id is None else offer.provider_id,
+        duration_minutes=request.duration_minutes if offer.duration_minutes is None else offer.duration_minutes,
+    )
+
+
+def check_request(plan: ServicePlan, request: HoldRequest, offer: AcceptedOffer | None = None) -> None:
     """What the service itself allows. Raises NotFound for one that is off, InvalidInput for the rest."""
     if not plan.is_active:
         raise NotFound
     errors = plan.faults(request.duration_minutes, request.party_size)
-    refuse_quotes(plan, "input", errors)
+    if offer is None:
+        refuse_quotes(plan, "input", errors)
     if request.provider_id is not None and not plan.offers:
         errors.add("input.providerId", "does not offer this service")
     errors.raise_any()
@@ -187,38 +206,12 @@ def claims_that_day(claims: Iterable[Busy], plan: ProviderPlan, starts_at: datet
     )
 
 
-@dataclass(frozen=True, slots=True)
-class HeldPart:
-    """A service of the hold, at its time, with what it was when it was held."""
-
-    part: Part
-    service: ServicePlan
-
-    @property
-    def price_minor(self) -> int:
-        assert self.part.plan.price_minor is not None  # CUSTOM was refused
-        return self.part.plan.price_minor
-
-    def as_item(self) -> dict[str, Any]:
-        """As kept in `hold.items`."""
-        return {
-            "serviceId": str(self.service.service_id),
-            "providerId": str(self.part.plan.provider_id),
-            "startsAt": self.part.starts_at.isoformat(),
-            "endsAt": self.part.ends_at.isoformat(),
-            "bufferBefore": self.part.plan.buffer_before,
-            "bufferAfter": self.part.plan.buffer_after,
-            "priceMinor": self.price_minor,
-            "requiresApproval": self.service.requires_approval,
-            "cancellationNoticeMinutes": self.service.cancellation_notice_minutes,
-        }
-
-
 def new_hold(
-    organization_id: UUID, currency: str, held: Sequence[HeldPart], party_size: int, *, user_id: UUID | None
+    organization_id: UUID, quote: Quote, held: Sequence[HeldPart], party_size: int, *, user_id: UUID | None
 ) -> Hold:
     """Of one service, or of the services of a visit in their order. Not written yet, without expiry and address."""
     first, last = held[0], held[-1]
+    prices = zip(held, quote.item_totals(), strict=True)
     return Hold(
         id=new_id(),
         organization_id=organization_id,
@@ -230,11 +223,12 @@ def new_hold(
         buffer_before_minutes=first.part.plan.buffer_before,
         buffer_after_minutes=last.part.plan.buffer_after,
         party_size=party_size,
-        price_minor=sum(one.price_minor for one in held),
-        currency=currency,
+        price_minor=quote.total_minor,
+        currency=quote.currency,
+        quote=quote_to_json(quote),
         user_id=user_id,
         token_version=1,
-        items=[one.as_item() for one in held] if len(held) > 1 else None,
+        items=[one.as_item(price_minor) for one, price_minor in prices] if len(held) > 1 else None,
     )
 
 

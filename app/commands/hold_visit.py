@@ -9,12 +9,14 @@ from itertools import islice, pairwise
 from uuid import UUID
 
 from app.commands.claim import claims_around, visit_taken
-from app.commands.hold import HeldPart, HoldLimits, HoldRequest, claims_that_day, new_hold, refuse_quotes, try_hold
+from app.commands.hold import HoldLimits, HoldRequest, claims_that_day, new_hold, refuse_quotes, try_hold
+from app.commands.hold_price import HeldPart, price_of_parts
 from app.core.database import Tx
 from app.domain.busy import Busy
 from app.domain.claims import LONGEST_VISIT, Part
 from app.domain.errors import InvalidInput, SlotSearch, SlotUnavailable
 from app.domain.plan import ProviderPlan, SlotRules
+from app.domain.price_quote import NO_FEES, FeeRates
 from app.domain.visits import Items, assignments, why_not_visit
 from app.models import Hold
 from app.queries.tenancy import Tenancy
@@ -38,10 +40,12 @@ async def hold_visit(
     limits: HoldLimits,
     user_id: UUID | None,
     address: str | None,
+    fees: FeeRates = NO_FEES,
 ) -> Hold:
     """Two statements; where there is a choice of people, one more before each try; one more to say why.
 
-    The price is that of all services. Staff need no notice and have no limit. Raises as `hold_slot`.
+    The price is that of all services, locked as that of one (`hold_price`). Staff need no notice and have no limit.
+    Raises as `hold_slot`.
     """
     day = request.starts_at.date()
     visit = await get_visit_plan(tx, request.items, None, day, day + DAY, hidden_is_missing=not tenancy.is_staff)
@@ -63,7 +67,8 @@ async def hold_visit(
     for _ in range(ATTEMPTS):
         parts = await _choose(tx, items, request.starts_at, rules, search)
         held = [HeldPart(part, service) for part, service in zip(parts, visit.services, strict=True)]
-        hold = new_hold(visit.first.organization_id, visit.currency, held, request.party_size, user_id=user_id)
+        quote = await price_of_parts(tx, held, now=now, fees=fees, is_member=user_id is not None)
+        hold = new_hold(visit.first.organization_id, quote, held, request.party_size, user_id=user_id)
         outcome = await try_hold(
             tx, tenancy, hold, parts, now=now, ttl=ttl, limits=limits, address=address, search=search
         )

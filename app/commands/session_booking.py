@@ -13,20 +13,22 @@ from app.commands.booking import (
     BookingRequest,
     account_of,
     plan_awaited,
-    refuse_what_is_not_offered,
     tell_booked,
     works_here,
 )
 from app.commands.booking_change import acting
 from app.commands.booking_insert import CustomerDetails, claim_until, insert_booking
 from app.commands.booking_payment import TakesPayment, freeze_terms, put_terms, takes_nothing
+from app.commands.booking_price import check_chargeable, set_platform_fee
 from app.commands.customer_limit import check_customer_limits
+from app.commands.promo_use import apply_code, count_use
 from app.commands.session_hold import own_places, require_live_places
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
 from app.domain.booking import BookingStatus, PaymentStatus, confirmation_code
 from app.domain.policy import cancellable_until
+from app.domain.price_quote import NO_FEES, FeeRates
 from app.models import Booking
 from app.queries.booking import role_towards
 from app.queries.session_hold import LockedPlaces
@@ -43,13 +45,13 @@ async def create_session_booking(
     actor: Actor,
     now: datetime,
     takes_payment: TakesPayment = takes_nothing,
+    fees: FeeRates = NO_FEES,
 ) -> Booked:
     """Turn a live hold of places into a booking, whatever became of the session meanwhile: a hold is a promise.
 
-    Four statements; one more each for a payment and for customers' limits.
+    Four statements; one more each for a payment and for customers' limits; two or three for a promo code.
     Raises InvalidInput, NotAllowed, NotFound, HoldExpired; Unauthenticated for an account that is gone.
     """
-    refuse_what_is_not_offered(request)
     account = account_of(customer, tenancy, actor.user_id)
     locked = await own_places(tx, signer, request.hold_id, request.hold_token)
     require_live_places(locked, now)
@@ -63,8 +65,17 @@ async def create_session_booking(
             starts_at=locked.hold.starts_at,
             time_zone=locked.time_zone,
         )
+    lowered = await apply_code(
+        tx,
+        locked.hold,
+        request.promo_code,
+        account=account,
+        email=None if customer is None else customer.email,
+        now=now,
+    )
     terms = locked.payment_terms
     assert locked.claim_expires_at is not None  # it is live
+    set_platform_fee(locked.hold, account, terms, fees)
     frozen = freeze_terms(
         locked.hold,
         request.payment_method,
@@ -73,6 +84,7 @@ async def create_session_booking(
         takes=takes_payment,
         now=now,
     )
+    check_chargeable(frozen)
     booking = _new_booking(locked, request, now)
     put_terms(booking, frozen, terms)
     values = {"hold": request.hold_id, "booking": booking.id}
@@ -84,6 +96,7 @@ async def create_session_booking(
     payment = await plan_awaited(tx, booking, frozen, terms.processor, now)
     role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)
     await tell_booked(tx, booking, change, actor if actor.user_id is None else acting(actor, role))
+    await count_use(tx, booking, lowered)
     return Booked(booking, (), owner, None, None, role, payment)
 
 
@@ -107,6 +120,7 @@ def _new_booking(locked: LockedPlaces, request: BookingRequest, now: datetime) -
         hold_id=hold.id,
         price_minor=hold.price_minor,
         currency=hold.currency,
+        promo_code_id=hold.promo_code_id,
         payment_status=PaymentStatus.UNPAID,
         payment_method=request.payment_method,
         expires_at=None,

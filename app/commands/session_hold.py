@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Interval, Text, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.commands.expiry import expire_bookings
 from app.commands.hold import HoldLimits
+from app.commands.hold_price import price_of_places
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
@@ -24,6 +26,8 @@ from app.domain.errors import (
     SlotUnavailable,
 )
 from app.domain.instants import zone
+from app.domain.price_quote import NO_FEES, FeeRates
+from app.domain.price_quote_codec import quote_to_json
 from app.domain.search import MAXIMUM_PARTY
 from app.domain.sessions import SessionStatus
 from app.domain.slots import UnavailableReason
@@ -53,8 +57,9 @@ async def hold_places(
     limits: HoldLimits,
     user_id: UUID | None,
     address: str | None,
+    fees: FeeRates = NO_FEES,
 ) -> Hold:
-    """The price is that of all places. Staff need no notice and have no limit.
+    """The price is that of all places, locked (`hold_price`). Staff need no notice and have no limit.
 
     Two statements, and those of `check_hours`.
     Raises NotFound, InvalidInput, RateLimited, or SlotUnavailable with a search for alternatives.
@@ -63,6 +68,7 @@ async def hold_places(
     check_places(found, request.party_size, tenancy, now)
     await check_hours(tx, found, Refusing.of(found, request.party_size, for_staff=tenancy.is_staff))
     session = found.session
+    quote = await price_of_places(tx, found, request.party_size, now=now, fees=fees, is_member=user_id is not None)
     hold = Hold(
         id=new_id(),
         organization_id=session.organization_id,
@@ -73,8 +79,9 @@ async def hold_places(
         buffer_before_minutes=0,
         buffer_after_minutes=0,
         party_size=request.party_size,
-        price_minor=found.activity.price_minor * request.party_size,
-        currency=found.place.currency,
+        price_minor=quote.total_minor,
+        currency=quote.currency,
+        quote=quote_to_json(quote),
         user_id=user_id,
         # The desk and its guests may share an address: what the staff hold is not counted there.
         address=None if tenancy.is_staff else address,
@@ -156,8 +163,14 @@ async def check_hours(tx: Tx, found: BookableSession, refusing: Refusing) -> Non
 
 _HOLD = text(
     "SELECT * FROM hold_places(:hold, :claim, :organization, :session, :places, :ttl, :price, :currency, :user_id,"
-    " :address, :user_limit, :address_limit)"
-).bindparams(bindparam("ttl", type_=Interval), bindparam("user_id", type_=Uuid), bindparam("address", type_=Text))
+    " :address, :user_limit, :address_limit, :quote, :promo)"
+).bindparams(
+    bindparam("ttl", type_=Interval),
+    bindparam("user_id", type_=Uuid),
+    bindparam("address", type_=Text),
+    bindparam("quote", type_=JSONB(none_as_null=True)),
+    bindparam("promo", type_=Uuid),
+)
 
 
 async def _claim(  # noqa: PLR0917
@@ -186,6 +199,8 @@ async def _claim(  # noqa: PLR0917
                 "address": hold.address,
                 "user_limit": limits.per_user,
                 "address_limit": limits.per_address,
+                "quote": hold.quote,
+                "promo": hold.promo_code_id,
             },
         )
     ).one()

@@ -30,6 +30,9 @@ class IdKind(StrEnum):
     CALENDAR_SOURCE = "cal"
     PAYMENT = "pay"
     REFUND = "rfd"
+    PRICE_RULE = "prl"
+    PROMO_CODE = "pro"
+    PRICE_OFFER = "pqt"
 
 
 class WrongId(ValueError):

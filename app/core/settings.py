@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     sign_up_limit: int = Field(
         20, ge=0, description="Accounts made from one network address (IPv6: /64) in an hour. 0: no limit."
     )
+    promo_guess_limit_per_address: int = Field(
+        30, ge=0, description="Promo codes refused to one network address (IPv6: /64) in an hour. 0: no limit."
+    )
     trusted_proxies: list[str] = Field(
         default_factory=list,
         description="Addresses or networks whose `X-Forwarded-For` is believed, as a JSON list: "
@@ -136,6 +139,17 @@ class Settings(BaseSettings):
     )
     calendar_allow_plain_http: bool = Field(
         False, description="Also fetch calendars over http, where everybody on the way can read and change them."
+    )
+
+    platform_fee_guest_bps: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="The platform's share of a booking by a guest, in hundredths of a percent of the price without "
+        "tax, where the organization has none of its own. It is taken from the provider's part, and not added.",
+    )
+    platform_fee_member_bps: int = Field(
+        0, ge=0, le=10_000, description="The same share of a booking by somebody who is signed in."
     )
 
     stripe_secret_key: SecretStr | None = Field(

@@ -73,7 +73,7 @@ class TokenSigner:
 
     @staticmethod
     def named_by(token: str) -> UUID | None:
-        """What a guest or provider calendar token claims to open. None: it is neither."""
+        """What a guest, price or provider calendar token claims to open. None: it is none of them."""
         suffix, separator, _ = token.partition(".")
         try:
             return decode_suffix(suffix) if separator else None
@@ -82,6 +82,14 @@ class TokenSigner:
 
     def is_guest_token(self, token: str, booking_id: UUID, version: int) -> bool:
         return hmac.compare_digest(token.encode("utf-8", "replace"), self.guest_token(booking_id, version).encode())
+
+    def price_offer_token(self, offer_id: UUID, version: int) -> str:
+        """The customer's link to a price by quote; it names its offer, so that it can be presented alone."""
+        return f"{encode_suffix(offer_id)}.{self._mac('price-offer', offer_id, version)}"
+
+    def is_price_offer_token(self, token: str, offer_id: UUID, version: int) -> bool:
+        known = self.price_offer_token(offer_id, version)
+        return hmac.compare_digest(token.encode("utf-8", "replace"), known.encode())
 
     def calendar_token(self, booking_id: UUID) -> str:
         """Opens a booking's .ics and nothing else, so that a calendar app never holds the right to cancel."""

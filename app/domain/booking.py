@@ -88,6 +88,11 @@ def occupies(status: BookingStatus) -> bool:
     return status in OCCUPYING
 
 
+def amount_due(status: BookingStatus, price_minor: int, paid_minor: int) -> int:
+    """What is still to be paid, in minor units. `paid_minor`: all that came in; what went back is not asked again."""
+    return 0 if status in FREE else max(0, price_minor - paid_minor)
+
+
 def table_faults(
     table: Mapping[BookingStatus, frozenset[BookingStatus]],
     initial: BookingStatus = BookingStatus.PENDING,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from app.domain.instants import at_minute, day_bounds, minute_ceil
 from app.domain.masks import bits, lowest, ones
 from app.domain.plan import Slot, Window, axis
 from app.domain.slot_list import SlotGroup, cut_group, slots_of_groups
+from app.domain.slots import PlanMask, groups_of_masks
 
 Spend = Callable[[int], None]
 """Told how many slots an answer will have before they are made; may raise."""
@@ -41,12 +42,18 @@ class FreeSlots(Protocol):
 
 
 class GroupedSlots:
-    """The FreeSlots of one service: by length and price."""
+    """The FreeSlots of one service: by length and price. Prices are those of `now`, made when they are asked for."""
 
-    def __init__(self, groups: Sequence[SlotGroup], window: Window) -> None:
-        self._groups = groups
+    def __init__(self, masks: Sequence[PlanMask], window: Window, now: datetime) -> None:
+        self._masks = masks
+        self._window = window
+        self._now = now
         self._first_minute, _ = axis(window)
-        self.free = reduce(or_, (group.free for group in groups), 0)
+        self.free = reduce(or_, (one.free for one in masks), 0)
+
+    @cached_property
+    def _groups(self) -> list[SlotGroup]:
+        return groups_of_masks(self._masks, self._window, self._now)
 
     @property
     def least_slots(self) -> int:

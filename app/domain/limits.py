@@ -45,6 +45,11 @@ def day_of(instant: datetime, tz: ZoneInfo) -> date:
     return day + _DAY if instant >= _beginning(day + _DAY, tz) else day
 
 
+def day_span(day: date, tz: ZoneInfo) -> Span:
+    """The starts that `day_of` counts to a local date, in minutes since 1970."""
+    return minute_ceil(_beginning(day, tz)), minute_ceil(_beginning(day + _DAY, tz))
+
+
 def full_periods(limits: BookingLimits, tz: ZoneInfo, claims: Iterable[Busy], now: datetime) -> Iterator[FullPeriod]:
     """Days, then weeks, with as many live holds and bookings as they may have."""
     if not limits:
@@ -69,11 +74,12 @@ def full_spans(plan: ProviderPlan, claims: Iterable[Busy], now: datetime) -> lis
 
 
 def claims_window(plans: Sequence[ProviderPlan], window: Window) -> Window:
-    """Service starts of the claims that must be known to answer for a window: wider where limits count whole weeks."""
+    """Service starts of the claims that must be known to answer for a window: wider where limits count whole weeks, or
+    prices whole days."""
     reach = timedelta(0)
     if any(plan.limits.per_week is not None for plan in plans):
         reach = _WEEK + _SPARE
-    elif any(plan.limits.per_day is not None for plan in plans):
+    elif any(plan.limits.per_day is not None or plan.asks_occupancy for plan in plans):
         reach = _SPARE
     return Window(
         max(window.from_utc, MINIMUM_INSTANT + reach) - reach, min(window.to_utc, MAXIMUM_INSTANT - reach) + reach

@@ -19,6 +19,7 @@ from uuid import UUID
 from app.domain.busy import Busy
 from app.domain.free_times import Spend, for_nothing
 from app.domain.instants import at_minute
+from app.domain.live_prices import next_price_change, price_differences
 from app.domain.live_state import (
     AllocationEvent,
     AvailabilityCause,
@@ -79,7 +80,7 @@ def apply_all(state: AvailabilityState, events: Iterable[AllocationEvent], now: 
 
 
 def tick(state: AvailabilityState, now: datetime) -> Step:
-    """Time alone: holds that lapsed (RELEASED), notice and horizon (TIME)."""
+    """Time alone: holds that lapsed (RELEASED), notice, horizon and prices that depend on the lead time (TIME)."""
     return apply_all(state, (), now)
 
 
@@ -89,7 +90,9 @@ def next_tick(state: AvailabilityState) -> datetime | None:
     bit = lowest(state.found.free)
     earliest = None if bit is None else at_minute(first + bit)
     plans, rules = tuple(state.config.all_plans()), state.config.rules(state.now)
-    return next_boundary(plans, state.holds, state.config.window, rules, earliest)
+    boundary = next_boundary(plans, state.holds, state.config.window, rules, earliest)
+    dearer = next_price_change(state) if state.priced else None
+    return min((instant for instant in (boundary, dearer) if instant is not None), default=None)
 
 
 def reload(
@@ -152,9 +155,9 @@ def _pass_time(state: AvailabilityState, now: datetime, causes: list[Availabilit
         return state
     released = lapsed(state, now)
     _note(causes, AvailabilityCause.RELEASED, state, released)
-    later = moved(released, now)
+    later = replace(moved(released, now), now=now, holds_at=now)
     _note(causes, AvailabilityCause.TIME, released, later)
-    return replace(later, now=now)
+    return later
 
 
 # ── differences ───────────────────────────────────────────────────────────────────────────────────────
@@ -195,16 +198,20 @@ def _differences(before: AvailabilityState, after: AvailabilityState) -> tuple[i
                 levels = zip_longest(old.served, new.served, fillvalue=0)
                 served[key] = reduce(or_, (low ^ high for low, high in levels), 0)
             possible |= served[key] & new.free
+    for index in after.priced:
+        certain |= price_differences(before, after, index)
     return certain, possible
 
 
 def _visit_differences(before: AvailabilityState, after: AvailabilityState) -> tuple[int, int]:
     """The starts at which the visit is possible before or after, but not both; and those from which it may come to a
-    service whose people are others."""
+    service whose people or prices are others."""
     touched = [0] * len(before.config.items)
     for old, new in zip(before.views, after.views, strict=True):
         if old is not new:
             touched[old.place] |= old.free ^ new.free
+    for index in after.priced:
+        touched[after.views[index].place] |= price_differences(before, after, index)
     if not any(touched):
         return 0, 0
     old_visit, new_visit = before.visit, after.visit

@@ -13,9 +13,12 @@ from app.domain.busy import Busy
 from app.domain.free_times import FreeSlots, GroupedSlots, Spend, for_nothing
 from app.domain.instants import at_minute
 from app.domain.masks import bits, ones
+from app.domain.occupancy import NO_LOADS, Loads, day_loads
 from app.domain.plan import ProviderPlan, Slot, SlotRules, Window, axis
-from app.domain.slots import PlanMask, groups_of_masks
-from app.domain.visit_masks import Doer, VisitMasks, item_windows, work_of_masks
+from app.domain.slots import PlanMask
+from app.domain.start_prices import StartPrices
+from app.domain.visit_doer import Doer
+from app.domain.visit_masks import VisitMasks, item_windows, work_of_masks
 
 
 class AvailabilityCause(StrEnum):
@@ -124,9 +127,6 @@ class PlanView:
             return free & self.served[0] if self.served else 0
         return self.untaken if free == self.untaken else free  # one number in memory, where there may be thousands
 
-    def mask(self) -> PlanMask:
-        return PlanMask(self.plan, self.free, self.served)
-
 
 @dataclass(frozen=True)
 class AvailabilityState:
@@ -138,22 +138,38 @@ class AvailabilityState:
     holds: Mapping[UUID, tuple[Busy, ...]]
     """By subject, those of its claims that lapse by themselves; no entry is empty."""
     now: datetime
+    holds_at: datetime
+    """Holds that lapsed by then count no more: `now`, or ahead of it in the midst of a step."""
+    priced: tuple[int, ...] = ()
+    """The places of those views whose starts do not all cost the same."""
 
     @cached_property
     def visit(self) -> VisitMasks:
         """Of a visit: its free starts."""
+        first, past = axis(self.config.window)
         doers: list[list[Doer]] = [[] for _ in self.config.places]
         for view in self.views:
-            plan = view.plan
-            doers[view.place].append(Doer(plan.provider_id, plan.duration_minutes, plan.price_minor, view.free))
-        return VisitMasks(doers, *axis(self.config.window))
+            doers[view.place].append(Doer.of(self.mask_of(view), (first, first + view.width), self.now))
+        return VisitMasks(doers, first, past)
+
+    def mask_of(self, view: PlanView) -> PlanMask:
+        loads = self.loads_of(view.plan) if view.plan.asks_occupancy else NO_LOADS
+        return PlanMask(view.plan, view.free, view.served, loads)
+
+    def loads_of(self, plan: ProviderPlan) -> Loads:
+        """What is taken of the days of its provider."""
+        return day_loads(self.busy[plan.provider_id].values(), plan.time_zone, self.holds_at)
+
+    def prices_of(self, view: PlanView) -> StartPrices:
+        first, _ = axis(self.config.window)
+        return self.mask_of(view).prices((first, first + view.width), self.now)
 
     @cached_property
     def found(self) -> FreeSlots:
         """The free starts, and their slots on demand."""
         if self.config.items:
             return self.visit
-        return GroupedSlots(groups_of_masks(view.mask() for view in self.views), self.config.window)
+        return GroupedSlots([self.mask_of(view) for view in self.views], self.config.window, self.now)
 
     def slots(self, spend: Spend = for_nothing) -> list[Slot]:
         """Every free slot, in order: the body of a snapshot. `spend` is told how many before they are made.

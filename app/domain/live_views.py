@@ -40,7 +40,8 @@ def computed(config: ViewConfig, busy: BusyMap, now: datetime) -> AvailabilitySt
             views.append(_all_retaken(view, kept[plan.provider_id].values(), window, now))
     views = [replace(view, free=view.possible()) for view in _sharing(views, config, live_claims(kept), now)]
     holds = {subject: found for subject, by_id in kept.items() if (found := _holds(by_id.values()))}
-    return AvailabilityState(config, kept, tuple(views), holds, now)
+    priced = tuple(index for index, view in enumerate(views) if view.plan.tariff is not None)
+    return AvailabilityState(config, kept, tuple(views), holds, now, now, priced)
 
 
 def _view(plan: ProviderPlan, place: int, window: Window, fits: int, rules: SlotRules) -> PlanView:
@@ -226,7 +227,7 @@ def lapsed(state: AvailabilityState, now: datetime) -> AvailabilityState:
     for subject, holds in state.holds.items():
         gone = [one for one in holds if one.expires_at is not None and state.now < one.expires_at <= now]
         if gone:
-            state = refreshed(state, subject, gone, now)
+            state = refreshed(replace(state, holds_at=now), subject, gone, now)
     return state
 
 

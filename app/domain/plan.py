@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from app.domain.instants import MAXIMUM_DATE, day_bounds, local_date, minute_ceil
 from app.domain.masks import Span
 from app.domain.schedule import DAY_MINUTES, DayException, ScheduleVersion
+from app.domain.tariff import Tariff
 
 MAXIMUM_WINDOW_DAYS = 1_100
 """Of one computation. Users may ask for 62 days; the look-ahead for a next free slot goes in steps (`first_slot`)."""
@@ -85,6 +86,7 @@ UNLIMITED = BookingLimits()
 class ProviderPlan:
     """How one provider gives one service: hours, length, buffers, price (None: by quote), resources and limits.
 
+    `price_minor` is the price before rules and added tax; `tariff` tells those (None: it is the price of every start).
     `exceptions` come in order of precedence: the first that has a day rules it.
     """
 
@@ -98,10 +100,16 @@ class ProviderPlan:
     exceptions: tuple[DayException, ...] = ()
     needs: tuple[Need, ...] = ()
     limits: BookingLimits = UNLIMITED
+    tariff: Tariff | None = None
 
     def __post_init__(self) -> None:
         if self.duration_minutes < 1 or self.buffer_before < 0 or self.buffer_after < 0:
             raise ValueError("a service lasts at least a minute, and no buffer is negative")
+
+    @property
+    def asks_occupancy(self) -> bool:
+        """Do prices depend on what the provider has on that day?"""
+        return self.tariff is not None and self.tariff.asks_occupancy
 
     def subjects(self) -> tuple[UUID, ...]:
         """Whose busy times matter: the provider's, then the units'."""

@@ -244,9 +244,7 @@ def on_arrival(locked: Quote) -> Quote:
 def _settled(terms: QuoteTerms, items: tuple[QuotedItem, ...], lines: Sequence[Line]) -> Quote:
     """Tax, rounding, fee and deposit of these lines of items."""
     subtotal = sum(line.amount_minor for line in lines)
-    step = charge_step(terms.currency)
-    added = 0 if terms.tax_is_included else share(subtotal, terms.tax_rate_bps)
-    total = to_step(subtotal + added, step)
+    added, total = _taxed(terms, subtotal)
     tax = included_share(total, terms.tax_rate_bps) if terms.tax_is_included else min(added, total)
     ends = [Line(LineKind.TAX, terms.tax_label, added, rate_bps=terms.tax_rate_bps)] if added else []
     rounding = total - subtotal - added
@@ -259,8 +257,19 @@ def _settled(terms: QuoteTerms, items: tuple[QuotedItem, ...], lines: Sequence[L
         total_minor=total,
         tax_minor=tax,
         platform_fee_minor=share(total - tax, terms.platform_fee_bps),
-        due_now_minor=_due_now(total, terms, step),
+        due_now_minor=_due_now(total, terms, charge_step(terms.currency)),
     )
+
+
+def total_of(terms: QuoteTerms, subtotal_minor: int) -> int:
+    """What the customer pays for items that cost so much together: with the tax where it is added, and rounded."""
+    return _taxed(terms, subtotal_minor)[1]
+
+
+def _taxed(terms: QuoteTerms, subtotal: int) -> tuple[int, int]:
+    """The tax that is added, and the total."""
+    added = 0 if terms.tax_is_included else share(subtotal, terms.tax_rate_bps)
+    return added, to_step(subtotal + added, charge_step(terms.currency))
 
 
 def _due_now(total: int, terms: QuoteTerms, step: int) -> int:
@@ -281,3 +290,6 @@ class FeeRates:
 
     def of(self, *, is_member: bool) -> int:
         return self.member_bps if is_member else self.guest_bps
+
+
+NO_FEES = FeeRates()

@@ -8,7 +8,7 @@ itself. No price falls below zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -202,10 +202,13 @@ def _day_of(rule: PriceRule, item: PricedItem) -> date | None:
 
 def matching_rules(item: PricedItem, rules: Iterable[PriceRule], now: datetime) -> tuple[PriceRule, ...]:
     """The rules that count for this item, in the order in which they do, whatever order they were given in."""
+    return counting_rules(rule for rule in rules if matches(rule, item, now))
+
+
+def counting_rules(matching: Iterable[PriceRule]) -> tuple[PriceRule, ...]:
+    """Of rules that match those that count, in the order in which they do."""
     found: list[PriceRule] = []
-    for rule in sorted(rules, key=lambda one: (-one.priority, one.id.int)):
-        if not matches(rule, item, now):
-            continue
+    for rule in sorted(matching, key=lambda one: (-one.priority, one.id.int)):
         if not rule.is_exclusive:
             found.append(rule)
         elif not found:
@@ -215,11 +218,16 @@ def matching_rules(item: PricedItem, rules: Iterable[PriceRule], now: datetime) 
 
 def price_after_rules(item: PricedItem, rules: Iterable[PriceRule], now: datetime) -> ItemPrice:
     """What all places of the item cost by the rules, and why."""
-    base = item.base_minor * item.quantity
-    changes = [Change(rule, _change(rule, base, item.quantity)) for rule in matching_rules(item, rules, now)]
+    return price_by(item.base_minor, item.quantity, item.caps, matching_rules(item, rules, now))
+
+
+def price_by(base_minor: int, quantity: int, caps: PriceCaps, counting: Sequence[PriceRule]) -> ItemPrice:
+    """What `quantity` places of this base price cost by the rules that count."""
+    base = base_minor * quantity
+    changes = [Change(rule, _change(rule, base, quantity)) for rule in counting]
     if changes:
         wanted = base + sum(change.amount_minor for change in changes)
-        low, high = item.caps.bounds(base, item.quantity)
+        low, high = caps.bounds(base, quantity)
         capped = max(low, wanted if high is None else min(wanted, high))
         if capped != wanted:
             changes.append(Change(None, capped - wanted))

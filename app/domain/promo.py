@@ -45,7 +45,8 @@ def _folded(text: str) -> str:
 
 
 class PromoRefusal(StrEnum):
-    """Why a code does not count. UNKNOWN is also what an inactive one gives: nobody learns which codes exist."""
+    """Why a code does not count. UNKNOWN is also what an inactive one gives, and what is said of one that is not valid
+    yet: nobody learns which codes exist, or are about to."""
 
     UNKNOWN = "unknown"
     NOT_YET_VALID = "not_yet_valid"
@@ -61,7 +62,7 @@ class PromoRefusal(StrEnum):
 
 _MESSAGES = {
     PromoRefusal.UNKNOWN: "is no code that can be used here",
-    PromoRefusal.NOT_YET_VALID: "is a code that is not valid yet",
+    PromoRefusal.NOT_YET_VALID: "is no code that can be used here",
     PromoRefusal.EXPIRED: "is a code that is not valid any more",
     PromoRefusal.USED_UP: "is a code that was used as often as it may be",
     PromoRefusal.USED_BY_CUSTOMER: "is a code that you have used as often as you may",
@@ -177,6 +178,8 @@ def check_promo(
     if promo is None:
         raise PromoRefused(PromoRefusal.UNKNOWN, path=path)
     refusal = promo_refusal(promo, now=now, currency=currency, eligible_minor=eligible_minor, uses=uses)
+    if refusal is PromoRefusal.NOT_YET_VALID:
+        raise PromoRefused(PromoRefusal.UNKNOWN, path=path)
     if refusal is PromoRefusal.BELOW_MINIMUM:
         least = format_amount(promo.minimum_minor, currency)
         raise PromoRefused(refusal, path=path, message=f"is a code for bookings of at least {least} {currency}")

@@ -59,11 +59,13 @@ def charge_step(currency: str) -> int:
     """What every amount that is charged or returned is a multiple of, in minor units.
 
     1 for currencies without or with two decimals. Card networks take two decimals at most: 10 with three (12.340 KWD,
-    never 12.345), 100 with four. Raises ValueError for an unknown currency.
+    never 12.345), 100 with four; and only whole ariary. Raises ValueError for an unknown currency.
     """
     exponent = EXPONENTS.get(currency)
     if exponent is None:
         raise ValueError("is no current ISO 4217 currency")
+    if currency == "MGA":
+        return 100
     return 1 if exponent <= 2 else 10 ** (exponent - 2)
 
 

@@ -26,6 +26,7 @@ from app.domain.instants import at_minute, day_bounds, local_date, minute_ceil
 from app.domain.limits import full_spans
 from app.domain.masks import Span, around, erode, lowest, ones, span_mask
 from app.domain.needs import blocked_on_axis, blocked_span, served
+from app.domain.occupancy import NO_LOADS, Loads, day_loads
 from app.domain.openings import hours_mask
 from app.domain.plan import (
     MAXIMUM_WINDOW_DAYS,
@@ -43,6 +44,7 @@ from app.domain.plan import (
 )
 from app.domain.schedule import DAY_MINUTES, DayException
 from app.domain.slot_list import Shared, SlotGroup, slot_order, slots_of_groups
+from app.domain.start_prices import StartPrices
 
 __all__ = [
     "MAXIMUM_WINDOW_DAYS",
@@ -61,7 +63,7 @@ __all__ = [
     "blocked_mask",
     "blocked_span",
     "bookable_range",
-    "count_slots",
+    "by_price",
     "first_slot",
     "fits_mask",
     "following_masks",
@@ -87,11 +89,17 @@ class PlanMask(NamedTuple):
     """One plan's free starts.
 
     `served`: of a plan with needs, masks of the starts where its resources suffice for one, two … services at once.
+    `loads`: what is taken of the provider's days, where prices depend on it.
     """
 
     plan: ProviderPlan
     free: int
     served: tuple[int, ...] = ()
+    loads: Loads = NO_LOADS
+
+    def prices(self, axis: Span, now: datetime) -> StartPrices:
+        """What its starts cost; bit 0 is the minute `axis[0]` since 1970."""
+        return StartPrices(self.plan, axis, now, self.loads)
 
 
 # ── masks ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -179,13 +187,14 @@ def _untaken(
         claims = busy_by_subject.get(plan.provider_id)
         if free and claims:
             free &= ~(blocked_mask(plan, claims, window, now) | full_mask(plan, claims, window, now))
+        loads = day_loads(claims or (), plan.time_zone, now) if plan.asks_occupancy else NO_LOADS
         if not plan.needs:
-            found.append(PlanMask(plan, free))
+            found.append(PlanMask(plan, free, (), loads))
             continue
         key = needs_key(plan)
         if key not in levels:
             levels[key] = served(plan, busy_by_subject, axis(window), now, alike[key])
-        found.append(PlanMask(plan, free & levels[key][0] if levels[key] else 0, levels[key]))
+        found.append(PlanMask(plan, free & levels[key][0] if levels[key] else 0, levels[key], loads))
     return found
 
 
@@ -207,29 +216,25 @@ def slots(
     rules: SlotRules,
 ) -> list[Slot]:
     """Free slots of anyone among the plans, in `slot_order`. A subject without an entry in the map has no claims."""
-    return slots_of_masks(free_masks(plans, busy_by_subject, window, rules), window)
+    return slots_of_masks(free_masks(plans, busy_by_subject, window, rules), window, rules.now)
 
 
-def count_slots(masks: Iterable[PlanMask]) -> int:
-    """How many slots `slots_of_masks` would make of them: cheap, so that an answer can be refused before it is made."""
-    groups: dict[tuple[int, int | None], int] = {}
-    for plan, free, _ in masks:
-        key = (plan.duration_minutes, plan.price_minor)
-        groups[key] = groups.get(key, 0) | free
-    return sum(mask.bit_count() for mask in groups.values())
-
-
-def slots_of_masks(masks: Iterable[PlanMask], window: Window) -> list[Slot]:
+def slots_of_masks(masks: Iterable[PlanMask], window: Window, now: datetime) -> list[Slot]:
     """Slots from each plan's free starts (as of `free_masks`): equal start, end and price make one slot."""
-    return slots_of_groups(groups_of_masks(masks), axis(window)[0])
+    return slots_of_groups(groups_of_masks(masks, window, now), axis(window)[0])
 
 
-def groups_of_masks(masks: Iterable[PlanMask]) -> list[SlotGroup]:
-    """The plans' free starts by length and price."""
+def groups_of_masks(masks: Iterable[PlanMask], window: Window, now: datetime) -> list[SlotGroup]:
+    """The plans' free starts by length and price, as prices are at `now`."""
     members: dict[tuple[int, int | None], list[PlanMask]] = {}
     for one in masks:
-        if one.free:
-            members.setdefault((one.plan.duration_minutes, one.plan.price_minor), []).append(one)
+        plan = one.plan
+        if plan.tariff is None:
+            if one.free:
+                members.setdefault((plan.duration_minutes, plan.price_minor), []).append(one)
+            continue
+        for price_minor, starts in one.prices(axis(window), now).by_total(one.free):
+            members.setdefault((plan.duration_minutes, price_minor), []).append(one._replace(free=starts))
     return [_group(*key, plans) for key, plans in members.items()]
 
 
@@ -260,7 +265,7 @@ def first_slot(
         masks = free_masks(plans, busy_by_subject, step, rules)
         earliest = lowest(reduce(or_, (one.free for one in masks), 0))
         if earliest is not None:
-            return slots_of_masks([one._replace(free=one.free & 1 << earliest) for one in masks], step)[0]
+            return slots_of_masks([one._replace(free=one.free & 1 << earliest) for one in masks], step, rules.now)[0]
         start = step.to_utc
     return None
 
@@ -277,7 +282,8 @@ def nearest_slots(
     """`nearest(slots(…), instant, count)`, without making the slots that are further away."""
     masks = free_masks(plans, busy_by_subject, window, rules)
     near = around(reduce(or_, (one.free for one in masks), 0), minute_ceil(instant) - axis(window)[0], count)
-    return nearest(slots_of_masks([one._replace(free=one.free & near) for one in masks], window), instant, count)
+    found = slots_of_masks([one._replace(free=one.free & near) for one in masks], window, rules.now)
+    return nearest(found, instant, count)
 
 
 def nearest(found: Iterable[Slot], instant: datetime, count: int = 6) -> list[Slot]:
@@ -288,12 +294,13 @@ def nearest(found: Iterable[Slot], instant: datetime, count: int = 6) -> list[Sl
     cheapest: dict[datetime, Slot] = {}
     for slot in found:
         known = cheapest.get(slot.starts_at)
-        if known is None or _by_price(slot) < _by_price(known):
+        if known is None or by_price(slot) < by_price(known):
             cheapest[slot.starts_at] = slot
     return sorted(cheapest.values(), key=lambda slot: (abs(slot.starts_at - instant), slot.starts_at))[:count]
 
 
-def _by_price(slot: Slot) -> tuple[object, ...]:
+def by_price(slot: Slot) -> tuple[object, ...]:
+    """The cheapest first, and of these the shortest; what has no price last."""
     return slot.price_minor is None, slot.price_minor or 0, slot.ends_at
 
 

@@ -22,7 +22,8 @@ from app.domain.masks import around, bits, lowest, ones
 from app.domain.plan import ProviderPlan, Slot, SlotRules, Window, axis
 from app.domain.schedule import DAY_MINUTES
 from app.domain.slot_list import Shared, SlotGroup, slots_of_groups
-from app.domain.slots import following_masks, free_masks
+from app.domain.slots import by_price, following_masks, free_masks
+from app.domain.visit_doer import Doer
 
 MAXIMUM_COMBINATIONS = 4_000
 """Of lengths and prices on one day, for one item after those before it. More is refused: nobody could read them."""
@@ -38,6 +39,8 @@ Items = Sequence[Sequence[ProviderPlan]]
 
 _Total = tuple[int, int | None]
 """Minutes and price of several services; without a price (None) where one of them has none."""
+_Ways = dict[_Total, dict[UUID, int]]
+"""Who takes part in the ways that come to a total, and at which starts."""
 
 
 class TooManyCombinations(BadInput):
@@ -46,15 +49,6 @@ class TooManyCombinations(BadInput):
     def __init__(self) -> None:
         message = "has too many combinations of lengths and prices; name a provider for some services"
         super().__init__([Violation("input.items", message)])
-
-
-class Doer(NamedTuple):
-    """Someone who can do an item, at their length and price, and when. Bit 0 is the first minute of the window."""
-
-    provider_id: UUID
-    minutes: int
-    price_minor: int | None
-    free: int
 
 
 class _Kind(NamedTuple):
@@ -76,6 +70,8 @@ class VisitMasks:
         self.lengths = [_anyone_by_length(doers) for doers in items]
         """For each item, when anybody can do it in so many minutes."""
         self._rest = _rest(self.lengths)
+        self._tariff = next((doer.prices.plan.tariff for doers in items for doer in doers if doer.prices), None)
+        """Of the organization: for tax and rounding, which are those of the whole visit."""
         self.free = self._rest[0] & ones(past - first) if items else 0
         """When the visit can start."""
 
@@ -92,18 +88,36 @@ class VisitMasks:
         """
         found: list[Slot] = []
         for low, part in _days(starts & self.free):
-            found += slots_of_groups(_groups(self._useful(low, part)[0], part, spend), self.first_minute + low)
+            ways = self._taxed(_ways(self._useful(low, part)[0], part, spend))
+            groups = [
+                SlotGroup(*total, sorted(who.items()), (Shared(frozenset(who), ()),)) for total, who in ways.items()
+            ]
+            found += slots_of_groups(groups, self.first_minute + low)
         return found
+
+    def _taxed(self, found: _Ways) -> _Ways:
+        if self._tariff is None:
+            return found
+        taxed: _Ways = {}
+        for (minutes, price_minor), who in found.items():
+            known = taxed.setdefault((minutes, self._tariff.total_minor(price_minor)), {})
+            for person, mask in who.items():
+                known[person] = known.get(person, 0) | mask
+        return taxed
 
     def first_slot(self, bit: int, *, cheapest: bool = False) -> Slot:
         """Of the slots at a free start the first: the shortest, and of these the cheapest. Or the other way round.
 
         Raises TooManyCombinations.
         """
+        if self._tariff is not None and not self._tariff.keeps_apart:
+            found = self.slots(1 << bit)  # different ways may come to the same price
+            return min(found, key=by_price) if cheapest else found[0]
         kinds, ends = self._useful(bit, 1)
         end, price, who = _best(kinds, ends, cheapest=cheapest)
+        total = price if self._tariff is None else self._tariff.total_minor(price)
         starts_at = at_minute(self.first_minute + bit)
-        return Slot(starts_at, starts_at + timedelta(minutes=end), tuple(sorted(who)), 1, price)
+        return Slot(starts_at, starts_at + timedelta(minutes=end), tuple(sorted(who)), 1, total)
 
     def nearest(self, instant: datetime, count: int) -> list[Slot]:
         """The cheapest slot of each of the `count` starts nearest to an instant, nearest first; or TooManyCombinations.
@@ -142,7 +156,8 @@ class VisitMasks:
             for doer in doers:
                 mask = doer.free >> low & reached & later >> doer.minutes
                 if mask:
-                    people.setdefault((doer.minutes, doer.price_minor), []).append((doer.provider_id, mask))
+                    for price_minor, part in doer.by_price(mask, low):
+                        people.setdefault((doer.minutes, price_minor), []).append((doer.provider_id, part))
                     following |= mask << doer.minutes
             useful.append([_Kind(*total, those, _any(those)) for total, those in people.items()])
             reached = following
@@ -157,12 +172,12 @@ def visit_masks(items: Items, busy_by_subject: BusyBySubject, window: Window, ru
     first, past = axis(window)
     if not items or first == past:
         return VisitMasks((), first, past)
+    windows = item_windows(items, window)
     masks = [free_masks(items[0], busy_by_subject, window, rules)]
-    for plans, later in zip(items[1:], item_windows(items, window)[1:], strict=True):
+    for plans, later in zip(items[1:], windows[1:], strict=True):
         masks.append(following_masks(plans, busy_by_subject, later, rules.now))
     doers = [
-        [Doer(one.plan.provider_id, one.plan.duration_minutes, one.plan.price_minor, one.free) for one in of_item]
-        for of_item in masks
+        [Doer.of(one, axis(of_item), rules.now) for one in those] for those, of_item in zip(masks, windows, strict=True)
     ]
     return VisitMasks(doers, first, past)
 
@@ -217,12 +232,12 @@ def _days(starts: int) -> Iterator[tuple[int, int]]:
 # ── every slot of a day ───────────────────────────────────────────────────────────────────────────────
 
 
-def _groups(kinds: Sequence[Sequence[_Kind]], starts: int, spend: Spend) -> list[SlotGroup]:
+def _ways(kinds: Sequence[Sequence[_Kind]], starts: int, spend: Spend) -> _Ways:
     """By the visit's whole length and price. Of `kinds` everything is of use at one of the starts."""
     before = _forward(kinds, starts)
     after = _backward(kinds)
     _check_work(kinds, before, after, starts, spend)
-    found: dict[_Total, dict[UUID, int]] = {}
+    found: _Ways = {}
     for place, of_item in enumerate(kinds):
         for prefix, reached in before[place].items():
             for kind in of_item:
@@ -237,10 +252,7 @@ def _groups(kinds: Sequence[Sequence[_Kind]], starts: int, spend: Spend) -> list
                         taking_part = possible & mask >> prefix[0]
                         if taking_part:
                             who[person] = who.get(person, 0) | taking_part
-    return [
-        SlotGroup(minutes, price_minor, sorted(who.items()), (Shared(frozenset(who), ()),))
-        for (minutes, price_minor), who in found.items()
-    ]
+    return found
 
 
 def _check_work(

@@ -16,6 +16,9 @@ from app.models.organization import Membership, Organization, User
 from app.models.outbox import OutboxEvent, RelayState
 from app.models.payment import Payment, ProcessorEvent, Refund
 from app.models.payment_settings import PaymentSettings
+from app.models.price_offer import PriceOffer
+from app.models.price_rule import PriceRule
+from app.models.promo_code import PromoCode, PromoUse
 from app.models.provider import Offer, Provider
 from app.models.provider_search import (
     OfferOutlook,
@@ -57,7 +60,11 @@ __all__ = [
     "Payment",
     "PaymentSettings",
     "PlaceClaim",
+    "PriceOffer",
+    "PriceRule",
     "ProcessorEvent",
+    "PromoCode",
+    "PromoUse",
     "Provider",
     "ProviderPrice",
     "ProviderSearch",

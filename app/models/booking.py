@@ -78,7 +78,7 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     access_version: Mapped[int] = mapped_column(server_default="1")
     quote: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     policy: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    promo_code_id: Mapped[UUID | None]
+    promo_code_id: Mapped[UUID | None] = mapped_column(ForeignKey("promo_code.id"))
     paid_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
     refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -11,6 +11,8 @@ from app.models.base import Base, Identified, OfOrganization, Timestamped
 
 
 class Organization(Identified, Timestamped, Base):
+    """`price_version`: another one with every change of price rules or terms of payment; none: there never were any."""
+
     __tablename__ = "organization"
     __table_args__ = (
         UniqueConstraint("slug"),
@@ -27,6 +29,7 @@ class Organization(Identified, Timestamped, Base):
     country: Mapped[str | None]
     customer_daily_limit: Mapped[int | None]
     customer_weekly_limit: Mapped[int | None]
+    price_version: Mapped[UUID | None]
 
 
 class User(Identified, Timestamped, Base):

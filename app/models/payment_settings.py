@@ -13,7 +13,7 @@ from app.models.base import NOW, Base
 
 class PaymentSettings(Base):
     """No row: the defaults. Shares in basis points. `guest_fee_bps`, `member_fee_bps`: none, the installation's;
-    `deposit_bps`: none, everything is due at once.
+    `deposit_bps`: none, everything is due at once. Floors and ceilings bound what price rules do.
     """
 
     __tablename__ = "payment_settings"
@@ -31,6 +31,11 @@ class PaymentSettings(Base):
         CheckConstraint(
             "payout_delay_days BETWEEN 0 AND 365 AND payout_minimum_minor BETWEEN 0 AND 9007199254740991",
             name="payout",
+        ),
+        CheckConstraint(
+            "price_floor_bps BETWEEN 0 AND 10000 AND price_ceiling_bps BETWEEN 10000 AND 110000"
+            " AND price_floor_minor >= 0 AND price_ceiling_minor >= 0 AND price_floor_minor <= price_ceiling_minor",
+            name="price_caps",
         ),
     )
 
@@ -50,4 +55,9 @@ class PaymentSettings(Base):
     member_fee_bps: Mapped[int | None]
     payout_delay_days: Mapped[int] = mapped_column(server_default="7")
     payout_minimum_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    tax_label: Mapped[str] = mapped_column(server_default="Tax")
+    price_floor_bps: Mapped[int | None]
+    price_ceiling_bps: Mapped[int | None]
+    price_floor_minor: Mapped[int | None] = mapped_column(BigInteger)
+    price_ceiling_minor: Mapped[int | None] = mapped_column(BigInteger)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)

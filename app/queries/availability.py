@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from string import Template
 from typing import Any
@@ -18,9 +18,11 @@ from app.core.public_holidays import public_holidays
 from app.domain import instants
 from app.domain.errors import FieldErrors, NotFound
 from app.domain.plan import UNLIMITED, BookingLimits, Need, ProviderPlan, SlotRules
+from app.domain.price_book import PLAIN, PriceBook
 from app.domain.pricing import PriceType, price
 from app.domain.schedule import DayException, ExceptionKind, Interval, ScheduleVersion, weekly_from_json
 from app.domain.search import check_length_and_party
+from app.queries.price_rule import get_price_book
 
 PROVIDER_LIMIT = 200
 """Most providers that one search looks at."""
@@ -68,11 +70,15 @@ class ServicePlan:
     offers: tuple[OfferedBy, ...]
     position: int
     unnumbered: tuple[tuple[int, UUID], ...]
+    name: str = ""
+    price_version: UUID | None = None
+    """Of the organization's price book, as `queries.price_rule` has it."""
+    book: PriceBook = PLAIN
 
     @property
     def subjects(self) -> frozenset[UUID]:
-        """Whose events change the answer."""
-        return frozenset((self.service_id, *self.busy_subjects))
+        """Whose events change the answer. Those of prices are the organization's."""
+        return frozenset((self.service_id, self.organization_id, *self.busy_subjects))
 
     @property
     def unnumbered_here(self) -> frozenset[int]:
@@ -107,6 +113,7 @@ class ServicePlan:
             exceptions=offer.exceptions,
             needs=offer.needs,
             limits=offer.limits,
+            tariff=self.book.tariff_of(self.currency, self.service_id, offer.provider_id),
         )
 
     def plans(self, duration_minutes: int | None) -> tuple[ProviderPlan, ...]:
@@ -144,9 +151,10 @@ class ServicePlan:
 # `$place`: which of the wanted services a row is of.
 _PLAN_SQL = Template(
     """
-    SELECT $place AS place, s.id, s.organization_id, o.currency, s.is_active, s.price_type, s.duration_minutes,
-           s.maximum_duration_minutes, s.buffer_before_minutes, s.buffer_after_minutes, s.advance_notice_minutes,
-           s.maximum_advance_days, s.cancellation_notice_minutes, s.requires_approval, s.max_group_size,
+    SELECT $place AS place, s.id, s.organization_id, s.name, o.currency, o.price_version, s.is_active, s.price_type,
+           s.duration_minutes, s.maximum_duration_minutes, s.buffer_before_minutes, s.buffer_after_minutes,
+           s.advance_notice_minutes, s.maximum_advance_days, s.cancellation_notice_minutes, s.requires_approval,
+           s.max_group_size,
            p.id AS provider_id, COALESCE(p.time_zone, v.time_zone) AS time_zone,
            COALESCE(f.price_minor, s.price_minor) AS base_price_minor,
            COALESCE(f.duration_minutes, s.duration_minutes) AS offer_duration_minutes,
@@ -225,7 +233,7 @@ async def get_service_plan(
     *,
     hidden_is_missing: bool = False,
 ) -> ServicePlan:
-    """The service with its providers and their hours between two dates. One statement.
+    """The service with its providers and their hours between two dates. One statement, and that of the price book.
 
     `provider_ids` none: anyone who offers it. One that does not offer it is left out; one that does not exist, like
     the service itself, raises NotFound. With `hidden_is_missing` so does one who is deactivated, or whose venue is.
@@ -233,7 +241,7 @@ async def get_service_plan(
     wanted = None if provider_ids is None else list(provider_ids)[:PROVIDER_LIMIT]
     values = {"service_id": service_id, "provider_ids": wanted, **_bounds(from_date, to_date)}
     rows = (await tx.execute(_PLAN, values)).all()
-    return _service_plan(rows, wanted, from_date, to_date, hidden_is_missing=hidden_is_missing)
+    return await _priced(tx, _service_plan(rows, wanted, from_date, to_date, hidden_is_missing=hidden_is_missing))
 
 
 async def get_service_plans(
@@ -245,7 +253,7 @@ async def get_service_plans(
     hidden_is_missing: bool = False,
     unnumbered_limit: int = UNNUMBERED_LIMIT,
 ) -> list[ServicePlan]:
-    """Several services, each with who is wanted for it, in their order. One statement. As `get_service_plan`.
+    """Several services, each with who is wanted for it, in their order. One statement, and that of the price book.
 
     `unnumbered_limit`: how many unnumbered events are told; 0 where nobody goes on from here by events.
     """
@@ -264,9 +272,16 @@ async def get_service_plans(
     for row in await tx.execute(_PLANS, values):
         rows[row.place].append(row)
     return [
-        _service_plan(of_one, people[place], from_date, to_date, hidden_is_missing=hidden_is_missing)
+        await _priced(tx, _service_plan(of_one, people[place], from_date, to_date, hidden_is_missing=hidden_is_missing))
         for place, of_one in enumerate(rows)
     ]
+
+
+async def _priced(tx: Tx, plan: ServicePlan) -> ServicePlan:
+    """With the organization's price book: no statement without rules and terms, or where they are known."""
+    if plan.price_version is None:
+        return plan
+    return replace(plan, book=await get_price_book(tx, plan.organization_id, plan.price_version))
 
 
 def _bounds(from_date: date, to_date: date) -> dict[str, Any]:
@@ -304,6 +319,8 @@ def _service_plan(
         offers=tuple(_offer(row, from_date, to_date) for row in rows if row.is_offered) if service.is_active else (),
         position=service.position,
         unnumbered=tuple((event_id, UUID(subject)) for event_id, subject in service.unnumbered or ()),
+        name=service.name,
+        price_version=service.price_version,
     )
 
 

@@ -23,8 +23,11 @@ from app.domain.errors import NotFound
 from app.domain.instants import EPOCH, MAXIMUM_DATE, MINIMUM_DATE
 from app.domain.packed_busy import PackedBusy
 from app.domain.plan import MAXIMUM_WINDOW_DAYS, Window
+from app.domain.price_book import PriceBook
 from app.queries.availability import PROVIDER_LIMIT, UNNUMBERED_LIMIT
+from app.queries.price_rule import get_price_book, kept_price_book
 from app.queries.service_facts import ServiceFacts, read_service_facts
+from app.queries.tenancy import bind
 
 STATEMENT = "SELECT * FROM availability_facts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 _HOLIDAYS_FROM, _HOLIDAYS_TO = timedelta(days=2), timedelta(days=MAXIMUM_WINDOW_DAYS)
@@ -50,7 +53,7 @@ class Facts:
     """`text` is what `service` was read from. `versions`: of each subject, the service first, those of `busy` last.
 
     Versions are complete, or else empty: then nobody can tell later whether these facts still hold. They mean something
-    in one `epoch` alone.
+    in one `epoch` alone, which is of one price book, too. That book is in the plan, but not in the text.
     """
 
     starts: Window
@@ -96,7 +99,8 @@ class FactsAnswer:
 async def ask_facts(
     database: Database, question: FactsQuestion, today: date, *, user_id: UUID | None = None, known: Facts | None = None
 ) -> FactsAnswer:
-    """One statement. `known` must have been read for the same service and providers, and covers the starts.
+    """One statement, and that of the price book where this process does not know it. `known` must have been read for
+    the same service and providers, and covers the starts.
 
     `today` decides how far public holidays are worked out. Raises NotFound without such a service, OSError without a
     database.
@@ -130,6 +134,11 @@ async def ask_facts(
         told, read = Told.CHANGED, read_busy(row["busy"])
         changed = frozenset(read)
         facts = _facts(row, starts, {**known.busy, **read}, today, known)
+    if facts.service.plan.price_version != row["price_version"]:
+        book = await _price_book(database, row["organization_id"], row["price_version"])
+        if book is None:  # another one since: these facts may be too narrow for it
+            return await ask_facts(database, question, today, user_id=user_id)
+        facts = _priced(facts, book, row["price_version"])
     _SECONDS[told].observe(perf_counter() - began)
     return FactsAnswer(
         facts,
@@ -140,6 +149,20 @@ async def ask_facts(
         tuple(row["waiting"] or ()),
         changed,
     )
+
+
+async def _price_book(database: Database, organization_id: UUID, version: UUID | None) -> PriceBook | None:
+    """None: this version is in force no more. No statement where it is known."""
+    if kept_price_book(organization_id, version) is None:
+        async with database.snapshot() as tx:
+            await bind(tx, organization_id=organization_id)
+            await get_price_book(tx, organization_id, version)
+    return kept_price_book(organization_id, version)
+
+
+def _priced(facts: Facts, book: PriceBook, version: UUID | None) -> Facts:
+    plan = replace(facts.service.plan, book=book, price_version=version)
+    return replace(facts, service=msgspec.structs.replace(facts.service, plan=plan))
 
 
 def _facts(

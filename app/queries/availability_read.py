@@ -38,7 +38,7 @@ async def find_free_times(
     return FoundAvailability(
         search,
         plan,
-        FreeTimes(GroupedSlots(engine.groups_of_masks(masks), window), window, search.time_zone, spend),
+        FreeTimes(GroupedSlots(masks, window, now), window, search.time_zone, spend),
         _cursor(answer, now),
         now,
     )

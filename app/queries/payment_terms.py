@@ -5,19 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from app.domain.price_quote import FeeRates
 from app.domain.refund import NOTHING_AFTER_NOTICE, Fee, RefundPolicy
 from app.models import PaymentSettings
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentTerms:
-    """`window`: how long a booking waits for its payment."""
+    """`window`: how long a booking waits for its payment. Fees none: the installation's."""
 
     processor: str = "stripe"
     accepts_pay_now: bool = True
     accepts_pay_on_arrival: bool = True
     window: timedelta = timedelta(minutes=30)
     policy: RefundPolicy = NOTHING_AFTER_NOTICE
+    guest_fee_bps: int | None = None
+    member_fee_bps: int | None = None
+
+    def fee_bps(self, installation: FeeRates, *, is_member: bool) -> int:
+        """The platform's share in basis points: the organization's own, or else the installation's."""
+        own = self.member_fee_bps if is_member else self.guest_fee_bps
+        return installation.of(is_member=is_member) if own is None else own
 
 
 _DEFAULTS = PaymentTerms()
@@ -38,4 +46,6 @@ def terms_of_settings(row: PaymentSettings | None) -> PaymentTerms:
             no_show_refund_bps=row.no_show_refund_bps,
             no_show_fee=Fee(row.no_show_fee_bps),
         ),
+        guest_fee_bps=row.guest_fee_bps,
+        member_fee_bps=row.member_fee_bps,
     )

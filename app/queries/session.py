@@ -246,6 +246,11 @@ async def get_bookable(tx: Tx, session_id: UUID) -> BookableSession:
     return BookableSession(row[0], ActivityAtVenue(row[1], row[2], row[3]))
 
 
+async def get_lapsed_places(tx: Tx, session_id: UUID) -> int:
+    """Places of holds that ran out and are still counted as taken. One statement."""
+    return (await tx.execute(select(LAPSED).where(ActivitySession.id == session_id))).scalar_one()
+
+
 async def lock_sessions(tx: Tx, session_ids: Sequence[UUID]) -> dict[UUID, ActivitySession]:
     """Those that exist, by id, as they are once nobody else changes them. In id order. One statement."""
     statement = (

@@ -20,6 +20,7 @@ from app.queries.session import (
     nearest_with_room,
 )
 from app.queries.session_plan import starts_in_hours
+from app.queries.session_price import SessionPrices, get_session_prices
 
 ALTERNATIVES = 6
 MANY = 200
@@ -32,6 +33,7 @@ SESSIONS_AT_ONCE = 6_000
 class FoundSessions:
     place: ActivityAtVenue
     sessions: list[SeenSession]
+    prices: SessionPrices
 
 
 def check_dates(from_date: date, to_date: date) -> FieldErrors:
@@ -47,7 +49,10 @@ def check_dates(from_date: date, to_date: date) -> FieldErrors:
 async def find_sessions(
     tx: Tx, activity_id: UUID, from_date: date, to_date: date, *, party_size: int, now: datetime
 ) -> FoundSessions:
-    """Those that can be booked by so many now. Two statements, and those of `_had`. Raises BadInput, NotFound."""
+    """Those that can be booked by so many now. Two statements, and those of `_had` and of the price book.
+
+    Raises BadInput, NotFound.
+    """
     errors = check_dates(from_date, to_date)
     if not 1 <= party_size <= MAXIMUM_PARTY:
         errors.add("partySize", f"must be 1 to {MAXIMUM_PARTY}")
@@ -59,13 +64,14 @@ async def find_sessions(
     most = place.activity.max_party_size
     if most is not None and party_size > most:
         raise BadInput.at("partySize", f"must be 1 to {most} for this activity")
+    prices = await get_session_prices(tx, place)
     earliest, latest = bookable_between(place, now)
     tz = zone(place.venue.time_zone)
     start, end = max(earliest, day_bounds(from_date, tz)[0]), min(latest, day_bounds(to_date, tz)[1])
     if end <= start:
-        return FoundSessions(place, [])
+        return FoundSessions(place, [], prices)
     found = await list_sessions(tx, activity_id, start, end, limit=SESSIONS_AT_ONCE + 1, with_room_for=party_size)
-    return FoundSessions(place, await _had(tx, place, _all_of(found)))
+    return FoundSessions(place, await _had(tx, place, _all_of(found)), prices)
 
 
 async def _had(tx: Tx, place: ActivityAtVenue, found: list[SeenSession]) -> list[SeenSession]:
@@ -80,7 +86,10 @@ async def _had(tx: Tx, place: ActivityAtVenue, found: list[SeenSession]) -> list
 async def find_all_sessions(
     tx: Tx, activity_id: UUID, from_date: date, to_date: date, statuses: tuple[SessionStatus, ...] | None
 ) -> FoundSessions:
-    """For staff: whatever their state, past ones too. Two statements. Raises BadInput, NotFound."""
+    """For staff: whatever their state, past ones too. Two statements, and that of the price book.
+
+    Raises BadInput, NotFound.
+    """
     errors = check_dates(from_date, to_date)
     if errors.found:
         raise BadInput(errors.found)
@@ -88,7 +97,7 @@ async def find_all_sessions(
     tz = zone(place.venue.time_zone)
     start, end = day_bounds(from_date, tz)[0], day_bounds(to_date, tz)[1]
     found = await list_sessions(tx, activity_id, start, end, limit=SESSIONS_AT_ONCE + 1, statuses=statuses)
-    return FoundSessions(place, _all_of(found))
+    return FoundSessions(place, _all_of(found), await get_session_prices(tx, place))
 
 
 def _all_of(found: list[SeenSession]) -> list[SeenSession]:
@@ -104,8 +113,9 @@ def bookable_between(place: ActivityAtVenue, now: datetime, *, for_staff: bool =
 
 
 async def nearest_sessions(tx: Tx, search: SessionSearch, now: datetime) -> Alternatives:
-    """The sessions with room nearest to a refused one, as slots, nearest first. Three statements, and those of
-    `_had`.
+    """The sessions with room nearest to a refused one, as slots with the price of one place, nearest first.
+
+    Three statements, and those of `_had` and of the price book.
     """
     place = await get_activity_at_venue(tx, search.activity_id)
     found: list[SeenSession] = []
@@ -121,7 +131,8 @@ async def nearest_sessions(tx: Tx, search: SessionSearch, now: datetime) -> Alte
             limit=ALTERNATIVES if place.activity.sessions_follow else MANY,
         )
         found = (await _had(tx, place, found))[:ALTERNATIVES]
-    return Alternatives(tuple(_slot(seen, place.activity.price_minor) for seen in found), place.currency)
+    prices = await get_session_prices(tx, place)
+    return Alternatives(tuple(_slot(seen, prices.of(seen, now)) for seen in found), place.currency)
 
 
 def _slot(seen: SeenSession, price_minor: int) -> Slot:

@@ -36,6 +36,9 @@ class Door(StrEnum):
     EXCEPTION = "exception"
     TIME_OFF = "time_off"
     CALENDAR_SOURCE = "calendar_source"
+    PRICE_RULE = "price_rule"
+    PROMO_CODE = "promo_code"
+    PRICE_OFFER = "price_offer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from app.core.database import Tx, violated_constraint
 from app.core.tokens import TokenSigner
 from app.domain.booking import BookingStatus, PaymentMethod
 from app.domain.errors import BadInput, NotFound
-from app.domain.policy import CancellationTerms, allowed_transitions, cancellation_terms
+from app.domain.policy import ActorKind, CancellationTerms, allowed_transitions, cancellation_terms
 from app.domain.rounding import charge_step
 from app.models import Booking, Payment
 from app.queries.booking import SeenBooking, facts_of, get_booked, get_booking, role_towards
@@ -35,6 +35,7 @@ from app.queries.tenancy import Door, Tenancy
 from app.resolvers.checkout import PaymentShown, end_before_cancelling, open_for
 from app.resolvers.context import RequestContext
 from app.resolvers.mutation import Remembered, mutate
+from app.resolvers.promo import limited_guesses
 
 CODE_ATTEMPTS = 3
 
@@ -84,8 +85,8 @@ def transitions_allowed(context: RequestContext, seen: SeenBooking) -> tuple[Boo
     return allowed_transitions(facts_of(seen.booking), seen.viewer, context.now())
 
 
-def terms_of(context: RequestContext, seen: SeenBooking) -> CancellationTerms:
-    """By the policy that was frozen with the booking, for its customer."""
+def terms_of(context: RequestContext, seen: SeenBooking, *, at_customers_request: bool = False) -> CancellationTerms:
+    """What a cancellation by the one who asks would do now, by the policy that was frozen with the booking."""
     booking = seen.booking
     return cancellation_terms(
         facts_of(booking),
@@ -94,6 +95,7 @@ def terms_of(context: RequestContext, seen: SeenBooking) -> CancellationTerms:
         policy_of(booking),
         price_minor=booking.price_minor,
         step=charge_step(booking.currency),
+        actor=ActorKind.CUSTOMER if at_customers_request else seen.viewer,
     )
 
 
@@ -119,6 +121,7 @@ async def create_booking(
             "actor": context.actor("guest"),
             "now": context.now(),
             "takes_payment": services.checkout.takes,
+            "fees": services.policy.platform_fees,
         }
         try:
             return await create.create_booking(tx, tokens, request, customer, **facts)
@@ -147,7 +150,8 @@ async def create_booking(
             remembered=Remembered(facts=lambda made: {"bookingId": str(made.booking.id)}, again=again),
         )
 
-    booked = await _with_another_code(attempt)
+    async with limited_guesses(context, request.hold_id, request.promo_code):
+        booked = await _with_another_code(attempt)
     _prime(context, booked)
     token = tokens.guest_token(booked.booking.id, booked.booking.access_version)
     seen = SeenBooking(booked.booking, booked.viewer)

@@ -15,6 +15,7 @@ from app.commands.actor import Actor
 from app.core.database import Database, Tx
 from app.core.tokens import TokenSigner
 from app.domain.errors import BadInput, Unauthenticated
+from app.domain.price_quote import NO_FEES, FeeRates
 from app.ports import EventStream, RateLimiter, ShiftedClock
 from app.queries.facts_cache import FactsReader
 from app.queries.tenancy import Door, Tenancy, bind, enter
@@ -41,7 +42,9 @@ class BookingPolicy:
     sign_in_limit: int
     sign_in_limit_per_address: int
     sign_up_limit: int
+    promo_guess_limit_per_address: int
     public_url: str
+    platform_fees: FeeRates = NO_FEES
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from uuid import UUID
 from app.commands import hold as commands
 from app.commands.hold import HoldLimits, HoldRequest
 from app.commands.hold_visit import hold_visit
+from app.commands.price_offer import lock_accepted_offer, use_offer
 from app.commands.session_hold import extend_places, release_places
 from app.core.database import Tx
 from app.domain.errors import NotFound
@@ -35,20 +36,26 @@ REMEMBERED_HOLD: Remembered[Hold] = Remembered(
 
 async def hold_slot(context: RequestContext, request: HoldRequest, idempotency_key: str | None) -> tuple[Hold, str]:
     """The hold and its holder's secret."""
-    policy = context.services.policy
+    policy, tokens = context.services.policy, context.services.tokens
 
     async def command(tx: Tx, tenancy: Tenancy) -> Hold:
-        hold_time = hold_visit if request.items else commands.hold_slot
-        return await hold_time(
-            tx,
-            tenancy,
-            request,
-            now=context.now(),
-            ttl=policy.hold_ttl,
-            limits=HoldLimits(policy.hold_limit_per_user, policy.hold_limit_per_address),
-            user_id=context.user_id,
-            address=context.limit_key,
-        )
+        now, quote_token = context.now(), request.price_quote_token
+        facts: Any = {
+            "now": now,
+            "ttl": policy.hold_ttl,
+            "limits": HoldLimits(policy.hold_limit_per_user, policy.hold_limit_per_address),
+            "user_id": context.user_id,
+            "address": context.limit_key,
+            "fees": policy.platform_fees,
+        }
+        if request.items:
+            return await hold_visit(tx, tenancy, request, **facts)
+        if quote_token is None:
+            return await commands.hold_slot(tx, tenancy, request, **facts)
+        offer = await lock_accepted_offer(tx, tokens, quote_token, request, now)
+        hold = await commands.hold_slot(tx, tenancy, request, offer=offer, **facts)
+        await use_offer(tx, offer, hold)
+        return hold
 
     hold = await mutate(
         context,
@@ -59,7 +66,7 @@ async def hold_slot(context: RequestContext, request: HoldRequest, idempotency_k
         command=command,
         remembered=REMEMBERED_HOLD,
     )
-    return hold, context.services.tokens.hold_token(hold.id, hold.token_version)
+    return hold, tokens.hold_token(hold.id, hold.token_version)
 
 
 async def read_hold(context: RequestContext, hold_id: UUID) -> Hold:

@@ -52,6 +52,7 @@ CONFIGURATION_EVENTS = {
     "offer.updated": None,
     "external_busy.changed": AvailabilityCause.EXTERNAL_BUSY,
     "resource.changed": AvailabilityCause.RESOURCE,
+    "prices.changed": None,
 }
 """Events after which everything is read once more, and the cause that is told (None: what the difference says)."""
 
@@ -332,6 +333,6 @@ def _cause(before: ViewConfig, after: ViewConfig) -> AvailabilityCause:
 
 def _without_prices(config: ViewConfig) -> ViewConfig:
     def free_of_charge(plans: Iterable[ProviderPlan]) -> tuple[ProviderPlan, ...]:
-        return tuple(replace(plan, price_minor=None) for plan in plans)
+        return tuple(replace(plan, price_minor=None, tariff=None) for plan in plans)
 
     return replace(config, plans=free_of_charge(config.plans), items=tuple(map(free_of_charge, config.items)))

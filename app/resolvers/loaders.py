@@ -16,6 +16,7 @@ from strawberry.dataloader import DataLoader
 
 from app.core.database import Tx
 from app.domain.errors import NotFound
+from app.domain.price_book import PriceBook
 from app.models import (
     Activity,
     BookingItem,
@@ -46,6 +47,7 @@ from app.queries.exception import (
 )
 from app.queries.ledger import BookedJournal, journals_of_bookings
 from app.queries.payment import latest_payments, list_refunds_below
+from app.queries.price_rule import read_price_book
 from app.queries.provider import (
     list_offers_below_providers,
     list_providers_below_services,
@@ -57,6 +59,7 @@ from app.queries.rows import list_rows
 from app.queries.schedule import list_versions_below
 from app.queries.service import list_services_below
 from app.queries.session import SeenSession, list_seen_sessions, list_sessions_with
+from app.queries.session_price import SessionPrices, list_session_prices
 from app.queries.tenancy import Door, Tenancy
 from app.queries.venue import list_venues_below
 from app.resolvers.context import RequestContext
@@ -116,6 +119,14 @@ class Loaders:
     def session_by_id(self) -> DataLoader[Key, SeenSession]:
         async def load(keys: list[Key]) -> list[SeenSession | BaseException]:
             found = await self._read(keys, list_seen_sessions)
+            return [found.get(key) or NotFound() for key in keys]
+
+        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
+
+    @cached_property
+    def session_prices_by_activity_id(self) -> DataLoader[Key, SessionPrices]:
+        async def load(keys: list[Key]) -> list[SessionPrices | BaseException]:
+            found = await self._read(keys, list_session_prices)
             return [found.get(key) or NotFound() for key in keys]
 
         return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
@@ -243,6 +254,19 @@ class Loaders:
     def ledger_by_booking_id(self) -> DataLoader[Key, list[BookedJournal]]:
         """In the order in which it was written."""
         return self._lists(journals_of_bookings)
+
+    @cached_property
+    def price_book_by_organization_id(self) -> DataLoader[Key, PriceBook]:
+        """What its prices are computed with, as it is now."""
+
+        async def fetch(tx: Tx, ids: Sequence[UUID]) -> Mapping[UUID, PriceBook]:
+            return {one: (await read_price_book(tx, one))[1] for one in dict.fromkeys(ids)}
+
+        async def load(keys: list[Key]) -> list[PriceBook]:
+            found = await self._read(keys, fetch)
+            return [found[key] for key in keys]
+
+        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
 
     @cached_property
     def first_slot_by_offer(self) -> DataLoader[OfferKey, SoonestSlot | None]:

@@ -50,7 +50,16 @@ async def all_sessions(
 def _primed(context: RequestContext, found: FoundSessions) -> list[SeenSession]:
     context.spend_slots(len(found.sessions))
     context.loaders.prime(found.place.activity, found.place.venue, found.place.organization)
+    activity = found.place.activity
+    context.loaders.session_prices_by_activity_id.prime((activity.organization_id, activity.id), found.prices)
     return found.sessions
+
+
+async def price_of_place(context: RequestContext, seen: SeenSession) -> tuple[int, str]:
+    """Of one place now, in minor units, and the currency."""
+    key = (seen.session.organization_id, seen.session.activity_id)
+    prices = await context.loaders.session_prices_by_activity_id.load(key)
+    return prices.of(seen, context.now()), prices.currency
 
 
 async def places_taken(context: RequestContext, seen: SeenSession) -> int | None:

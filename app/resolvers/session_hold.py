@@ -27,6 +27,7 @@ async def hold_places(context: RequestContext, request: PlacesRequest, idempoten
             limits=HoldLimits(policy.hold_limit_per_user, policy.hold_limit_per_address),
             user_id=context.user_id,
             address=context.limit_key,
+            fees=policy.platform_fees,
         )
 
     hold = await mutate(

@@ -9,7 +9,7 @@ import strawberry
 
 from app import models
 from app.core.ids import IdKind
-from app.domain.booking import BookingStatus, PaymentMethod, PaymentStatus
+from app.domain.booking import BookingStatus, PaymentMethod, PaymentStatus, amount_due
 from app.queries.booking import SeenBooking
 from app.resolvers import booking as resolvers
 from app.resolvers import checkout
@@ -18,6 +18,7 @@ from app.schema.ids import public_id, read_optional_id
 from app.schema.info import Ctx
 from app.schema.node import Money, Node
 from app.schema.payment import SEES_LEDGER, LedgerJournal, PaymentSession, Refund
+from app.schema.price_lines import PriceLine, price_lines, tax_of
 from app.schema.provider import Provider
 from app.schema.scalars import TimeZone
 from app.schema.service import Service
@@ -51,7 +52,7 @@ class BookingItem:
         )
 
 
-@strawberry.type(description="What cancelling now would give back and cost.")
+@strawberry.type(description="What it would give back and cost if the one who asks cancelled it now.")
 class CancellationTerms:
     refund: Money
     fee: Money
@@ -125,6 +126,25 @@ class Booking(Node):
         items = await info.context.loaders.items_by_booking_id.load(self._key("id"))
         return [BookingItem.from_model(item, self.seen.booking.currency) for item in items]
 
+    @strawberry.field(description="Why it costs so much. Nothing that changes later touches it.")
+    def price_lines(self) -> list[PriceLine]:
+        return price_lines(self.seen.booking.quote)
+
+    @strawberry.field(description="Part of the price, included or added.")
+    def tax(self) -> Money:
+        return tax_of(self.seen.booking.quote, self.seen.booking.currency)
+
+    @strawberry.field(description="What was paid and did not go back.")
+    def amount_paid(self) -> Money:
+        booking = self.seen.booking
+        return Money.of(booking.paid_minor - booking.refunded_minor, booking.currency)
+
+    @strawberry.field(description="What is still to be paid of the price, now or on arrival; nothing once it is over.")
+    def amount_due(self) -> Money:
+        booking = self.seen.booking
+        due = amount_due(BookingStatus(booking.status), booking.price_minor, booking.paid_minor)
+        return Money.of(due, booking.currency)
+
     @strawberry.field(description="What it is paid with online: the newest attempt.")
     async def payment(self, info: Ctx) -> PaymentSession | None:
         if self.payment_method is not PaymentMethod.PAY_NOW:
@@ -152,9 +172,11 @@ class Booking(Node):
         steps = await info.context.loaders.transitions_by_booking_id.load(self._key("id"))
         return [BookingTransition.from_model(step) for step in steps]
 
-    @strawberry.field
-    def cancellation_terms(self, info: Ctx) -> CancellationTerms:
-        terms = resolvers.terms_of(info.context, self.seen)
+    @strawberry.field(
+        description="`atCustomersRequest`: as for cancelBooking. Staff who cancel on their own account give all back."
+    )
+    def cancellation_terms(self, info: Ctx, at_customers_request: bool = False) -> CancellationTerms:
+        terms = resolvers.terms_of(info.context, self.seen, at_customers_request=at_customers_request)
         currency = self.seen.booking.currency
         return CancellationTerms(
             refund=Money.of(terms.refund_minor, currency),

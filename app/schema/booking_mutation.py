@@ -93,7 +93,9 @@ class CreateBookingInput:
     recipient: RecipientInput | None = strawberry.field(default=None, description="Not offered yet.")
     address: AddressInput | None = strawberry.field(default=None, description="Not offered yet.")
     payment_method: PaymentMethod
-    promo_code: str | None = strawberry.field(default=None, description="Not offered yet.")
+    promo_code: str | None = strawberry.field(
+        default=None, description="Lowers the price that was locked; `checkPromoCode` says to what."
+    )
     notes: str | None = None
     idempotency_key: str | None = None
 
@@ -131,6 +133,11 @@ class CancelBookingInput:
     booking_id: strawberry.ID
     access_token: str | None = None
     reason: str
+    at_customers_request: bool = strawberry.field(
+        default=False,
+        description="Where the staff or the provider cancel because the customer asked: what goes back, and what it"
+        " costs, is then what the customer was told. Otherwise everything goes back.",
+    )
     expected_version: int | None = None
     idempotency_key: str | None = None
 
@@ -235,6 +242,7 @@ class BookingMutation:
             to=BookingStatus.CANCELLED,
             reason=_reason(input.reason),
             expected_version=input.expected_version,
+            at_customers_request=input.at_customers_request,
         )
         seen = await resolvers.transition_booking(
             info.context, "cancelBooking", request, input.access_token, input.idempotency_key

@@ -31,6 +31,7 @@ from app.schema.errors import (
 from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx
 from app.schema.node import Money, Node
+from app.schema.price_lines import PriceLine, price_lines, tax_of
 from app.schema.provider import Provider
 from app.schema.session import ActivitySession
 
@@ -61,6 +62,20 @@ class Hold(Node):
             return None
         key = (self.record.organization_id, self.record.session_id)
         return ActivitySession.from_seen(await info.context.loaders.session_by_id.load(key))
+
+    @strawberry.field(description="Why it costs so much; a booking that is made of it costs the same, or less.")
+    def price_lines(self) -> list[PriceLine]:
+        return price_lines(self.record.quote)
+
+    @strawberry.field(description="Part of the price, included or added.")
+    def tax(self) -> Money:
+        return tax_of(self.record.quote, self.record.currency)
+
+    @strawberry.field(description="Of the price, to be paid when it is booked with PAY_NOW: all of it, or a deposit.")
+    def due_now(self) -> Money:
+        quote = self.record.quote
+        minor = self.record.price_minor if quote is None else quote["dueNowMinor"]
+        return Money.of(minor, self.record.currency)
 
     @classmethod
     def from_model(cls, record: models.Hold) -> Hold:
@@ -94,6 +109,9 @@ class HoldSlotInput:
     starts_at: datetime | None = None
     duration_minutes: int | None = None
     party_size: int = 1
+    price_quote_token: str | None = strawberry.field(
+        default=None, description="Of an accepted price quote, for a service whose price is CUSTOM: `accessToken`."
+    )
     idempotency_key: str | None = None
 
     def to_places(self, session_id: strawberry.ID) -> PlacesRequest:
@@ -108,6 +126,7 @@ class HoldSlotInput:
         ):
             if value is not None:
                 errors.add(f"input.{path}", "follows from sessionId; leave it out")
+        self._refuse_price_quote(errors)
         errors.raise_any()
         return PlacesRequest(read_id(IdKind.SESSION, session_id, "input.sessionId"), self.party_size)
 
@@ -126,6 +145,7 @@ class HoldSlotInput:
             ):
                 if value is not None:
                     errors.add(f"input.{path}", "follows from items; leave it out")
+            self._refuse_price_quote(errors)
         elif self.service_id is None:
             errors.add("input.serviceId", "is needed, or items, or a sessionId")
         if self.starts_at is None:
@@ -141,7 +161,12 @@ class HoldSlotInput:
             duration_minutes=self.duration_minutes,
             party_size=self.party_size,
             items=items,
+            price_quote_token=self.price_quote_token,
         )
+
+    def _refuse_price_quote(self, errors: FieldErrors) -> None:
+        if self.price_quote_token is not None:
+            errors.add("input.priceQuoteToken", "is for a single service")
 
 
 @strawberry.type

@@ -8,11 +8,21 @@ import strawberry
 
 from app import models
 from app.core.ids import IdKind
+from app.queries.pagination import page_request
 from app.resolvers import organization as resolvers
+from app.resolvers.payment_settings import read_payment_settings
+from app.resolvers.price_offer import PriceOfferList
+from app.resolvers.price_rule import read_price_rules
+from app.resolvers.promo import PromoCodeList
+from app.schema.connection import Connection, connection
 from app.schema.errors import IdempotencyConflict, InvalidInput, NotAllowed, NotFound
 from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx, given
 from app.schema.node import Node
+from app.schema.payment_settings import PaymentSettings
+from app.schema.price_offer import PriceQuote
+from app.schema.price_rule import PriceRule
+from app.schema.promo import PromoCode
 from app.schema.venue import Venue
 
 
@@ -34,6 +44,46 @@ class Organization(Node):
         key = (self.record.id, self.record.id)
         found = await info.context.loaders.venues_by_organization_id.load(key)
         return [Venue.from_model(venue) for venue in found]
+
+    @strawberry.field(description="How its customers pay.")
+    async def payment_settings(self, info: Ctx) -> PaymentSettings:
+        found, is_staff = await read_payment_settings(info.context, self.record.id)
+        return PaymentSettings.from_model(found, for_staff=is_staff)
+
+    @strawberry.field(
+        description="For staff: what changes its prices, active ones first, by priority; at most 500. None for others."
+    )
+    async def price_rules(self, info: Ctx, is_active: bool | None = None) -> list[PriceRule] | None:
+        found = await read_price_rules(info.context, self.record.id, is_active=is_active)
+        return None if found is None else [PriceRule.from_model(rule) for rule in found]
+
+    @strawberry.field(description="Newest first, with their uses. For staff; null for others.")
+    async def promo_codes(
+        self,
+        info: Ctx,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[PromoCode] | None:
+        found = PromoCodeList(info.context, self.record.id)
+        page = await found.page(page_request(first, after, last, before))
+        return None if page is None else connection(page, PromoCode.from_model, found.count)
+
+    @strawberry.field(
+        description="Prices that were named for single customers, newest first. For staff; null for others."
+    )
+    async def price_quotes(
+        self,
+        info: Ctx,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[PriceQuote] | None:
+        found = PriceOfferList(info.context, self.record.id)
+        page = await found.page(page_request(first, after, last, before))
+        return None if page is None else connection(page, PriceQuote.from_shown, found.count)
 
     @classmethod
     def from_model(cls, record: models.Organization) -> Organization:

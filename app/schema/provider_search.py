@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 strawberry.enum(
     domain.ProviderSort,
-    description="RATING_DESC: those without a rating come last. PRICE: by the lowest price of the services that are "
-    "asked for, those without one last. DISTANCE_ASC needs `near`, SOONEST_ASC `availability`, RELEVANCE `text`.",
+    description="RATING_DESC: those without a rating come last. PRICE: by the lowest base price of the services that "
+    "are asked for, those without one last. DISTANCE_ASC needs `near`, SOONEST_ASC `availability`, RELEVANCE `text`.",
 )
 
 
@@ -40,7 +40,9 @@ class SoonestSlot:
     starts_at: datetime
     ends_at: datetime
     service_id: strawberry.ID = strawberry.field(description="The service that can start then.")
-    price: Money | None = strawberry.field(description="None: by quote.")
+    price: Money | None = strawberry.field(
+        description="The base price, without rules and added tax: `availability` says those too. None: by quote."
+    )
     key: strawberry.Private[tuple[UUID, UUID]]
 
     @strawberry.field
@@ -102,7 +104,7 @@ class NearInput:
     radius_km: float = strawberry.field(description="More than 0, at most 20038.")
 
 
-@strawberry.input(description="In minor units of the organization's currency, both included.")
+@strawberry.input(description="Of base prices, in minor units of the organization's currency, both included.")
 class PriceRangeInput:
     minimum_minor: Minor | None = None
     maximum_minor: Minor | None = None

@@ -14,6 +14,9 @@ from app.resolvers.context import RequestContext
 from app.resolvers.customer import read_customer
 from app.resolvers.exception import read_exception, read_time_off
 from app.resolvers.hold import read_hold
+from app.resolvers.price_offer import read_price_offer
+from app.resolvers.price_rule import read_price_rule
+from app.resolvers.promo import read_promo_code
 from app.resolvers.resource import read_resource
 from app.resolvers.schedule import read_schedule
 from app.resolvers.session import read_session
@@ -40,6 +43,11 @@ from app.schema.node_query import NODE_READERS, NodeQuery
 from app.schema.offer import OfferMutation
 from app.schema.organization import OrganizationMutation, OrganizationQuery
 from app.schema.payment_mutation import PaymentMutation
+from app.schema.payment_settings_mutation import PaymentSettingsMutation
+from app.schema.price_offer import PriceQuote, PriceQuoteMutation, PriceQuoteQuery
+from app.schema.price_rule import PriceRule
+from app.schema.price_rule_mutation import PriceRuleMutation
+from app.schema.promo import PromoCode, PromoMutation, PromoQuery
 from app.schema.provider import ProviderMutation, ProviderQuery
 from app.schema.provider_search import ProviderSearchQuery
 from app.schema.resource import Resource, ResourceMutation, ResourceQuery
@@ -69,6 +77,8 @@ class Query(
     BookingQuery,
     BookingListQuery,
     ScheduleQuery,
+    PromoQuery,
+    PriceQuoteQuery,
 ):
     pass
 
@@ -91,6 +101,10 @@ class Mutation(
     HoldMutation,
     BookingMutation,
     PaymentMutation,
+    PaymentSettingsMutation,
+    PriceRuleMutation,
+    PromoMutation,
+    PriceQuoteMutation,
 ):
     pass
 
@@ -127,8 +141,20 @@ async def _time_off(context: RequestContext, row_id: UUID) -> Node:
     return TimeOff.from_domain(await read_time_off(context, row_id))
 
 
+async def _price_rule(context: RequestContext, row_id: UUID) -> Node:
+    return PriceRule.from_model(await read_price_rule(context, row_id))
+
+
 async def _schedule(context: RequestContext, row_id: UUID) -> Node:
     return ScheduleVersion.from_model(await read_schedule(context, row_id))
+
+
+async def _promo_code(context: RequestContext, row_id: UUID) -> Node:
+    return PromoCode.from_model(await read_promo_code(context, row_id))
+
+
+async def _price_quote(context: RequestContext, row_id: UUID) -> Node:
+    return PriceQuote.from_shown(await read_price_offer(context, row_id, None))
 
 
 NODE_READERS.update(
@@ -142,6 +168,9 @@ NODE_READERS.update(
         IdKind.EXCEPTION: _exception,
         IdKind.TIME_OFF: _time_off,
         IdKind.CALENDAR_SOURCE: _calendar_source,
+        IdKind.PRICE_RULE: _price_rule,
+        IdKind.PROMO_CODE: _promo_code,
+        IdKind.PRICE_OFFER: _price_quote,
     }
 )
 

@@ -14,7 +14,7 @@ from app.resolvers import session as resolvers
 from app.schema.activity import Activity
 from app.schema.ids import public_id, read_id
 from app.schema.info import Ctx
-from app.schema.node import Node
+from app.schema.node import Money, Node
 
 strawberry.enum(
     SessionStatus, description="CLOSED: takes no more bookings; those made stand. CANCELLED: it does not take place."
@@ -42,6 +42,13 @@ class ActivitySession(Node):
         session = self.seen.session
         key = (session.organization_id, session.activity_id)
         return Activity.from_model(await info.context.loaders.activity_by_id.load(key))
+
+    @strawberry.field(
+        description="Of one place now, with tax where it is added: what holding one locks. Rules may change it with "
+        "time, and with the places that are left."
+    )
+    async def price(self, info: Ctx) -> Money:
+        return Money.of(*await resolvers.price_of_place(info.context, self.seen))
 
     @strawberry.field(description="Held and booked places. For staff only.")
     async def places_taken(self, info: Ctx) -> int | None:

@@ -20,7 +20,10 @@ class Slot:
     ends_at: datetime
     provider_ids: list[strawberry.ID]
     remaining: int
-    price: Money | None
+    price: Money | None = strawberry.field(
+        description="What holding it would lock now, tax included: rules may change it with time and with what else is "
+        "booked that day. Of a visit, that of all its services; of a session, that of one place. None: by quote."
+    )
     session_id: strawberry.ID | None = strawberry.field(
         default=None, description="Where it is a session: hold places of it."
     )

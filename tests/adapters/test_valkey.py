@@ -227,6 +227,19 @@ async def test_what_is_forgotten_counts_anew(valkey: Valkey) -> None:
         assert await limiter.hit(key, limit=1, window_s=60) is None
 
 
+async def test_what_is_given_back_does_not_count(valkey: Valkey, redis_url: str) -> None:
+    for limiter in (valkey.rate_limiter(), Valkey(NOWHERE).rate_limiter()):
+        key = f"test:{new_id()}"
+        await limiter.give_back(key, window_s=60)  # nothing was counted: it is no credit
+        for _ in range(3):
+            assert await limiter.hit(key, limit=1, window_s=60) is None
+            await limiter.give_back(key, window_s=60)
+        assert [await limiter.hit(key, limit=1, window_s=60) is None for _ in range(2)] == [True, False]
+    client = Redis.from_url(redis_url)
+    assert [await client.ttl(one) for one in await client.keys("turnero:limit:*") if await client.ttl(one) < 0] == []
+    await client.aclose()
+
+
 async def test_keys_are_not_stored_in_the_clear(valkey: Valkey, redis_url: str) -> None:
     await valkey.rate_limiter().hit("eve@example.com \ud800", limit=1, window_s=60)
     client = Redis.from_url(redis_url)

@@ -7,11 +7,11 @@ from itertools import islice, pairwise
 from random import Random
 
 from app.domain.explain import explain
+from app.domain.free_times import GroupedSlots
 from app.domain.instants import at_minute, minute_floor
 from app.domain.refusals import why_not
 from app.domain.slots import (
     axis,
-    count_slots,
     first_slot,
     free_masks,
     nearest,
@@ -40,10 +40,11 @@ def check_starts_equal_brute_force(seed: int) -> None:
 def check_slots_equal_brute_force(seed: int) -> None:
     world = random_world(seed, providers=4)
     found = slots(world.plans, world.busy, world.window, world.rules)
-    assert found == reference_slots(world.plans, world.busy, world.window, world.rules)
+    assert found == reference_slots(world.plans, world.busy, world.window, world.rules, world.prices)
     assert first_slot(world.plans, world.busy, world.window, world.rules) == (found[0] if found else None)
     masks = free_masks(world.plans, world.busy, world.window, world.rules)
-    assert count_slots(masks) == len(slots_of_masks(masks, world.window)) == len(found)
+    made = slots_of_masks(masks, world.window, world.rules.now)
+    assert GroupedSlots(masks, world.window, world.rules.now).least_slots == len(made) == len(found)
     instant = world.window.from_utc + timedelta(minutes=seed % 4_000 - 500, seconds=seed % 2)
     near = nearest_slots(world.plans, world.busy, world.window, world.rules, instant=instant)
     assert near == nearest(found, instant)
@@ -97,7 +98,7 @@ def check_reasons_are_true(seed: int) -> None:
 def check_visits_equal_brute_force(seed: int) -> None:
     world = random_visit_world(seed)
     found = visit_slots(world.items, world.busy, world.window, world.rules)
-    assert found == reference_visits(world.items, world.busy, world.window, world.rules)
+    assert found == reference_visits(world.items, world.busy, world.window, world.rules, world.prices)
     assert first_visit(world.items, world.busy, world.window, world.rules) == (found[0] if found else None)
     masks = visit_masks(world.items, world.busy, world.window, world.rules)
     spent: list[int] = []

@@ -7,20 +7,20 @@ is the first minute at which the wall clock has reached it, which covers gaps an
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate, chain
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from app.domain.busy import Busy, BusyKind
+from app.domain.busy import Busy, BusyBySubject, BusyKind
 from app.domain.plan import Need, ProviderPlan, Slot, SlotRules, Window
 from app.domain.schedule import DayException, ExceptionKind, Interval
+from tests.domain.tariffs import BookOfPrices
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
-Taken = Mapping[UUID, Iterable[Busy]]
 
 
 @lru_cache(maxsize=4_000)
@@ -149,7 +149,9 @@ def date_of(instant: datetime, tz: ZoneInfo) -> date:
 class Day:
     """One provider's possibilities: everything but the notice, the horizon and the grid."""
 
-    def __init__(self, plan: ProviderPlan, taken: Taken, window: Window, now: datetime, days_after: int = 1) -> None:
+    def __init__(
+        self, plan: ProviderPlan, taken: BusyBySubject, window: Window, now: datetime, days_after: int = 1
+    ) -> None:
         self.plan = plan
         self.minutes = Minutes(plan, window, days_after)
         self.live = {
@@ -209,16 +211,19 @@ class Day:
         return (start.astimezone(self.plan.time_zone).date() - today).days <= rules.maximum_advance_days
 
 
-def reference_starts(plan: ProviderPlan, taken: Taken, window: Window, rules: SlotRules) -> list[datetime]:
+def reference_starts(plan: ProviderPlan, taken: BusyBySubject, window: Window, rules: SlotRules) -> list[datetime]:
     return Day(plan, taken, window, rules.now).starts(window, rules)
 
 
-def reference_slots(plans: Sequence[ProviderPlan], taken: Taken, window: Window, rules: SlotRules) -> list[Slot]:
+def reference_slots(
+    plans: Sequence[ProviderPlan], taken: BusyBySubject, window: Window, rules: SlotRules, prices: BookOfPrices
+) -> list[Slot]:
     who: dict[tuple[datetime, datetime, int | None], list[Day]] = {}
     for plan in plans:
         day = Day(plan, taken, window, rules.now)
         for start in day.starts(window, rules):
-            who.setdefault((start, start + plan.duration_minutes * MINUTE, plan.price_minor), []).append(day)
+            price = prices.of([(plan, start)], taken, rules.now)
+            who.setdefault((start, start + plan.duration_minutes * MINUTE, price), []).append(day)
     found = [
         Slot(start, end, tuple(sorted(day.plan.provider_id for day in days)), at_once(days, start), price)
         for (start, end, price), days in who.items()
@@ -244,7 +249,11 @@ def at_once(days: Sequence[Day], start: datetime) -> int:
 
 
 def reference_visits(
-    items: Sequence[Sequence[ProviderPlan]], taken: Taken, window: Window, rules: SlotRules
+    items: Sequence[Sequence[ProviderPlan]],
+    taken: BusyBySubject,
+    window: Window,
+    rules: SlotRules,
+    prices: BookOfPrices,
 ) -> list[Slot]:
     """Every way of doing the visit is walked."""
     days = [[Day(plan, taken, window, rules.now, days_after=2) for plan in plans] for plans in items]
@@ -252,9 +261,11 @@ def reference_visits(
     for first in days[0]:
         for start in first.starts(window, rules):
             for way in _ways([[first], *days[1:]], start):
-                prices = [plan.price_minor for plan in way]
-                price = None if None in prices else sum(price for price in prices if price is not None)
-                end = start + sum(plan.duration_minutes for plan in way) * MINUTE
+                end, parts = start, []
+                for plan in way:
+                    parts.append((plan, end))
+                    end += plan.duration_minutes * MINUTE
+                price = prices.of(parts, taken, rules.now)
                 who.setdefault((start, end, price), set()).update(plan.provider_id for plan in way)
     return in_order(Slot(start, end, tuple(sorted(ids)), 1, price) for (start, end, price), ids in who.items())
 

@@ -107,9 +107,14 @@ def test_refusals_are_said_at_the_place_of_the_code() -> None:
         check_promo(None, now=NOW, currency="ARS", eligible_minor=10_000, uses=PromoUses())
     with pytest.raises(PromoRefused) as inactive:
         check_promo(promo(is_active=False), now=NOW, currency="ARS", eligible_minor=10_000, uses=PromoUses())
+    soon = promo(valid_from=NOW + DAY)
+    with pytest.raises(PromoRefused) as early:
+        check_promo(soon, now=NOW, currency="ARS", eligible_minor=10_000, uses=PromoUses())
+    assert early.value.reason is inactive.value.reason is R.UNKNOWN
     assert (
         unknown.value.violations
         == inactive.value.violations
+        == early.value.violations
         == (Violation("input.promoCode", "is no code that can be used here"),)
     )
     with pytest.raises(PromoRefused) as other:

@@ -20,7 +20,6 @@ from app.domain.slots import (
     Window,
     first_slot,
     free_masks,
-    groups_of_masks,
     nearest,
     nearest_slots,
     next_boundary,
@@ -230,7 +229,7 @@ def test_slots_are_told_by_the_customers_dates() -> None:
     plan, window = plan_of(hours(0, "20:00-23:00"), step=60), days(MONDAY, 3)
     masks = free_masks([plan], {}, window, ANYTIME)
     spent: list[int] = []
-    times = FreeTimes(GroupedSlots(groups_of_masks(masks), window), window, zone("Asia/Jerusalem"), spent.append)
+    times = FreeTimes(GroupedSlots(masks, window, window.from_utc), window, zone("Asia/Jerusalem"), spent.append)
     dates = dates_between(date(2026, 5, 3), date(2026, 5, 6))
     assert [times.has_slots(day) for day in dates] == [False, False, True, False]
     assert spent == []
@@ -245,7 +244,7 @@ def test_slots_are_told_by_the_customers_dates() -> None:
 def test_a_day_that_a_zone_skipped_has_none() -> None:
     window = Window(datetime(2011, 12, 28, tzinfo=UTC), datetime(2012, 1, 2, tzinfo=UTC))
     plan = plan_of(*(hours(day, "00:00-24:00") for day in range(7)), step=60)
-    found = GroupedSlots(groups_of_masks(free_masks([plan], {}, window, SlotRules(window.from_utc))), window)
+    found = GroupedSlots(free_masks([plan], {}, window, SlotRules(window.from_utc)), window, window.from_utc)
     times = FreeTimes(found, window, zone("Pacific/Apia"), for_nothing)
     of_days = [len(times.slots(day)) for day in dates_between(date(2011, 12, 29), date(2011, 12, 31))]
     assert of_days == [24, 0, 24]

@@ -12,6 +12,7 @@ from app.domain.busy import Busy, BusyBySubject, BusyKind
 from app.domain.instants import day_bounds, zone
 from app.domain.schedule import DayException, ExceptionKind, Interval, ScheduleVersion, WeeklyHours, check_weekly
 from app.domain.slots import BookingLimits, Need, ProviderPlan, SlotRules, Window, slots
+from tests.domain.tariffs import BookOfPrices, random_prices
 
 CHANGES = [
     ("America/New_York", date(2026, 3, 8)),
@@ -160,6 +161,7 @@ class World:
     busy: dict[UUID, list[Busy]]
     window: Window
     rules: SlotRules
+    prices: BookOfPrices
 
 
 def random_world(seed: int, providers: int = 3) -> World:
@@ -177,7 +179,9 @@ def random_world(seed: int, providers: int = 3) -> World:
             replace(plan, duration_minutes=first.duration_minutes, buffer_before=0, buffer_after=0, price_minor=None)
             for plan in plans
         ]
-    return World(tuple(plans), _random_claims(rng, plans, window, rules.now), window, rules)
+    prices = random_prices(seed, window, rules, [plan.provider_id for plan in plans])
+    claims = _random_claims(rng, plans, window, rules.now)
+    return World(tuple(map(prices.put_into, plans)), claims, window, rules, prices)
 
 
 def _elsewhere(name: str) -> str:
@@ -211,6 +215,7 @@ class VisitWorld:
     busy: dict[UUID, list[Busy]]
     window: Window
     rules: SlotRules
+    prices: BookOfPrices
 
 
 def random_visit_world(seed: int) -> VisitWorld:
@@ -238,7 +243,9 @@ def random_visit_world(seed: int) -> VisitWorld:
             )
         )
     busy = _random_claims(rng, [plan for plans in items for plan in plans], window, rules.now)
-    return VisitWorld(tuple(items), {subject: claims[:4] for subject, claims in busy.items()}, window, rules)
+    prices = random_prices(seed, window, rules, [plan.provider_id for plan in people])
+    priced = tuple(tuple(map(prices.put_into, plans)) for plans in items)
+    return VisitWorld(priced, {subject: claims[:4] for subject, claims in busy.items()}, window, rules, prices)
 
 
 def free_starts(plan: ProviderPlan, busy: BusyBySubject, window: Window, rules: SlotRules) -> list[datetime]:

@@ -201,7 +201,6 @@ async def test_what_needs_approval_waits_for_it(services: Services, client: Grap
     ("wanted", "rule"),
     [
         ({"paymentMethod": "PAY_NOW"}, "pay_now_unavailable"),
-        ({"promoCode": "SPRING"}, "promo_codes_unavailable"),
         ({"recipient": {"name": "Luz"}}, "recipient_unavailable"),
         ({"address": {"street": "Thames 1", "city": "Buenos Aires"}}, "address_unavailable"),
     ],

@@ -93,7 +93,7 @@ async def _compare(
             wanted = engine.free_masks(plans, busy, starts, plan.rules(NOW))
             given = engine.free_masks(mine, facts.busy, starts, facts.service.plan.rules(NOW))
             assert [(one.free, one.served) for one in given] == [(one.free, one.served) for one in wanted]
-    assert replace(facts.service.plan, offers=()) == replace(plan, offers=(), position=0, unnumbered=())
+    assert replace(facts.service.plan, offers=()) == replace(plan, offers=(), position=0, unnumbered=(), name="")
 
 
 def _bare(plans: tuple[engine.ProviderPlan, ...]) -> list[engine.ProviderPlan]:

@@ -133,6 +133,12 @@ VALUES = {
     "payment.status": "'cancelled'",
     "refund.cause": "'staff'",
     "refund.status": "'failed'",
+    "price_rule.rate_bps": "1",
+    "promo_code.rate_bps": "1",
+    "promo_code.currency": "'USD'",
+    "promo_use.discount_minor": "1",
+    "price_offer.currency": "'USD'",
+    "price_offer.valid_until": "now()",
     "ledger_journal.currency": "'USD'",
     "ledger_entry.account": "'escrow'",
 }

@@ -1,0 +1,111 @@
+"""What a hold costs, locked with every reason for it. The parties that hold see the price that reads show.
+
+Without rules and terms of its own an organization's price takes no statement; with them one more, until this process
+knows them; another one where a rule asks how full it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.commands.claim import claims_around
+from app.core.database import Tx
+from app.domain.busy import Busy
+from app.domain.claims import Part
+from app.domain.instants import zone
+from app.domain.occupancy import occupancy_bps, places_occupancy_bps
+from app.domain.price_offer import AcceptedOffer
+from app.domain.price_quote import FeeRates, Quote
+from app.domain.slot_price import appointment, locked_price, places
+from app.queries.availability import ServicePlan
+from app.queries.price_rule import get_price_book
+from app.queries.session import BookableSession, get_lapsed_places
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPart:
+    """A service of the hold, at its time, with what it was when it was held."""
+
+    part: Part
+    service: ServicePlan
+
+    def as_item(self, price_minor: int) -> dict[str, Any]:
+        """As kept in `hold.items`."""
+        return {
+            "serviceId": str(self.service.service_id),
+            "providerId": str(self.part.plan.provider_id),
+            "startsAt": self.part.starts_at.isoformat(),
+            "endsAt": self.part.ends_at.isoformat(),
+            "bufferBefore": self.part.plan.buffer_before,
+            "bufferAfter": self.part.plan.buffer_after,
+            "priceMinor": price_minor,
+            "requiresApproval": self.service.requires_approval,
+            "cancellationNoticeMinutes": self.service.cancellation_notice_minutes,
+        }
+
+
+async def price_of_parts(
+    tx: Tx,
+    held: Sequence[HeldPart],
+    *,
+    now: datetime,
+    fees: FeeRates,
+    is_member: bool,
+    offer: AcceptedOffer | None = None,
+) -> Quote:
+    """Of one service, or of the services of a visit. `offer`: the accepted price of the only one.
+
+    Raises InvalidInput for more than can be represented.
+    """
+    first = held[0].service
+    book = first.book
+    claims: Mapping[UUID, Sequence[Busy]] | None = None
+    subjects = [one for part in held for one in (part.service.service_id, part.part.plan.provider_id)]
+    if offer is None and book.asks_occupancy_of(subjects):
+        claims = await claims_around(tx, [[one.part.plan] for one in held], held[0].part.starts_at)
+    items = [
+        appointment(
+            book,
+            one.service.service_id,
+            one.part.plan,
+            one.part.starts_at,
+            label=one.service.name,
+            offer=offer,
+            occupancy_bps=_fullness(one.part, claims, now),
+        )
+        for one in held
+    ]
+    return locked_price(items, book, first.currency, now, book.fee_bps(fees, is_member=is_member))
+
+
+def _fullness(part: Part, claims: Mapping[UUID, Sequence[Busy]] | None, now: datetime) -> int | None:
+    if claims is None:
+        return None
+    return occupancy_bps(part.plan, part.starts_at, claims.get(part.plan.provider_id, ()), now)
+
+
+async def price_of_places(
+    tx: Tx, found: BookableSession, party_size: int, *, now: datetime, fees: FeeRates, is_member: bool
+) -> Quote:
+    """Of so many places of a session, by the venue's clock. Raises InvalidInput as the other."""
+    session, activity, organization = found.session, found.activity, found.place.organization
+    book = await get_price_book(tx, organization.id, organization.price_version)
+    fullness = None
+    if book.asks_occupancy_of([activity.id]):
+        lapsed = await get_lapsed_places(tx, session.id)
+        fullness = places_occupancy_bps(session.capacity, session.taken - lapsed)
+    item = places(
+        book,
+        activity.id,
+        activity.price_minor,
+        session.starts_at,
+        zone(found.place.venue.time_zone),
+        quantity=party_size,
+        label=activity.name,
+        occupancy_bps=fullness,
+    )
+    return locked_price([item], book, organization.currency, now, book.fee_bps(fees, is_member=is_member))
