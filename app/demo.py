@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 import httpx
 from rich.console import Console
@@ -18,8 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-SHOP = "barberia-palermo"
-TIME_ZONE = "America/Argentina/Buenos_Aires"
+from app.demo_payment import pay_and_cancel
+from app.demo_teller import CANCEL, HOLD, SHOP, TIME_ZONE, DemoFailed, Teller, local
+
 DAYS = 10
 EVENT_TIMEOUT_S = 5.0
 
@@ -32,13 +32,6 @@ FREE_SLOTS = """query ($input: AvailabilityInput!) {
 WATCH = """subscription ($input: AvailabilityInput!, $after: String) {
   availability(input: $input, after: $after) { kind opened closed causes }
 }"""
-HOLD = """mutation ($input: HoldSlotInput!) {
-  holdSlot(input: $input) {
-    __typename ... on Error { code message }
-    ... on HoldSlotPayload { holdToken hold { id startsAt expiresAt price { amount currency } } }
-    ... on SlotUnavailable { alternatives { startsAt } }
-  }
-}"""
 BOOK = """mutation ($input: CreateBookingInput!) {
   createBooking(input: $input) {
     __typename ... on Error { code message }
@@ -50,16 +43,9 @@ MOVE = """mutation ($input: RescheduleBookingInput!) {
     __typename ... on Error { code message } ... on Booking { startsAt status version number }
   }
 }"""
-CANCEL = """mutation ($input: CancelBookingInput!) {
-  cancelBooking(input: $input) { __typename ... on Error { code message } ... on Booking { status version } }
-}"""
 HISTORY = """query ($token: String!) {
   booking(accessToken: $token) { transitions { from to reason actor channel at } }
 }"""
-
-
-class DemoFailed(Exception):
-    """The journey ended early; the text says why and what to do."""
 
 
 def run(url: str) -> int:
@@ -74,35 +60,6 @@ def run(url: str) -> int:
         console.print(f"[red]✗[/] {url} does not answer ({type(error).__name__}). Start it with `make up` first.")
         return 1
     return 0
-
-
-@dataclass(slots=True)
-class Teller:
-    """Sends operations and tells what came back and how long it took."""
-
-    console: Console
-    http: httpx.AsyncClient
-    graphql_url: str
-
-    async def ask(self, query: str, variables: Mapping[str, Any]) -> tuple[Any, float]:
-        """The one root field of the answer, and milliseconds. Raises DemoFailed."""
-        begun = time.perf_counter()
-        response = await self.http.post(self.graphql_url, json={"query": query, "variables": variables})
-        took = (time.perf_counter() - begun) * 1000
-        answer = response.json()
-        if answer.get("errors"):
-            raise DemoFailed(answer["errors"][0]["message"])
-        result = next(iter(answer["data"].values()))
-        if isinstance(result, dict) and "message" in result and "code" in result:
-            raise DemoFailed(f"{result['code']}: {result['message']}")
-        return result, took
-
-    def step(self, what: str, took: float | None = None) -> None:
-        timing = "" if took is None else f"  [dim]{took:.0f} ms[/]"
-        self.console.print(f"[green]✓[/] {what}{timing}")
-
-    def note(self, what: str) -> None:
-        self.console.print(f"  [cyan]⇠ live[/] {what}")
 
 
 @dataclass(slots=True)
@@ -146,7 +103,7 @@ async def _journey(console: Console, url: str) -> None:
     async with httpx.AsyncClient(timeout=10, headers=headers) as http:
         teller = Teller(console, http, f"{url}/graphql")
         console.print(f"[bold]A guest books a haircut[/] at {url}")
-        provider, service, starts, search, cursor = await _find(teller)
+        provider, service, starts, search, cursor = await find_slots(teller)
         socket_url = f"ws{url.removeprefix('http')}/graphql"
         async with connect(socket_url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
             watcher = Watcher(socket)
@@ -157,10 +114,11 @@ async def _journey(console: Console, url: str) -> None:
                 await _book_move_cancel(teller, watcher, provider, service, starts)
             finally:
                 listening.cancel()
+        await pay_and_cancel(teller, provider, service, starts[len(starts) // 3])
         console.print("[bold]Done.[/] Every step is recorded; nothing was left behind.")
 
 
-async def _find(teller: Teller) -> tuple[dict[str, Any], dict[str, Any], list[str], dict[str, Any], str]:
+async def find_slots(teller: Teller) -> tuple[dict[str, Any], dict[str, Any], list[str], dict[str, Any], str]:
     """A provider, a service, its free starts, the search and its cursor."""
     shop, took = await teller.ask(FIND_SHOP, {"slug": SHOP})
     provider = next(p for venue in shop["venues"] for p in venue["providers"] if p["services"])
@@ -198,9 +156,9 @@ async def _book_move_cancel(
             }
         },
     )
-    teller.step(f"Held {_local(first)} until {_local(held['hold']['expiresAt'])}", took)
+    teller.step(f"Held {local(first)} until {local(held['hold']['expiresAt'])}", took)
     event, waited = await watcher.until(closed=first)
-    teller.note(f"{_local(first)} went grey: {', '.join(event['causes'])}  [dim]+{waited:.0f} ms[/]")
+    teller.note(f"{local(first)} went grey: {', '.join(event['causes'])}  [dim]+{waited:.0f} ms[/]")
     booked, took = await teller.ask(
         BOOK,
         {
@@ -227,9 +185,9 @@ async def _book_move_cancel(
             }
         },
     )
-    teller.step(f"Moved to {_local(second)}, still {moved['number']}", took)
+    teller.step(f"Moved to {local(second)}, still {moved['number']}", took)
     event, waited = await watcher.until(opened=first)
-    teller.note(f"{_local(first)} is free again: {', '.join(event['causes'])}  [dim]+{waited:.0f} ms[/]")
+    teller.note(f"{local(first)} is free again: {', '.join(event['causes'])}  [dim]+{waited:.0f} ms[/]")
     cancelled, took = await teller.ask(
         CANCEL,
         {
@@ -243,15 +201,9 @@ async def _book_move_cancel(
     )
     teller.step(f"Cancelled: {cancelled['status']}, version {cancelled['version']}", took)
     event, waited = await watcher.until(opened=second)
-    teller.note(f"{_local(second)} is free again: {', '.join(event['causes'])}  [dim]+{waited:.0f} ms[/]")
+    teller.note(f"{local(second)} is free again: {', '.join(event['causes'])}  [dim]+{waited:.0f} ms[/]")
     history, took = await teller.ask(HISTORY, {"token": token})
     teller.step("Its history:", took)
     for entry in history["transitions"]:
         reason = f" ({entry['reason']})" if entry["reason"] else ""
         teller.console.print(f"    {entry['from'] or '—'} → {entry['to']} by {entry['actor']}{reason}")
-
-
-def _local(instant: str) -> str:
-    """As the shop's clock shows it."""
-    moment = datetime.fromisoformat(instant).astimezone(ZoneInfo(TIME_ZONE))
-    return moment.strftime("%a %d %b %H:%M")

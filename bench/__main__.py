@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from bench import availability, availability_many, bookings, bookings_many, delivery, engine, replies, search
+from bench import availability, availability_many, bookings, bookings_many, delivery, engine, payments, replies, search
 from bench.report import Findings, Line, Machine, Plan, table, tell, write
 from bench.world import World, world
 
@@ -25,6 +25,7 @@ ALONE: Mapping[str, Callable[[], Awaitable[Findings]]] = MappingProxyType(
 IN_WORLD: Mapping[str, Callable[[World], Awaitable[Findings]]] = MappingProxyType(
     {
         "bookings": bookings.measure,
+        "payments": payments.measure,
         "bookings_many": bookings_many.measure,
         "availability": availability.measure,
         "delivery": delivery.measure,

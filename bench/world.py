@@ -103,7 +103,7 @@ class World:
 
 @asynccontextmanager
 async def world() -> AsyncIterator[World]:
-    async with running_stack() as stack:
+    async with running_stack(with_stripe=True) as stack:
         keeper = asyncio.create_task(stack.keep_running())
         services = build_api(make_settings(stack.database_url, stack.redis_url)).services
         try:

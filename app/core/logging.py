@@ -65,7 +65,7 @@ def configure_logging(
         logger.handlers.clear()
         logger.propagate = True
     # Statements and frames are noise at `info`, and carry customers' data; a server's start and end are told by `up`.
-    quiet = ("sqlalchemy.engine", "websockets", "httpx", "httpcore", "uvicorn.access", "uvicorn.error")
+    quiet = ("sqlalchemy.engine", "websockets", "httpx", "httpcore", "uvicorn.access", "uvicorn.error", "stripe")
     for name in (*quiet, "alembic.runtime.plugins"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import shutil
@@ -26,6 +27,8 @@ from app.core.migrations import migrate
 from tests.fixtures_api import SECRET
 
 HOLD_TTL_S = 7_200
+STRIPE_KEY = "sk_test_of_the_stack"
+STRIPE_WEBHOOK_SECRET = "whsec_of_the_stack"
 
 
 class Victim(StrEnum):
@@ -46,6 +49,8 @@ class Stack:
     redis_url: str
     port: int
     log: Path
+    stripe_url: str = ""
+    """Of its local Stripe, whose webhooks go to the API; none: guests cannot pay online."""
 
     @property
     def url(self) -> str:
@@ -75,7 +80,7 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack() -> AsyncIterator[Stack]:
+async def running_stack(*, with_stripe: bool = False) -> AsyncIterator[Stack]:
     """Yields once everything answers. The folder is removed afterwards, unless the block raised: then its logs stay."""
     folder = Path(tempfile.mkdtemp(prefix="turnero-faults-"))
     with DataFolder(folder) as data, Supervisor(data.ledger) as supervisor:
@@ -85,6 +90,8 @@ async def running_stack() -> AsyncIterator[Stack]:
         with ThreadPoolExecutor(1) as pool:  # migrations run an event loop of their own
             pool.submit(migrate, postgres.url()).result()
         stack = Stack(supervisor, postgres.url(), valkey.url(), free_port(), folder / "logs" / "app.log")
+        if with_stripe:
+            supervisor.start(_local_stripe(stack))
         for name in ("api", "worker"):
             supervisor.start(_spec(name, stack))
         async with asyncio.timeout(60):
@@ -105,11 +112,38 @@ def _spec(name: str, stack: Stack) -> ChildSpec:
         "TURNERO_HOLD_LIMIT_PER_ADDRESS": "0",
         "TURNERO_LOG_LEVEL": "warning",
         "TURNERO_LOG_FORMAT": "json",
+        **_payment_settings(stack),
     }
     return ChildSpec(
         name=name,
         command=(sys.executable, "-P", "-m", "app", name),
         env=env,
+        stage=2,
+        stop=GENTLY,
+        log=stack.log,
+        follows_supervisor=True,
+    )
+
+
+def _payment_settings(stack: Stack) -> dict[str, str]:
+    if not stack.stripe_url:
+        return {}
+    return {
+        "TURNERO_STRIPE_SECRET_KEY": STRIPE_KEY,
+        "TURNERO_STRIPE_PUBLISHABLE_KEY": "pk_test_of_the_stack",
+        "TURNERO_STRIPE_WEBHOOK_SECRETS": json.dumps([STRIPE_WEBHOOK_SECRET]),
+        "TURNERO_STRIPE_API_BASE": stack.stripe_url,
+    }
+
+
+def _local_stripe(stack: Stack) -> ChildSpec:
+    port = free_port()
+    stack.stripe_url = f"http://127.0.0.1:{port}"
+    hooks = ("--webhook-url", f"{stack.url}/webhooks/stripe", "--webhook-secret", STRIPE_WEBHOOK_SECRET)
+    return ChildSpec(
+        name="sandbox",
+        command=(sys.executable, "-P", "-m", "app", "sandbox", "--port", str(port), "--data", ":memory:", *hooks),
+        env=dict(os.environ),
         stage=2,
         stop=GENTLY,
         log=stack.log,
