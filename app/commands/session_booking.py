@@ -15,11 +15,19 @@ from app.commands.booking import (
     plan_awaited,
     refuse_what_is_not_offered,
     tell_booked,
+    wish_of,
     works_here,
 )
 from app.commands.booking_change import acting
 from app.commands.booking_insert import CustomerDetails, claim_until, insert_booking
-from app.commands.booking_payment import TakesPayment, freeze_terms, put_terms, takes_nothing
+from app.commands.booking_payment import (
+    Offers,
+    TakesPayment,
+    freeze_terms,
+    offers_nothing,
+    put_terms,
+    takes_nothing,
+)
 from app.commands.customer_limit import check_customer_limits
 from app.commands.session_hold import own_places, require_live_places
 from app.core.database import Tx
@@ -43,6 +51,7 @@ async def create_session_booking(
     actor: Actor,
     now: datetime,
     takes_payment: TakesPayment = takes_nothing,
+    offers: Offers = offers_nothing,
 ) -> Booked:
     """Turn a live hold of places into a booking, whatever became of the session meanwhile: a hold is a promise.
 
@@ -67,10 +76,11 @@ async def create_session_booking(
     assert locked.claim_expires_at is not None  # it is live
     frozen = freeze_terms(
         locked.hold,
-        request.payment_method,
+        wish_of(request, locked.hold, terms, tenancy=tenancy, actor=actor, now=now, requires_approval=False),
         terms,
         held_until=locked.claim_expires_at,
         takes=takes_payment,
+        offers=offers,
         now=now,
     )
     booking = _new_booking(locked, request, now)

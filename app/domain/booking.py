@@ -97,6 +97,15 @@ def table_faults(
     return state_table_faults(table, BookingStatus, initial, terminal)
 
 
+def amount_due(status: BookingStatus, price_minor: int, paid_minor: int, uncounted_minor: int) -> int:
+    """What is still to be paid of the price, in minor units; nothing of a booking that is over.
+
+    `paid_minor`: what ever arrived; `uncounted_minor`: what of it does not count towards the price. A refund is a
+    gesture: it is not due again.
+    """
+    return 0 if status in FREE else max(0, price_minor - (paid_minor - uncounted_minor))
+
+
 def _check_table() -> None:
     faults = table_faults(TRANSITIONS)
     if faults:

@@ -8,6 +8,7 @@ from app.models.booking import Booking, BookingItem, BookingTransition
 from app.models.calendar_source import CalendarSource
 from app.models.customer import Customer
 from app.models.exception import BlockedTime, ScheduleException
+from app.models.fee import BookingFee, ProcessorCustomer
 from app.models.hold import Hold
 from app.models.idempotency import IdempotencyKey
 from app.models.job import Job, RecurringRun, WorkerHeartbeat
@@ -16,6 +17,7 @@ from app.models.organization import Membership, Organization, User
 from app.models.outbox import OutboxEvent, RelayState
 from app.models.payment import Payment, ProcessorEvent, Refund
 from app.models.payment_settings import PaymentSettings
+from app.models.payout import Payout, PayoutAccount, PayoutItem, PayoutReversal, ProviderPayable
 from app.models.provider import Offer, Provider
 from app.models.provider_search import (
     OfferOutlook,
@@ -25,6 +27,7 @@ from app.models.provider_search import (
     SearchWord,
     ServiceSearch,
 )
+from app.models.reconciliation import ReconciliationDifference, ReconciliationRun
 from app.models.resource import Resource, ResourceNeed, ResourceUnit
 from app.models.schedule import ScheduleVersion
 from app.models.service import Service
@@ -39,6 +42,7 @@ __all__ = [
     "Base",
     "BlockedTime",
     "Booking",
+    "BookingFee",
     "BookingItem",
     "BookingTransition",
     "CalendarSource",
@@ -56,11 +60,19 @@ __all__ = [
     "OutlookState",
     "Payment",
     "PaymentSettings",
+    "Payout",
+    "PayoutAccount",
+    "PayoutItem",
+    "PayoutReversal",
     "PlaceClaim",
+    "ProcessorCustomer",
     "ProcessorEvent",
     "Provider",
+    "ProviderPayable",
     "ProviderPrice",
     "ProviderSearch",
+    "ReconciliationDifference",
+    "ReconciliationRun",
     "RecurringRun",
     "Refund",
     "RelayState",

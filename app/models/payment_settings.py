@@ -50,4 +50,6 @@ class PaymentSettings(Base):
     member_fee_bps: Mapped[int | None]
     payout_delay_days: Mapped[int] = mapped_column(server_default="7")
     payout_minimum_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    balance_required_at_check_in: Mapped[bool] = mapped_column(server_default="false")
+    card_required_for_arrival: Mapped[bool] = mapped_column(server_default="false")
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
+from app.core.database import Tx
 from app.domain.refund import NOTHING_AFTER_NOTICE, Fee, RefundPolicy
 from app.models import PaymentSettings
 
@@ -18,6 +20,8 @@ class PaymentTerms:
     accepts_pay_on_arrival: bool = True
     window: timedelta = timedelta(minutes=30)
     policy: RefundPolicy = NOTHING_AFTER_NOTICE
+    balance_required_at_check_in: bool = False
+    card_required_for_arrival: bool = False
 
 
 _DEFAULTS = PaymentTerms()
@@ -38,4 +42,11 @@ def terms_of_settings(row: PaymentSettings | None) -> PaymentTerms:
             no_show_refund_bps=row.no_show_refund_bps,
             no_show_fee=Fee(row.no_show_fee_bps),
         ),
+        balance_required_at_check_in=row.balance_required_at_check_in,
+        card_required_for_arrival=row.card_required_for_arrival,
     )
+
+
+async def get_terms(tx: Tx, organization_id: UUID) -> PaymentTerms:
+    """As they are today. One statement."""
+    return terms_of_settings(await tx.get(PaymentSettings, organization_id, populate_existing=True))

@@ -18,6 +18,8 @@ from app.core.database import Tx
 from app.domain.errors import NotFound
 from app.models import (
     Activity,
+    Booking,
+    BookingFee,
     BookingItem,
     BookingTransition,
     CalendarSource,
@@ -25,6 +27,8 @@ from app.models import (
     Offer,
     Organization,
     Payment,
+    PayoutAccount,
+    PayoutItem,
     Provider,
     Refund,
     Resource,
@@ -44,8 +48,11 @@ from app.queries.exception import (
     list_time_off_of_providers,
     list_time_off_of_resources,
 )
+from app.queries.fee import list_fees_below
 from app.queries.ledger import BookedJournal, journals_of_bookings
+from app.queries.payee import accounts_of
 from app.queries.payment import latest_payments, list_refunds_below
+from app.queries.payout import ProviderBalance, balances_of, items_of_payouts
 from app.queries.provider import (
     list_offers_below_providers,
     list_providers_below_services,
@@ -240,9 +247,37 @@ class Loaders:
         return self._lists(list_refunds_below)
 
     @cached_property
+    def fees_by_booking_id(self) -> DataLoader[Key, list[BookingFee]]:
+        """Oldest first."""
+        return self._lists(list_fees_below)
+
+    @cached_property
     def ledger_by_booking_id(self) -> DataLoader[Key, list[BookedJournal]]:
         """In the order in which it was written."""
         return self._lists(journals_of_bookings)
+
+    # ── payouts ──
+
+    @cached_property
+    def booking_by_id(self) -> DataLoader[Key, Booking]:
+        return self._rows(Booking)
+
+    @cached_property
+    def payout_account_by_provider_id(self) -> DataLoader[Key, PayoutAccount | None]:
+        async def load(keys: list[Key]) -> list[PayoutAccount | None]:
+            found = await self._read(keys, accounts_of)
+            return [found.get(key) for key in keys]
+
+        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
+
+    @cached_property
+    def balances_by_provider_id(self) -> DataLoader[Key, list[ProviderBalance]]:
+        """By currency."""
+        return self._lists(balances_of)
+
+    @cached_property
+    def items_by_payout_id(self) -> DataLoader[Key, list[PayoutItem]]:
+        return self._lists(items_of_payouts)
 
     @cached_property
     def first_slot_by_offer(self) -> DataLoader[OfferKey, SoonestSlot | None]:

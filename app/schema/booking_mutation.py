@@ -95,6 +95,11 @@ class CreateBookingInput:
     payment_method: PaymentMethod
     promo_code: str | None = strawberry.field(default=None, description="Not offered yet.")
     notes: str | None = None
+    accepts_fees: bool = strawberry.field(
+        default=False,
+        description="The customer agrees that what they pay with is kept, and charged with the fees of cancelling late "
+        "and of not coming, as the hold's `fees` say. Nothing is kept without it.",
+    )
     idempotency_key: str | None = None
 
     def to_request(self) -> tuple[BookingRequest, CustomerDetails | None]:
@@ -115,6 +120,7 @@ class CreateBookingInput:
             payment_method=self.payment_method,
             notes=notes or None,
             promo_code=self.promo_code,
+            accepts_fees=self.accepts_fees,
         )
         return request, customer
 
@@ -131,6 +137,11 @@ class CancelBookingInput:
     booking_id: strawberry.ID
     access_token: str | None = None
     reason: str
+    is_customers_wish: bool = strawberry.field(
+        default=False,
+        description="Staff cancel because the customer wants it: `cancellationTerms` apply, with the fee after the "
+        "notice. Otherwise it is the shop's doing, and all that was paid goes back.",
+    )
     expected_version: int | None = None
     idempotency_key: str | None = None
 
@@ -235,6 +246,7 @@ class BookingMutation:
             to=BookingStatus.CANCELLED,
             reason=_reason(input.reason),
             expected_version=input.expected_version,
+            is_customers_wish=input.is_customers_wish,
         )
         seen = await resolvers.transition_booking(
             info.context, "cancelBooking", request, input.access_token, input.idempotency_key

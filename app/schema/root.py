@@ -14,6 +14,7 @@ from app.resolvers.context import RequestContext
 from app.resolvers.customer import read_customer
 from app.resolvers.exception import read_exception, read_time_off
 from app.resolvers.hold import read_hold
+from app.resolvers.payout import read_payout
 from app.resolvers.resource import read_resource
 from app.resolvers.schedule import read_schedule
 from app.resolvers.session import read_session
@@ -26,10 +27,12 @@ from app.schema.booking import Booking, BookingQuery
 from app.schema.booking_list import BookingListQuery
 from app.schema.booking_mutation import BookingMutation
 from app.schema.calendar_source import CalendarMutation, CalendarSource
+from app.schema.cash_mutation import CashMutation
 from app.schema.customer import Customer
 from app.schema.errors import ERROR_HANDLERS, PaymentDeclined
 from app.schema.exception import ExceptionMutation, ScheduleException, TimeOff
 from app.schema.explanation import ExplanationQuery
+from app.schema.fee_query import FeeQuery
 from app.schema.hold import Hold, HoldMutation
 from app.schema.inputs import prepare_inputs
 from app.schema.live import Subscription
@@ -40,8 +43,11 @@ from app.schema.node_query import NODE_READERS, NodeQuery
 from app.schema.offer import OfferMutation
 from app.schema.organization import OrganizationMutation, OrganizationQuery
 from app.schema.payment_mutation import PaymentMutation
+from app.schema.payout import Payout, PayoutQuery
+from app.schema.payout_mutation import PayoutMutation
 from app.schema.provider import ProviderMutation, ProviderQuery
 from app.schema.provider_search import ProviderSearchQuery
+from app.schema.reconciliation import ReconciliationMutation, ReconciliationQuery
 from app.schema.resource import Resource, ResourceMutation, ResourceQuery
 from app.schema.scalars import SCALARS
 from app.schema.schedule import ScheduleMutation, ScheduleQuery, ScheduleVersion
@@ -69,6 +75,9 @@ class Query(
     BookingQuery,
     BookingListQuery,
     ScheduleQuery,
+    FeeQuery,
+    PayoutQuery,
+    ReconciliationQuery,
 ):
     pass
 
@@ -91,6 +100,9 @@ class Mutation(
     HoldMutation,
     BookingMutation,
     PaymentMutation,
+    CashMutation,
+    PayoutMutation,
+    ReconciliationMutation,
 ):
     pass
 
@@ -131,6 +143,10 @@ async def _schedule(context: RequestContext, row_id: UUID) -> Node:
     return ScheduleVersion.from_model(await read_schedule(context, row_id))
 
 
+async def _payout(context: RequestContext, row_id: UUID) -> Node:
+    return Payout.from_model(await read_payout(context, row_id))
+
+
 NODE_READERS.update(
     {
         IdKind.BOOKING: _booking,
@@ -142,6 +158,7 @@ NODE_READERS.update(
         IdKind.EXCEPTION: _exception,
         IdKind.TIME_OFF: _time_off,
         IdKind.CALENDAR_SOURCE: _calendar_source,
+        IdKind.PAYOUT: _payout,
     }
 )
 
