@@ -9,10 +9,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from app.core.settings import Settings
+    from app.money import Told
+
+T = TypeVar("T")
 
 GRACE_S = 2
 """Time that requests in flight get when the API ends; `up` allows 2.8 s in all, then kills."""
@@ -66,7 +69,14 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--host", help="address to listen on")
         one.add_argument("--port", help="TCP port to listen on")
         one.add_argument("--api-processes", metavar="N", help="API processes that share the port")
+    reconcile = add("reconcile", _reconcile, "Compare our books with the processors' now, and list what differs.")
+    reconcile.add_argument("--since", metavar="WHEN", help="24h, 7d or an instant (default: since the last run)")
+    check = add("check-money", _check_money, "Check that every booking, its payments and its ledger agree.")
+    for one in (reconcile, check):
+        one.add_argument("--organization", metavar="ID", help="only of this one: org_…")
     others = [
+        reconcile,
+        check,
         up,
         api,
         add("worker", _worker, "Run jobs and pass events on to subscribers."),
@@ -272,6 +282,40 @@ def _seed(_arguments: argparse.Namespace) -> int:
         for line in asyncio.run(seed(settings)):
             sys.stdout.write(f"{line}\n")
     return 0
+
+
+def _reconcile(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from app.money import read_organization, read_since, run_reconcile
+
+    since = _read("--since", read_since, arguments.since)
+    organization = _read("--organization", read_organization, arguments.organization)
+    with _chore_settings() as settings:
+        return _tell(asyncio.run(run_reconcile(settings, since=since, organization_id=organization)))
+
+
+def _check_money(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from app.money import read_organization, run_check
+
+    organization = _read("--organization", read_organization, arguments.organization)
+    with _chore_settings() as settings:
+        return _tell(asyncio.run(run_check(settings, organization_id=organization)))
+
+
+def _read(option: str, read: Callable[[str], T], text: str | None) -> T | None:
+    """Raises WrongUse."""
+    try:
+        return None if text is None else read(text)
+    except (ValueError, OverflowError):
+        raise WrongUse(f"{option} cannot be {text!r}. See: turnero --help") from None
+
+
+def _tell(told: Told) -> int:
+    sys.stdout.write("".join(f"{line}\n" for line in told.lines))
+    return 0 if told.is_good else 1
 
 
 def _demo(arguments: argparse.Namespace) -> int:

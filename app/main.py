@@ -14,10 +14,8 @@ from litestar import Litestar
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from app.adapters.gateways import make_gateways
 from app.adapters.valkey import Valkey
 from app.checkout.event import receive_event
-from app.checkout.scope import Checkout
 from app.core.database import APP_ROLE, SYSTEM_ROLE, Database
 from app.core.logging import configure_logging
 from app.core.metrics import exposition
@@ -28,13 +26,16 @@ from app.domain.errors import Unauthenticated
 from app.domain.price_quote import FeeRates
 from app.gateway import Delivery
 from app.ports import ShiftedClock
+from app.processors import make_checkout
 from app.queries.facts_cache import FactsReader
 from app.queries.job import workers_alive
 from app.queries.provider_calendar import CalendarEvent
 from app.resolvers.calendar import find_for_calendar
 from app.resolvers.context import BookingPolicy, RequestContext, Services, Viewer
 from app.resolvers.event_feed import EventFeed
+from app.resolvers.payment_return import note_return
 from app.resolvers.provider_feed import find_provider_feed
+from app.resolvers.statement import write_statement
 from app.schema.root import schema
 from app.web.address import address_bucket, parse_networks
 from app.web.application import web_application
@@ -47,7 +48,9 @@ from app.web.graphql.options import ContextFactory, RenderPage, TransportOptions
 from app.web.graphql.transport import GRAPHQL_PATH, GraphQLTransport, graphql_routes
 from app.web.health import health_routes
 from app.web.metrics import metrics_routes
+from app.web.payment_return import payment_return_routes
 from app.web.provider_calendar import FindProviderCalendar, ProviderCalendar, provider_calendar_routes
+from app.web.statement import statement_routes
 from app.web.webhooks import webhook_routes
 
 log = structlog.get_logger(__name__)
@@ -79,7 +82,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
     valkey = Valkey(_required(settings.redis_url, "TURNERO_REDIS_URL"))
     stream = valkey.event_stream()
     clock = clock or ShiftedClock()
-    checkout = _checkout(settings, database, clock)
+    checkout = make_checkout(settings, database, clock, receives=True)
     services = Services(
         database=database,
         facts=_facts(settings, database, valkey),
@@ -117,7 +120,9 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
         *metrics_routes(exposition, _plain(settings.metrics_token)),
         *calendar_routes(_calendar(services)),
         *provider_calendar_routes(_provider_calendar(services)),
+        *statement_routes(partial(write_statement, services)),
         *webhook_routes(partial(_receive, services), frozenset(checkout.gateways)),
+        *payment_return_routes(partial(note_return, services), settings.payment_return_url),
         *(graphiql_routes() if settings.graphiql_enabled else []),
     ]
     app = web_application(
@@ -162,17 +167,6 @@ def _facts(settings: Settings, database: Database, valkey: Valkey) -> FactsReade
 def _signer(settings: Settings) -> TokenSigner:
     key = _required(_plain(settings.secret_key), "TURNERO_SECRET_KEY")
     return TokenSigner(key, timedelta(seconds=settings.access_token_ttl_s))
-
-
-def _checkout(settings: Settings, database: Database, clock: ShiftedClock) -> Checkout:
-    gateways = make_gateways(
-        stripe_key=_plain(settings.stripe_secret_key),
-        stripe_secrets=[secret.get_secret_value() for secret in settings.stripe_webhook_secrets],
-        stripe_url=settings.stripe_api_base,
-        clock=clock,
-    )
-    keys = {"stripe": settings.stripe_publishable_key} if settings.stripe_publishable_key else {}
-    return Checkout(database, clock, gateways, keys, settings.public_url or settings.local_url)
 
 
 async def _receive(services: Services, processor: str, delivery: Delivery) -> bool:

@@ -24,6 +24,7 @@ _APP_STAGE = 2
 _READY_TIMEOUT_S = 60.0
 _SANDBOX_PORT = 12111
 _SANDBOX_KEY = "sk_test_local"
+_SANDBOX_ACCESS = "TEST-local"
 
 
 class Progress:
@@ -101,8 +102,8 @@ def _start(
     elif refusal:
         progress.say(refusal)
     sandbox_url = ""
-    if settings.stripe_secret_key is None and settings.environment == "development":
-        with progress.step("Local Stripe"):
+    if _pays_nowhere(settings) and settings.environment == "development":
+        with progress.step("Local Stripe and MercadoPago"):
             sandbox_url = _start_sandbox(settings, env, supervisor)
     with progress.step("API and worker"):
         for spec in _app_specs(settings, env, listener):
@@ -113,15 +114,29 @@ def _start(
 
 def _start_sandbox(settings: Settings, env: dict[str, str], supervisor: Supervisor) -> str:
     """Its address. What it signs and accepts is made for this run and known to our processes alone."""
-    port, secret = _free_port(_SANDBOX_PORT), f"whsec_{secrets.token_hex(16)}"
-    url = f"http://127.0.0.1:{port}"
-    hook = f"{settings.local_url}/webhooks/stripe"
-    supervisor.start(_command("sandbox", env, "--port", str(port), "--webhook-url", hook, "--webhook-secret", secret))
+    port, secret, other_secret = _free_port(_SANDBOX_PORT), f"whsec_{secrets.token_hex(16)}", secrets.token_hex(16)
+    url, hooks = f"http://127.0.0.1:{port}", f"{settings.local_url}/webhooks"
+    options = {
+        "--port": str(port),
+        "--webhook-url": f"{hooks}/stripe",
+        "--webhook-secret": secret,
+        "--mercadopago-webhook-url": f"{hooks}/mercadopago",
+        "--mercadopago-webhook-secret": other_secret,
+    }
+    supervisor.start(_command("sandbox", env, *(text for option in options.items() for text in option)))
     env["TURNERO_STRIPE_SECRET_KEY"] = _SANDBOX_KEY
     env["TURNERO_STRIPE_PUBLISHABLE_KEY"] = "pk_test_local"
     env["TURNERO_STRIPE_WEBHOOK_SECRETS"] = f'["{secret}"]'
     env["TURNERO_STRIPE_API_BASE"] = url
+    env["TURNERO_MERCADOPAGO_ACCESS_TOKEN"] = _SANDBOX_ACCESS
+    env["TURNERO_MERCADOPAGO_WEBHOOK_SECRETS"] = f'["{other_secret}"]'
+    env["TURNERO_MERCADOPAGO_API_BASE"] = f"{url}/mercadopago"
     return url
+
+
+def _pays_nowhere(settings: Settings) -> bool:
+    """No processor has a key: one real key, and nothing pretends to be another processor."""
+    return settings.stripe_secret_key is None and settings.mercadopago_access_token is None
 
 
 def _free_port(wanted: int) -> int:
@@ -237,7 +252,7 @@ def _say_what_to_open(settings: Settings, progress: Progress, sign_ins: str, san
         f"  {'Data':<10}{settings.data_dir.expanduser().resolve()}",
     ]
     if sandbox_url:
-        lines.append(f"  {'Payments':<10}{sandbox_url}/_sandbox/ (a local Stripe: no real money)")
+        lines.append(f"  {'Payments':<10}{sandbox_url}/_sandbox/ (a local Stripe and MercadoPago: no real money)")
     if sign_ins:
         lines += ["", *(f"  {line}" for line in sign_ins.splitlines())]
     lines += ["", "Ctrl-C stops everything."]

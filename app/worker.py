@@ -18,7 +18,6 @@ import uvloop
 
 from app.adapters.calendar_feed import HttpCalendarFetcher
 from app.adapters.calendar_reader import ChildCalendarReader
-from app.adapters.gateways import make_gateways
 from app.adapters.job_queue import ArqJobQueue
 from app.adapters.valkey import Valkey
 from app.checkout.scope import Checkout
@@ -27,7 +26,7 @@ from app.core.database import SYSTEM_ROLE, Database
 from app.core.metrics import serve_locally
 from app.core.outages import Outage, describe
 from app.core.settings import Settings
-from app.jobs import calendars, outlook, precompute, sessions
+from app.jobs import calendars, outlook, payouts, precompute, reconciliation, sessions
 from app.jobs.payments import PaymentJobs
 from app.jobs.poll import Poll
 from app.jobs.recurring import Ticker
@@ -36,6 +35,7 @@ from app.jobs.relay import Relay
 from app.jobs.runner import JOBS_AT_ONCE, Runner
 from app.jobs.sweeps import HANDLERS, RECURRING
 from app.ports import Clock, ShiftedClock
+from app.processors import make_checkout
 
 log = structlog.get_logger(__name__)
 
@@ -86,8 +86,12 @@ def build_worker(settings: Settings, handlers: Handlers | None = None, clock: Cl
     )
     queue = valkey.job_queue()
     clock = clock or ShiftedClock()
-    checkout = _checkout(settings, services.database, clock)
-    handlers = handlers or {**_handlers(settings, valkey, clock), **PaymentJobs(checkout).handlers()}
+    checkout = make_checkout(settings, services.database, clock)
+    handlers = handlers or {
+        **_handlers(settings, valkey, clock),
+        **PaymentJobs(checkout).handlers(),
+        **reconciliation.ReconciliationJobs(checkout).handlers(),
+    }
     runner = Runner(control, services, handlers, lease=timedelta(seconds=settings.job_lease_s))
     return Worker(
         name=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
@@ -101,22 +105,19 @@ def build_worker(settings: Settings, handlers: Handlers | None = None, clock: Cl
             control,
             queue,
             clock,
-            (*RECURRING, *sessions.RECURRING, *calendars.RECURRING, *outlook.RECURRING, *precompute.RECURRING),
+            (
+                *RECURRING,
+                *sessions.RECURRING,
+                *calendars.RECURRING,
+                *outlook.RECURRING,
+                *precompute.RECURRING,
+                *payouts.RECURRING,
+                *reconciliation.RECURRING,
+            ),
         ),
         poll=Poll(control, queue, runner),
         checkout=checkout,
     )
-
-
-def _checkout(settings: Settings, database: Database, clock: Clock) -> Checkout:
-    key = settings.stripe_secret_key
-    gateways = make_gateways(
-        stripe_key=None if key is None else key.get_secret_value(),
-        stripe_secrets=(),
-        stripe_url=settings.stripe_api_base,
-        clock=clock,
-    )
-    return Checkout(database, clock, gateways, {}, settings.public_url or settings.local_url)
 
 
 def _handlers(settings: Settings, valkey: Valkey, clock: Clock) -> Handlers:
@@ -175,6 +176,7 @@ class Worker:
             "calls": self.poll.answer(),
             "poll": self.poll.run(),
             "ticker": self.ticker.run(),
+            "money": reconciliation.MoneyGauges(self.checkout).run(),
         }
         self._tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
         stopping = asyncio.create_task(stop.wait())

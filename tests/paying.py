@@ -31,7 +31,9 @@ SECRET = "whsec_of_the_tests"
 GOOD = "pm_card_visa"
 NO_FUNDS = "pm_card_visa_chargeDeclinedInsufficientFunds"
 
-SESSION = "id status processor amount { amountMinor currency } clientSecret publishableKey expiresAt declineCode"
+SESSION = (
+    "id status processor amount { amountMinor currency } clientSecret redirectUrl publishableKey expiresAt declineCode"
+)
 BOOKING = f"""
   id status version paymentStatus paymentMethod expiresAt
   payment {{ {SESSION} }} refunds {{ amount {{ amountMinor }} status cause }}
@@ -118,11 +120,21 @@ class Paying:
 
     async def deliver(self, delivery: Delivery, **changes: Any) -> httpx.Response:
         """To the API, as it came or changed."""
+        if "x-signature" in delivery.headers:
+            return await self._deliver_mercadopago(delivery, **changes)
         facts: dict[str, Any] = {"body": delivery.body, "signature": delivery.signature, **changes}
         return await self.http.post(
             f"{self.api.url}/webhooks/stripe",
             content=facts["body"],
             headers={"stripe-signature": facts["signature"], "content-type": "application/json"},
+        )
+
+    async def _deliver_mercadopago(self, delivery: Delivery, **changes: Any) -> httpx.Response:
+        passed_on = ("content-type", "x-signature", "x-request-id")
+        headers = {name: delivery.headers[name] for name in passed_on} | changes.get("headers", {})
+        query = changes.get("query", delivery.target.partition("?")[2])
+        return await self.http.post(
+            f"{self.api.url}/webhooks/mercadopago?{query}", content=changes.get("body", delivery.body), headers=headers
         )
 
     async def collected(self) -> list[Delivery]:
@@ -152,6 +164,11 @@ class Paying:
         intent = made.answer["payment"]["clientSecret"].partition("_secret")[0]
         await self.sandbox.control(f"intents/{intent}/pay", card=card)
 
+    async def pay_on_page(self, made: Made, holder: str = "APRO") -> str:
+        """On MercadoPago's page; where it leads."""
+        page = made.answer["payment"]["redirectUrl"].rpartition("/")[2]
+        return str((await self.sandbox.control(f"checkout/{page}/pay", holder=holder))["url"])
+
     async def intents(self, made: Made) -> list[Any]:
         """All that the processor has for a booking."""
         listed = await self.sandbox.v1.payment_intents.list_async({"limit": 100})
@@ -168,11 +185,23 @@ _DUE = text(
 
 @asynccontextmanager
 async def paying_api(
-    database_url: str, redis_url: str, http: httpx.AsyncClient, package_http: stripe.HTTPXClient, **settings: Any
+    database_url: str,
+    redis_url: str,
+    http: httpx.AsyncClient,
+    package_http: stripe.HTTPXClient,
+    *,
+    mercadopago: bool = False,
+    **settings: Any,
 ) -> AsyncIterator[Paying]:
+    """`mercadopago`: has a key, too."""
     async with (
         receiving() as hooks,
-        running(package_http, endpoints=(ConfiguredEndpoint(hooks.url, SECRET),)) as sandbox,
+        running(
+            package_http,
+            endpoints=(ConfiguredEndpoint(hooks.url, SECRET),),
+            mercadopago_endpoint=ConfiguredEndpoint(hooks.url, SECRET),
+            enforce_onboarding=True,
+        ) as sandbox,
         serve(
             make_settings(
                 database_url,
@@ -181,6 +210,7 @@ async def paying_api(
                 stripe_publishable_key="pk_test_1",
                 stripe_webhook_secrets=[SECRET],
                 stripe_api_base=sandbox.url,
+                **(_mercadopago(sandbox) if mercadopago else {}),
                 **settings,
             )
         ) as api,
@@ -192,6 +222,15 @@ async def paying_api(
             yield Paying(api, sandbox, hooks, worker, PaymentJobs(checkout), http)
         finally:
             await worker.dispose()
+
+
+def _mercadopago(sandbox: Sandbox) -> dict[str, Any]:
+    return {
+        "mercadopago_access_token": "TEST-1",
+        "mercadopago_public_key": "TEST-public",
+        "mercadopago_webhook_secrets": [SECRET],
+        "mercadopago_api_base": f"{sandbox.url}/mercadopago",
+    }
 
 
 @dataclass(frozen=True, slots=True)

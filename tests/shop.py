@@ -117,11 +117,13 @@ async def make_shop(
     linked: Person | None = None,
     service: dict[str, Any] | None = None,
     more_services: tuple[dict[str, Any], ...] = (),
+    currency: str = "USD",
 ) -> Shop:
-    """Services take 30 minutes and cost 10.00 USD, without notice or buffers; `service` changes what a test needs."""
+    """Services take 30 minutes and cost 10.00, without notice or buffers; `service` changes what a test needs."""
     owner = await make_person(services, "owner")
     async with services.database.transaction() as tx:
-        facts = {"name": "Shop", "slug": f"shop-{next(_NUMBERS)}", "currency": "USD", "locale": "en", "country": None}
+        slug = f"shop-{next(_NUMBERS)}"
+        facts = {"name": "Shop", "slug": slug, "currency": currency, "locale": "en", "country": None}
         organization = await create_organization(tx, TEST, owner.user_id, facts)
         service_uuids = [await _service(tx, organization.id, extra) for extra in (service or {}, *more_services)]
         venue = await create_venue(

@@ -201,26 +201,29 @@ class MercadoPagoGateway(NotOffered):
 
     # ── reconciliation ────────────────────────────────────────────────────────────────────────────────
 
-    async def list_payments(self, since: datetime) -> AsyncIterator[PaymentSnapshot]:
+    async def list_payments(self, since: datetime, until: datetime | None = None) -> AsyncIterator[PaymentSnapshot]:
         """See PaymentGateway. Of what can be paid on a page, that at which something was tried."""
         seen: set[str] = set()
-        async for one in self._search(since, "date_created"):
+        async for one in self._search(since, until, "date_created"):
             reference = objects.reference_of(one)
             if reference not in seen:
                 seen.add(reference)
                 yield await self._with(one, self._clock.now())
 
-    async def list_refunds(self, since: datetime) -> AsyncIterator[RefundSnapshot]:
+    async def list_refunds(self, since: datetime, until: datetime | None = None) -> AsyncIterator[RefundSnapshot]:
         """See PaymentGateway. By payment, the last changed first."""
-        async for one in self._search(since, "date_last_updated"):
+        # A payment may have changed again after its refund: so there is no end to when it did.
+        async for one in self._search(since, None, "date_last_updated"):
             for refund in reversed(one.refunds or []):
-                if refund.date_created is None or refund.date_created >= since:
+                made_at = refund.date_created
+                if made_at is None or (since <= made_at and (until is None or made_at < until)):
                     yield objects.read_refund(refund, one)
 
-    async def list_disputes(self, since: datetime) -> AsyncIterator[DisputeSnapshot]:
+    async def list_disputes(self, since: datetime, until: datetime | None = None) -> AsyncIterator[DisputeSnapshot]:
         """See PaymentGateway. Those that were opened or decided since: payments do not tell when."""
-        async for one in self._search(since, "date_last_updated"):
-            if (found := objects.read_dispute(one)) is not None:
+        async for one in self._search(since, None, "date_last_updated"):
+            found = objects.read_dispute(one)
+            if found is not None and (until is None or found.created_at < until):
                 yield found
 
     # ── webhooks ──────────────────────────────────────────────────────────────────────────────────────
@@ -287,10 +290,10 @@ class MercadoPagoGateway(NotOffered):
         made = [await self._connection.get(Preference, f"checkout/preferences/{quote(one, safe='')}") for one in ids]
         return sorted(made, key=lambda one: (one.date_created, one.id))
 
-    async def _search(self, since: datetime, ranged: str) -> AsyncIterator[Payment]:
+    async def _search(self, since: datetime, until: datetime | None, ranged: str) -> AsyncIterator[Payment]:
         """Newest first."""
         offset, begin = 0, since.isoformat(timespec="milliseconds")
-        end = (self._now() + _SKEW).isoformat(timespec="milliseconds")
+        end = (until or self._now() + _SKEW).isoformat(timespec="milliseconds")
         while True:
             page = await self._connection.get(
                 Found,

@@ -53,8 +53,8 @@ class NotOffered:
     async def look_up_transfers(self, transfer_group: str) -> tuple[TransferSnapshot, ...]:
         raise self._refusal(f"transfers of {transfer_group}")
 
-    def list_transfers(self, since: datetime) -> AsyncIterator[TransferSnapshot]:
-        raise self._refusal(f"transfers since {since}")
+    def list_transfers(self, since: datetime, until: datetime | None = None) -> AsyncIterator[TransferSnapshot]:
+        raise self._refusal(f"transfers from {since} to {until}")
 
     async def create_account(self, order: AccountOrder) -> AccountSnapshot:
         raise self._refusal(f"account for {order.provider_id}")

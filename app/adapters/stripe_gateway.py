@@ -21,7 +21,7 @@ from app.adapters import stripe_objects as objects
 from app.adapters.stripe_amounts import is_taken, to_stripe
 from app.adapters.stripe_connection import StripeConnection
 from app.adapters.stripe_errors import is_replayed
-from app.adapters.stripe_marketplace import StripeMarketplace, headers_of, key_option, whole_seconds
+from app.adapters.stripe_marketplace import StripeMarketplace, between, headers_of, key_option
 from app.adapters.stripe_webhooks import TOLERANCE_S, read_event
 from app.domain.payment import IntentPhase
 from app.gateway import (
@@ -124,6 +124,8 @@ class StripeGateway(StripeMarketplace):
         params: PaymentIntentConfirmParams = {"payment_method": order.method_id, "expand": [_WITH_CHARGE]}
         if order.return_url:
             params["return_url"] = order.return_url
+        if order.is_off_session:
+            params["off_session"] = True
         intents, options = self._v1.payment_intents, key_option(order.idempotency_key)
         return await self._attempt(intents.confirm_async(order.processor_id, params, options))
 
@@ -286,23 +288,23 @@ class StripeGateway(StripeMarketplace):
 
     # ── reconciliation ────────────────────────────────────────────────────────────────────────────────
 
-    async def list_payments(self, since: datetime) -> AsyncIterator[PaymentSnapshot]:
+    async def list_payments(self, since: datetime, until: datetime | None = None) -> AsyncIterator[PaymentSnapshot]:
         """See PaymentGateway."""
         listing = self._v1.payment_intents.list_async
         expansions = [f"data.{_WITH_CHARGE}"]
         asked_at = self._clock.now()
-        async for one in self._pages(listing, created={"gte": whole_seconds(since)}, expand=expansions):
+        async for one in self._pages(listing, created=between(since, until), expand=expansions):
             yield await self._snapshot(one, asked_at)
 
-    async def list_refunds(self, since: datetime) -> AsyncIterator[RefundSnapshot]:
+    async def list_refunds(self, since: datetime, until: datetime | None = None) -> AsyncIterator[RefundSnapshot]:
         """See PaymentGateway."""
-        async for one in self._pages(self._v1.refunds.list_async, created={"gte": whole_seconds(since)}):
+        async for one in self._pages(self._v1.refunds.list_async, created=between(since, until)):
             if (found := objects.read_refund(one)) is not None:
                 yield found
 
-    async def list_disputes(self, since: datetime) -> AsyncIterator[DisputeSnapshot]:
+    async def list_disputes(self, since: datetime, until: datetime | None = None) -> AsyncIterator[DisputeSnapshot]:
         """See PaymentGateway."""
-        async for one in self._pages(self._v1.disputes.list_async, created={"gte": whole_seconds(since)}):
+        async for one in self._pages(self._v1.disputes.list_async, created=between(since, until)):
             if (found := objects.read_dispute(one)) is not None:
                 yield found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 
@@ -131,9 +132,9 @@ class StripeMarketplace:
         found = await self._found(self._v1.accounts.retrieve_async(account_id))
         return None if found is None else objects.read_account(found)
 
-    async def list_transfers(self, since: datetime) -> AsyncIterator[TransferSnapshot]:
+    async def list_transfers(self, since: datetime, until: datetime | None = None) -> AsyncIterator[TransferSnapshot]:
         """See PaymentGateway."""
-        async for one in self._pages(self._v1.transfers.list_async, created={"gte": whole_seconds(since)}):
+        async for one in self._pages(self._v1.transfers.list_async, created=between(since, until)):
             yield await self._transfer(one)
 
     async def balance(self) -> tuple[Balance, ...]:
@@ -150,5 +151,7 @@ def headers_of(answer: stripe.StripeObject) -> Mapping[str, str] | None:
     return None if response is None else response.headers
 
 
-def whole_seconds(since: datetime) -> int:
-    return int(since.timestamp())
+def between(since: datetime, until: datetime | None) -> dict[str, int]:
+    """A range of Stripe's whole seconds that leaves out nothing of this one."""
+    begin = {"gte": int(since.timestamp())}
+    return begin if until is None else {**begin, "lt": math.ceil(until.timestamp())}

@@ -116,6 +116,7 @@ def read_payment(
         redirect_url=_redirect(intent.next_action),
         decline=decline,
         metadata=names,
+        capture_before=_capture_before(charge) if has_charge and phase is IntentPhase.AUTHORIZED else None,
     )
 
 
@@ -267,6 +268,13 @@ def _redirect(next_action: Any) -> str | None:
     redirect = getattr(next_action, "redirect_to_url", None)
     url = getattr(redirect, "url", None)
     return None if url is None else str(url)
+
+
+def _capture_before(charge: Any) -> datetime | None:
+    """Of an authorized card payment."""
+    card = getattr(getattr(charge, "payment_method_details", None), "card", None)
+    seconds = getattr(card, "capture_before", None)
+    return None if seconds is None else instant(seconds)
 
 
 def _text(holder: Any, name: str) -> str | None:

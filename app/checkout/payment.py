@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 
 from app.checkout.scope import Checkout
+from app.checkout.setup import customer_at, find_setup, given_up, open_setup
 from app.commands.actor import SYSTEM, Actor
 from app.commands.payment_apply import Applied, OtherIntent, apply_snapshot, is_known
 from app.commands.payment_attempt import expire_if_unpaid, refuse_payment
 from app.core.database import Tx
 from app.domain.booking import FREE, HELD, BookingStatus
+from app.domain.payment import IntentPhase
 from app.gateway import (
+    Capture,
     ConfirmOrder,
     Declined,
     GatewayRefused,
@@ -24,7 +27,8 @@ from app.gateway import (
     RefusalKind,
 )
 from app.models import Booking, Payment
-from app.queries.payment import get_payment
+from app.queries.booking import due_of
+from app.queries.payment import LIVE, get_payment
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +52,9 @@ async def open_payment(checkout: Checkout, booking: Booking, payment: Payment, *
 
     The order says nothing that may change, so that the same key always comes with the same order.
     """
+    if payment.kind == "setup":
+        return await apply_seen(checkout, payment, await open_setup(checkout, booking, payment), actor)
+    customer = None if payment.consent is None else await customer_at(checkout, booking, payment.processor)
     order = PaymentOrder(
         payment_id=payment.id,
         booking_id=booking.id,
@@ -57,8 +64,11 @@ async def open_payment(checkout: Checkout, booking: Booking, payment: Payment, *
         idempotency_key=payment.idempotency_key,
         description=booking.number,
         transfer_group=str(booking.id),
-        return_url=checkout.return_url,
+        return_url=checkout.return_to(booking.id),
         expires_at=payment.expires_at,
+        capture=Capture(payment.capture),
+        customer_id=customer,
+        save_method=customer is not None,
     )
     gateway = checkout.gateway(payment.processor)
     try:
@@ -73,7 +83,7 @@ async def open_payment(checkout: Checkout, booking: Booking, payment: Payment, *
                 raise
             return await _refused(checkout, booking, payment, refused, actor)
         snapshot = found
-    return await _apply(checkout, payment, snapshot, actor)
+    return await apply_seen(checkout, payment, snapshot, actor)
 
 
 async def _refused(
@@ -87,7 +97,8 @@ async def _refused(
     return Shown(now, found, None)
 
 
-async def _apply(checkout: Checkout, payment: Payment, snapshot: PaymentSnapshot, actor: Actor) -> Shown:
+async def apply_seen(checkout: Checkout, payment: Payment, snapshot: PaymentSnapshot, actor: Actor) -> Shown:
+    """What the processor showed becomes ours."""
     async with checkout.within(payment.organization_id) as tx:
         applied = await _apply_in(checkout, tx, payment, snapshot, actor)
     return Shown(applied.booking, applied.payment, snapshot)
@@ -112,19 +123,22 @@ async def refresh_payment(checkout: Checkout, organization_id: UUID | None, paym
     known = await read_payment(checkout, organization_id, payment_id)
     payment = known.payment
     if payment.processor_id is None:
-        if payment.status != "created":
+        if payment.status != "created" or payment.kind == "fee":  # nobody pays a fee by hand: see app.checkout.fee
             return known
         return await open_payment(checkout, known.booking, payment, actor=actor)
-    snapshot = await checkout.gateway(payment.processor).find_payment(payment.processor_id)
+    if payment.kind == "setup":
+        snapshot = await find_setup(checkout, known.booking, payment)
+    else:
+        snapshot = await checkout.gateway(payment.processor).find_payment(payment.processor_id)
     if snapshot is None or is_known(payment, snapshot.intent):
         return Shown(known.booking, payment, snapshot)
-    return await _apply(checkout, payment, snapshot, actor)
+    return await apply_seen(checkout, payment, snapshot, actor)
 
 
 async def confirm_payment(checkout: Checkout, payment: Payment, method_id: str, *, key: str, actor: Actor) -> Shown:
     """Try it with this method now. Raises Declined, once what it says is ours; and what the gateway raises."""
     assert payment.processor_id is not None
-    order = ConfirmOrder(payment.processor_id, method_id, key, checkout.return_url)
+    order = ConfirmOrder(payment.processor_id, method_id, key, checkout.return_to(payment.booking_id))
     gateway = checkout.gateway(payment.processor)
     try:
         try:
@@ -133,26 +147,26 @@ async def confirm_payment(checkout: Checkout, payment: Payment, method_id: str, 
             snapshot = await gateway.confirm_payment(order)
     except Declined as declined:
         if declined.snapshot is not None:
-            await _apply(checkout, payment, declined.snapshot, actor)
+            await apply_seen(checkout, payment, declined.snapshot, actor)
         raise
-    return await _apply(checkout, payment, snapshot, actor)
+    return await apply_seen(checkout, payment, snapshot, actor)
 
 
 async def end_payment(checkout: Checkout, payment_id: UUID, *, actor: Actor = SYSTEM) -> bool:
     """Once nobody may pay any more: cancel the intent, then give the time back. Is it over?
 
-    Also for a booking that ended otherwise. A payment that came through in the meantime counts. Raises what the gateway
-    raises: then it is done again.
+    Also for a booking that ended otherwise, for one that nobody accepted in time, and for a balance that is not needed
+    any more. A payment that came through in the meantime counts. Raises what the gateway raises: then it is done again.
     """
     known = await read_payment(checkout, None, payment_id)
     payment, booking = known.payment, known.booking
     now = checkout.clock.now() + SKEW
     is_held = BookingStatus(booking.status) in HELD
-    if is_held and booking.expires_at is not None and booking.expires_at > now:
+    if payment.kind != "balance" and is_held and booking.expires_at is not None and booking.expires_at > now:
         return False
-    if not is_held and BookingStatus(booking.status) not in FREE:
+    if not _is_to_end(payment, booking, now):
         return True
-    if payment.status in {"created", "open", "failed", "authorized", "processing"}:
+    if payment.status in LIVE:
         shown = await cancel_payment(checkout, payment, booking, actor=actor)
         if shown.payment.status == "processing":
             return False
@@ -160,6 +174,17 @@ async def end_payment(checkout: Checkout, payment_id: UUID, *, actor: Actor = SY
     async with checkout.within(booking.organization_id) as tx:
         await expire_if_unpaid(tx, booking.id, now)
     return True
+
+
+def _is_to_end(payment: Payment, booking: Booking, now: datetime) -> bool:
+    """One that waits for its provider, and a balance, have another job at their own deadlines."""
+    status = BookingStatus(booking.status)
+    if payment.kind == "balance":
+        is_needed = payment.amount_minor <= due_of(booking)
+        return not is_needed or (payment.expires_at is not None and payment.expires_at <= now)
+    if status is BookingStatus.AWAITING_PROVIDER:
+        return payment.status == "authorized" and booking.expires_at is not None and booking.expires_at <= now
+    return status in HELD or status in FREE
 
 
 async def cancel_payment(checkout: Checkout, payment: Payment, booking: Booking, *, actor: Actor) -> Shown:
@@ -173,6 +198,8 @@ async def cancel_payment(checkout: Checkout, payment: Payment, booking: Booking,
             return opened
         payment, booking = opened.payment, opened.booking
     assert payment.processor_id is not None
+    if payment.kind == "setup":
+        return await _give_up_setup(checkout, payment, booking, actor)
     gateway = checkout.gateway(payment.processor)
     try:
         snapshot = await gateway.cancel(payment.processor_id, f"{payment.idempotency_key}-cancel")
@@ -181,7 +208,15 @@ async def cancel_payment(checkout: Checkout, payment: Payment, booking: Booking,
         if found is None or refused.kind is not RefusalKind.STATE:
             raise
         snapshot = found
-    return await _apply(checkout, payment, snapshot, actor)
+    return await apply_seen(checkout, payment, snapshot, actor)
+
+
+async def _give_up_setup(checkout: Checkout, payment: Payment, booking: Booking, actor: Actor) -> Shown:
+    found = await find_setup(checkout, booking, payment)
+    if found is None:
+        raise GatewayRefused(f"No such setup: {payment.processor_id}", kind=RefusalKind.MISSING)
+    is_saved = found.phase is IntentPhase.SUCCEEDED
+    return await apply_seen(checkout, payment, found if is_saved else given_up(found), actor)
 
 
 async def apply_found(checkout: Checkout, snapshot: PaymentSnapshot, *, actor: Actor) -> str:
@@ -192,7 +227,7 @@ async def apply_found(checkout: Checkout, snapshot: PaymentSnapshot, *, actor: A
     if is_known(known.payment, snapshot.intent):
         return "known"
     try:
-        await _apply(checkout, known.payment, snapshot, actor)
+        await apply_seen(checkout, known.payment, snapshot, actor)
     except OtherIntent as other:
         log.error("payment.other_intent", detail=str(other))
         return "other_intent"

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from app.core.database import Database, Tx
+from app.core.ids import IdKind, encode_id
 from app.domain.errors import NotAllowed
-from app.gateway import PaymentGateway
+from app.gateway import Capability, PaymentGateway
 from app.ports import Clock
 from app.queries.tenancy import bind
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """`gateways` and `publishable_keys` by processor; `return_url`: where pages of processors lead back to."""
+    """`gateways` and `publishable_keys` by processor; `return_url`: this server, as a guest reaches it."""
 
     database: Database
     clock: Clock
@@ -31,10 +32,21 @@ class Checkout:
             raise NotAllowed("pay_now_unavailable", f"Payments by {processor} are not set up here.")
         return found
 
+    def return_to(self, booking_id: UUID) -> str | None:
+        """Where a processor's or a bank's page leads the guest of this booking; None: nowhere."""
+        if self.return_url is None:
+            return None
+        return f"{self.return_url}/payments/return?booking={encode_id(IdKind.BOOKING, booking_id)}"
+
     def takes(self, processor: str, currency: str) -> bool:
         """Can this be charged here?"""
         found = self.gateways.get(processor)
         return found is not None and found.takes_currency(currency)
+
+    def offers(self, processor: str) -> frozenset[Capability]:
+        """Nothing where it has no key here."""
+        found = self.gateways.get(processor)
+        return frozenset() if found is None else found.capabilities
 
     @asynccontextmanager
     async def within(self, organization_id: UUID | None) -> AsyncIterator[Tx]:

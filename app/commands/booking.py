@@ -14,14 +14,19 @@ from app.commands.booking_change import acting
 from app.commands.booking_insert import CustomerDetails, insert_booking
 from app.commands.booking_payment import (
     FrozenTerms,
+    Offers,
+    Planned,
     TakesPayment,
+    Wish,
     freeze_terms,
+    offers_nothing,
     plan_payment,
     put_terms,
     takes_nothing,
 )
 from app.commands.booking_price import check_chargeable, set_platform_fee
 from app.commands.customer_limit import check_customer_limits
+from app.commands.fee_consent import fee_consent
 from app.commands.hold import require_live
 from app.commands.journal import Audit, Event, Transition, write_journal
 from app.commands.price_offer import book_offer
@@ -36,6 +41,7 @@ from app.domain.price_quote import NO_FEES, FeeRates
 from app.models import Booking, BookingItem, Customer, Hold, Payment, Provider, Service
 from app.queries.booking import role_towards
 from app.queries.hold import LockedHold, lock_hold
+from app.queries.payment_terms import PaymentTerms
 from app.queries.tenancy import Tenancy
 
 
@@ -46,6 +52,7 @@ class BookingRequest:
     payment_method: PaymentMethod
     notes: str | None
     promo_code: str | None = None
+    accepts_fees: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ async def create_booking(
     now: datetime,
     takes_payment: TakesPayment = takes_nothing,
     fees: FeeRates = NO_FEES,
+    offers: Offers = offers_nothing,
 ) -> Booked:
     """Turn a live hold of time into a booking. Three statements; one more each for a payment, for customers' limits and
     for a price by quote; two or three for a promo code.
@@ -107,7 +115,21 @@ async def create_booking(
     terms = locked.payment_terms
     set_platform_fee(locked.hold, account, terms, fees)
     frozen = freeze_terms(
-        locked.hold, request.payment_method, terms, held_until=locked.held_until, takes=takes_payment, now=now
+        locked.hold,
+        wish_of(
+            request,
+            locked.hold,
+            terms,
+            tenancy=tenancy,
+            actor=actor,
+            now=now,
+            requires_approval=_terms(locked)[1],
+        ),
+        terms,
+        held_until=locked.held_until,
+        takes=takes_payment,
+        offers=offers,
+        now=now,
     )
     check_chargeable(frozen)
     booking = _new_booking(locked, request, now)
@@ -122,9 +144,36 @@ async def create_booking(
     return Booked(booking, items, owner, locked.provider, locked.service, role, payment)
 
 
+def wish_of(
+    request: BookingRequest,
+    hold: Hold,
+    terms: PaymentTerms,
+    *,
+    tenancy: Tenancy,
+    actor: Actor,
+    now: datetime,
+    requires_approval: bool,
+) -> Wish:
+    """What is asked for, with the consent as it is kept."""
+    consent = None
+    if request.accepts_fees:
+        consent = fee_consent(terms.policy, hold.price_minor, hold.currency, actor, now)
+    return Wish(request.payment_method, requires_approval, consent, is_walk_in=works_here(tenancy))
+
+
 async def plan_awaited(tx: Tx, booking: Booking, frozen: FrozenTerms, processor: str, now: datetime) -> Payment | None:
     """What the booking waits for, if for anything."""
-    return await plan_payment(tx, booking, frozen.due_minor, processor, now) if frozen.is_awaited else None
+    if frozen.waits_until is None:
+        return None
+    planned = Planned(
+        frozen.due_minor,
+        processor,
+        frozen.waits_until,
+        kind=frozen.kind,
+        capture=frozen.capture,
+        consent=frozen.consent,
+    )
+    return await plan_payment(tx, booking, planned, now)
 
 
 def works_here(tenancy: Tenancy) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,22 +13,26 @@ from sqlalchemy import text, update
 
 from app.commands.actor import Actor
 from app.commands.claim import CLAIMED, claim_again
+from app.commands.fee import undo_ending
 from app.commands.journal import Audit, Event, Transition, write_journal
+from app.commands.payment_capture import ask_capture
 from app.commands.session_places import take_places_again
 from app.commands.settlement import has_money, settle_ending
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
-from app.domain.booking import HELD, BookingStatus, occupies
+from app.domain.booking import HELD, BookingStatus, PaymentMethod, occupies
 from app.domain.claims import Part
-from app.domain.errors import InvalidInput, NotFound, SlotSearch, SlotUnavailable, StaleVersion
+from app.domain.errors import InvalidInput, NotAllowed, NotFound, SlotSearch, SlotUnavailable, StaleVersion
 from app.domain.instants import zone
+from app.domain.money import format_amount
 from app.domain.plan import ProviderPlan, UnavailableReason
 from app.domain.policy import ActorKind, cancellation_ending, check_transition
 from app.domain.refund import Ending
 from app.domain.search import VisitItem
 from app.models import Booking, BookingItem
 from app.queries.availability import ServicePlan, get_service_plans
-from app.queries.booking import SeenBooking, facts_of, items_of_bookings, lock_booking, role_towards
+from app.queries.booking import SeenBooking, due_of, facts_of, items_of_bookings, lock_booking, role_towards
+from app.queries.payment_terms import get_terms
 from app.queries.tenancy import Tenancy
 
 
@@ -86,25 +91,48 @@ async def transition_booking(
 ) -> SeenBooking:
     """Take one step of the state machine for a person.
 
+    Accepting one whose payment is authorized only asks for the capture, which confirms it: its state is as before then.
+
     Raises NotFound, StaleVersion, IllegalTransition, NotAllowed, InvalidInput (a cancellation needs a reason),
     SlotUnavailable when a correction would take time that somebody else has by now, and StillPayable unless told
     otherwise.
     """
     seen = await lock_for_change(tx, signer, request.booking_id, requester, request.expected_version)
     check_transition(facts_of(seen.booking), seen.viewer, request.to, now)
+    await _refuse_unpaid(tx, seen.booking, request.to)
     if request.to is BookingStatus.CANCELLED and not request.reason:
         raise InvalidInput.at("input.reason", "is needed to cancel a booking")
-    is_awaited = BookingStatus(seen.booking.status) in HELD and has_money(seen.booking)
-    if is_awaited and not despite_payment:
+    if BookingStatus(seen.booking.status) in HELD and not despite_payment:
         tx.expunge(seen.booking)  # it outlives the transaction, which is rolled back
         raise StillPayable(seen.booking)
     actor = acting(requester.actor, seen.viewer)
+    if _accepts(seen.booking, request.to) and await ask_capture(tx, seen.booking, actor, now) is not None:
+        return seen
     ending = Ending.OURS
     if request.to is BookingStatus.CANCELLED:
         canceller = ActorKind.CUSTOMER if request.at_customers_request else seen.viewer
         ending = cancellation_ending(facts_of(seen.booking), canceller, now)
     await apply_transition(tx, seen.booking, request.to, request.reason, actor, ending=ending)
     return seen
+
+
+def _accepts(booking: Booking, to: BookingStatus) -> bool:
+    """Is it the answer to one that was paid online and waits for approval?"""
+    is_answer = (booking.status, to) == (BookingStatus.AWAITING_PROVIDER, BookingStatus.CONFIRMED)
+    return is_answer and booking.payment_method == PaymentMethod.PAY_NOW
+
+
+_BEGINS = frozenset({BookingStatus.CHECKED_IN, BookingStatus.IN_PROGRESS, BookingStatus.COMPLETED})
+
+
+async def _refuse_unpaid(tx: Tx, booking: Booking, to: BookingStatus) -> None:
+    """Where the organization serves nobody who still owes something. Raises NotAllowed."""
+    if booking.status != BookingStatus.CONFIRMED or to not in _BEGINS:
+        return
+    due = due_of(booking)
+    if due and (await get_terms(tx, booking.organization_id)).balance_required_at_check_in:
+        left = f"{format_amount(due, booking.currency)} {booking.currency}"
+        raise NotAllowed("balance_due", f"{left} is still to be paid before this.")
 
 
 def acting(actor: Actor, role: ActorKind) -> Actor:
@@ -124,9 +152,14 @@ async def apply_transition(
     """
     before = BookingStatus(booking.status)
     values: dict[str, Any] = {"status": to.value}
+    is_all_returned = False
     if to in _ENDS and has_money(booking):
         ending = Ending.NO_SHOW if to is BookingStatus.NO_SHOW else ending
-        values |= await _settled(tx, booking, to, reason, actor, ending=ending)
+        async with _written_later(tx, booking, values):
+            is_all_returned = await settle_ending(tx, booking, to, ending=ending, reason=reason, actor=actor)
+    elif before is BookingStatus.NO_SHOW and has_money(booking):
+        async with _written_later(tx, booking, values):
+            await undo_ending(tx, booking, actor=actor)
     if occupies(before) and not occupies(to):
         await release_time(tx, booking.id, "CANCELLED" if to is BookingStatus.CANCELLED else "RELEASED")
     elif not occupies(before) and occupies(to):
@@ -140,17 +173,29 @@ async def apply_transition(
         reason=reason,
         step=(before, to),
     )
+    if is_all_returned:
+        await _end_as_returned(tx, booking, to, actor)
 
 
-async def _settled(
-    tx: Tx, booking: Booking, to: BookingStatus, reason: str | None, actor: Actor, *, ending: Ending
-) -> dict[str, Any]:
-    """Money goes where it belongs; what is to be written in the booking's row for it."""
+@asynccontextmanager
+async def _written_later(tx: Tx, booking: Booking, values: dict[str, Any]) -> AsyncIterator[None]:
+    """What becomes of its money inside is added to what is to be written in the booking's row."""
     tx.expunge(booking)
-    before = booking.refunded_minor
-    await settle_ending(tx, booking, to, ending=ending, reason=reason, actor=actor)
-    after, booking.refunded_minor = booking.refunded_minor, before
-    return {} if after == before else {"refunded_minor": after}
+    before = {name: getattr(booking, name) for name in ("refunded_minor", "uncounted_minor")}
+    yield
+    for name, was in before.items():
+        if getattr(booking, name) != was:
+            values[name] = getattr(booking, name)
+            setattr(booking, name, was)
+
+
+async def _end_as_returned(tx: Tx, booking: Booking, ended: BookingStatus, actor: Actor) -> None:
+    """All that was paid had gone back before it ended: it is REFUNDED at once."""
+    if occupies(ended):
+        await release_time(tx, booking.id, "RELEASED")
+    to = BookingStatus.REFUNDED
+    values = {"status": to.value}
+    await write_change(tx, booking, values, actor, action=f"booking.{to.value}", reason=None, step=(ended, to))
 
 
 async def write_change(

@@ -9,19 +9,13 @@ from datetime import datetime
 from uuid import UUID
 
 from app.commands.actor import Actor
-from app.commands.booking_change import take_time_again
-from app.commands.booking_payment import shares_of_booking
-from app.commands.ledger import post_journal
+from app.commands.payment_approval import steps_of_approval
 from app.commands.payment_booking import BookingSteps, end_of_money, steps_of_payment, write_steps
+from app.commands.payment_landed import settle_late, take_in
 from app.commands.payment_moves import PaymentMoves
-from app.commands.refund import put_refund
 from app.core.database import Tx
-from app.domain.booking import FREE, HELD, BookingStatus
-from app.domain.errors import SlotUnavailable
-from app.domain.ledger_journals import BookingBooks
-from app.domain.payment import IntentPhase, Move, MoveKind, SeenIntent, merge, moves
+from app.domain.payment import IntentPhase, MoveKind, SeenIntent, merge, moves
 from app.domain.payment_codec import intent_from_json, intent_to_json
-from app.domain.shares import Shares, shares_from_json, shares_of, shares_to_json, total_shares
 from app.gateway import PaymentSnapshot
 from app.models import Booking, Payment, Refund
 from app.queries.booking import lock_booking
@@ -78,14 +72,17 @@ async def apply_snapshot(
     write = PaymentMoves(tx, booking, payment, list(refunds), actor, now)
     for move in moves(known, merged):
         if move.kind is MoveKind.CAPTURED:
-            await _capture(tx, steps, payments, payment, move)
+            await take_in(tx, steps, payment, move.amount_minor, beside=(payments, refunds), now=now)
             has_landed_late = payment.is_late
         else:
             await write.book(move)
+    steps.events += write.events
     _bring_up(payment, merged, snapshot, now)
+    _keep_method(booking, payment, merged, snapshot)
     if has_landed_late:
-        await _settle_late(tx, steps, payment, now)
+        await settle_late(tx, steps, payment, now)
     await steps_of_payment(tx, steps, payment, merged)
+    await steps_of_approval(tx, steps, payment, merged, capture_before=snapshot.capture_before, now=now)
     end_of_money(steps, payments, write.refunds)
     await write_steps(tx, steps)
     return Applied(booking, payment, has_open)
@@ -114,70 +111,13 @@ def _bring_up(payment: Payment, merged: SeenIntent, snapshot: PaymentSnapshot, n
     payment.updated_at = now
 
 
-# ── money that came in ────────────────────────────────────────────────────────────────────────────────
+_SAVED = frozenset({IntentPhase.SUCCEEDED, IntentPhase.AUTHORIZED})
 
 
-async def _capture(tx: Tx, steps: BookingSteps, payments: Sequence[Payment], payment: Payment, move: Move) -> None:
-    booking = steps.booking
-    payment.captured_minor += move.amount_minor
-    payment.is_late = not _is_wanted(booking, payments, payment)
-    taken = _own_shares(booking, payments, payment, move.amount_minor)
-    before = shares_of(0, 0, {}) if payment.shares is None else shares_from_json(payment.shares)
-    payment.shares = shares_to_json(before + taken)
-    booking.paid_minor += move.amount_minor
-    books = BookingBooks(booking.id, booking.currency)
-    journal = books.late_payment(move.amount_minor) if payment.is_late else books.captured(move.amount_minor)
-    await post_journal(tx, booking.organization_id, journal, f"{payment.id}/{payment.captured_minor}")
-    steps.tell("payment.late" if payment.is_late else "payment.succeeded", payment)
-
-
-def _is_wanted(booking: Booking, payments: Sequence[Payment], payment: Payment) -> bool:
-    """Does the booking still need this money?"""
-    if payment.kind != "booking":
-        return True
-    if BookingStatus(booking.status) in HELD:
-        return True
-    others = any(
-        one.captured_minor and not one.is_late and one.kind == "booking" for one in payments if one is not payment
-    )
-    return BookingStatus(booking.status) not in FREE and not others
-
-
-def _own_shares(booking: Booking, payments: Sequence[Payment], payment: Payment, amount_minor: int) -> Shares:
-    """A part of what of the price's shares no other payment has. What is beyond the price is the organization's."""
-    others = total_shares(
-        shares_from_json(one.shares)
-        for one in payments
-        if one.shares is not None and not (one.is_late and one is not payment)
-    )
-    try:
-        return (shares_of_booking(booking) - others).take(amount_minor)
-    except ValueError:
-        return shares_of(0, 0, {None: amount_minor})
-
-
-async def _settle_late(tx: Tx, steps: BookingSteps, payment: Payment, now: datetime) -> None:
-    """Into the same slot if it is still free, otherwise all back at once."""
-    booking = steps.booking
-    if await _is_rebooked(tx, booking, now):
-        payment.is_late = False
-        journal = BookingBooks(booking.id, booking.currency).late_payment_rebooked(payment.captured_minor)
-        await post_journal(tx, booking.organization_id, journal, f"{payment.id}/{payment.captured_minor}")
-        steps.go(BookingStatus.CONFIRMED, "The payment landed late, and the time was still free.")
+def _keep_method(booking: Booking, payment: Payment, merged: SeenIntent, snapshot: PaymentSnapshot) -> None:
+    """What was paid with, where its payer agreed to it."""
+    if payment.consent is None or payment.method_ref is not None or merged.phase not in _SAVED:
         return
-    assert payment.shares is not None
-    shares = shares_from_json(payment.shares)
-    reason = "The payment landed when the booking was over."
-    await put_refund(tx, booking, payment, shares, cause="late_payment", reason=reason, actor=steps.actor)
-    steps.tell("payment.returned", payment)
-
-
-async def _is_rebooked(tx: Tx, booking: Booking, now: datetime) -> bool:
-    if booking.status != BookingStatus.EXPIRED or booking.starts_at <= now or booking.requires_approval:
-        return False
-    try:
-        async with tx.begin_nested():
-            await take_time_again(tx, booking)
-    except SlotUnavailable:
-        return False
-    return True
+    if snapshot.customer_id is not None and snapshot.method_id is not None:
+        payment.customer_ref, payment.method_ref = snapshot.customer_id, snapshot.method_id
+        booking.has_saved_method = True

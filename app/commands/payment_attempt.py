@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.commands.actor import Actor
 from app.commands.booking_change import Requester, acting, lock_for_change
-from app.commands.booking_payment import plan_payment
+from app.commands.booking_payment import Planned, plan_payment
 from app.commands.expiry import expire_booking
 from app.commands.payment_booking import BookingSteps, write_steps
 from app.core.database import Tx
@@ -16,9 +16,10 @@ from app.core.tokens import TokenSigner
 from app.domain.booking import HELD, BookingStatus
 from app.domain.errors import IllegalTransition, NotAllowed
 from app.domain.policy import allowed_transitions
+from app.gateway import Capture
 from app.models import Payment
 from app.queries.booking import SeenBooking, facts_of, lock_booking
-from app.queries.payment import LIVE, lock_payments
+from app.queries.payment import AWAITED, LIVE, lock_payments
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,29 @@ async def retry_payment(tx: Tx, signer: TokenSigner, booking_id: UUID, requester
     assert booking.expires_at is not None
     if booking.expires_at <= now:
         raise NotAllowed("payment_window_over", "The time to pay is over: book again.")
-    payments = [one for one in await lock_payments(tx, booking_id) if one.kind == "booking"]
+    payments = [one for one in await lock_payments(tx, booking_id) if one.kind in AWAITED]
     payment = next((one for one in payments if one.status in LIVE), None)
     if payment is None:
-        last = payments[-1]
-        payment = await plan_payment(tx, booking, last.amount_minor, last.processor, now)
+        payment = await plan_payment(tx, booking, _successor(payments[-1], booking.expires_at), now)
     payment.attempts += 1
     if booking.status == BookingStatus.PAYMENT_FAILED:
         steps = BookingSteps(booking, acting(requester.actor, seen.viewer))
         steps.go(BookingStatus.PENDING)
         await write_steps(tx, steps)
     return Attempt(seen, payment, f"{payment.idempotency_key}-{payment.attempts}")
+
+
+def _successor(last: Payment, expires_at: datetime) -> Planned:
+    """The same once more. What was accepted already need not wait for that again."""
+    return Planned(
+        last.amount_minor,
+        last.processor,
+        expires_at,
+        kind=last.kind,
+        capture=Capture.AUTOMATIC if last.accepted_by is not None else Capture(last.capture),
+        consent=last.consent,
+        accepted_by=last.accepted_by,
+    )
 
 
 async def refuse_payment(tx: Tx, booking_id: UUID, payment_id: UUID, code: str, message: str, *, actor: Actor) -> None:

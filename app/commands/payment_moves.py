@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.commands.actor import Actor
+from app.commands.journal import Event
 from app.commands.ledger import post_journal
 from app.commands.refund import disputed_shares, fail_refund, put_refund, refunded_shares
 from app.core.database import Tx
 from app.domain.ledger import Journal
 from app.domain.ledger_journals import BookingBooks
 from app.domain.payment import Move, MoveKind
-from app.domain.shares import Shares, shares_from_json, shares_to_json
+from app.domain.shares import NOTHING, Shares, shares_from_json, shares_to_json
 from app.models import Booking, Payment, Refund
 
 
 @dataclass(slots=True)
 class PaymentMoves:
-    """Of one payment, whose booking's row the caller has. `refunds`: all of the booking; new ones are added."""
+    """Of one payment, whose booking's row the caller has. `refunds`: all of the booking; new ones are added. `events`:
+    what is to be told."""
 
     tx: Tx
     booking: Booking
@@ -26,6 +28,7 @@ class PaymentMoves:
     refunds: list[Refund]
     actor: Actor
     now: datetime
+    events: list[Event] = field(default_factory=list)
 
     @property
     def _books(self) -> BookingBooks:
@@ -47,22 +50,27 @@ class PaymentMoves:
         refund = next((one for one in self.refunds if one.processor_id == move.object_id), None)
         if refund is None:
             refund = await self._made_outside(move)
-        shares, late = shares_from_json(refund.shares), self.payment.is_late
+        shares, excess, late = shares_from_json(refund.shares), refund.excess_minor, self.payment.is_late
         released = self.payment.is_released
         if move.kind is MoveKind.REFUND_SETTLED:
             refund.status, refund.settled_at = "succeeded", self.now
-            await self._post(self._books.refund_settled(refund.amount_minor), str(refund.id))
+            await self._post(self._books.refund_settled(shares.total_minor, excess), str(refund.id))
         elif move.kind is MoveKind.REFUND_FAILED:
             fail_refund(self.booking, self.payment, refund, "refused", self.now)
-            if not late:  # else it is where it was: nobody's
-                await self._post(self._books.refund_failed(shares, is_released=released), str(refund.id))
+            # What landed late is where it was: nobody's.
+            back = self._books.refund_failed(NOTHING if late else shares, is_released=released, excess_minor=excess)
+            await self._post(back, str(refund.id))
         elif move.kind is MoveKind.REFUND_BOUNCED:
             fail_refund(self.booking, self.payment, refund, "sent back by the bank", self.now)
-            await self._post(self._books.refund_bounced(shares, is_released=released), str(refund.id))
+            bounced = self._books.refund_bounced(shares, is_released=released, excess_minor=excess)
+            await self._post(bounced, str(refund.id))
 
     async def _made_outside(self, move: Move) -> Refund:
-        """By hand, at the processor: it counts like ours."""
-        shares = self._left().take(min(move.amount_minor, self._left().total_minor))
+        """By hand, at the processor: it counts like ours. What is more than was left by our books is written beside it,
+        for somebody to look at: it happens where a dispute took the same money."""
+        left = self._left()
+        shares = left.take(min(move.amount_minor, left.total_minor))
+        excess = move.amount_minor - shares.total_minor
         refund = await put_refund(
             self.tx,
             self.booking,
@@ -72,11 +80,15 @@ class PaymentMoves:
             reason=None,
             actor=self.actor,
             processor_id=move.object_id,
+            excess_minor=excess,
         )
         self.refunds.append(refund)
-        if not self.payment.is_late:
-            journal = self._books.refund_asked(shares, is_released=self.payment.is_released)
-            await self._post(journal, str(refund.id))
+        booked = NOTHING if self.payment.is_late else shares
+        journal = self._books.refund_asked(booked, is_released=self.payment.is_released, excess_minor=excess)
+        await self._post(journal, str(refund.id))
+        if excess:
+            facts = {"refundId": str(refund.id), "excessMinor": excess, "currency": self.booking.currency}
+            self.events.append(Event("refund.excess", self.booking.id, facts))
         return refund
 
     def _left(self) -> Shares:

@@ -41,6 +41,7 @@ def _capture(payment: Payment, refunds: Sequence[Refund]) -> Capture:
         shares=shares_from_json(payment.shares),
         refunded=refunded_shares(payment, refunds),
         disputed=disputed_shares(payment),
+        is_cash=payment.kind == "cash",
         is_released=payment.is_released,
     )
 
@@ -69,7 +70,8 @@ async def ask_refund(
     reason: str | None,
     actor: Actor,
 ) -> list[Refund]:
-    """Refunds that together give back this amount: written down, booked, and left to a worker.
+    """Refunds that together give back this amount: written down, booked, and left to a worker; what was paid in cash
+    waits for somebody to hand it back (`app.commands.cash`).
 
     The caller has the booking's row and these payments; of both the amounts are brought up to date; the booking,
     which belongs to no session, is not written. Raises InvalidInput for what cannot go back.
@@ -90,8 +92,9 @@ async def ask_refund(
     for part in parts:
         payment = by_id[part.capture.id]
         refund = await put_refund(tx, booking, payment, part.shares, cause=cause, reason=reason, actor=actor)
-        journal = books.refund_asked(part.shares, is_released=payment.is_released)
-        await post_journal(tx, booking.organization_id, journal, str(refund.id))
+        if not part.capture.is_cash:
+            journal = books.refund_asked(part.shares, is_released=payment.is_released)
+            await post_journal(tx, booking.organization_id, journal, str(refund.id))
         asked.append(refund)
     return asked
 
@@ -106,8 +109,9 @@ async def put_refund(
     reason: str | None,
     actor: Actor,
     processor_id: str | None = None,
+    excess_minor: int = 0,
 ) -> Refund:
-    """The row, and the job that makes it unless the processor has it already. Books nothing."""
+    """The row, and the job that makes it, unless the processor has it already or it is cash. Books nothing."""
     refund_id = new_id()
     requested_by: dict[str, Any] = msgspec.json.decode(actor.as_json())
     refund = Refund(
@@ -115,7 +119,8 @@ async def put_refund(
         organization_id=booking.organization_id,
         booking_id=booking.id,
         payment_id=payment.id,
-        amount_minor=shares.total_minor,
+        amount_minor=shares.total_minor + excess_minor,
+        excess_minor=excess_minor,
         currency=booking.currency,
         cause=cause,
         reason=reason,
@@ -126,9 +131,9 @@ async def put_refund(
         idempotency_key=f"turnero-{refund_id}",
     )
     tx.add(refund)
-    payment.refunded_minor += refund.amount_minor
-    booking.refunded_minor += refund.amount_minor
-    if processor_id is None:
+    payment.refunded_minor += shares.total_minor
+    booking.refunded_minor += shares.total_minor
+    if processor_id is None and payment.kind != "cash":
         await enqueue(
             tx,
             EXECUTE_REFUND,
@@ -142,8 +147,8 @@ async def put_refund(
 def fail_refund(booking: Booking, payment: Payment, refund: Refund, why: str, now: datetime) -> None:
     """It went back to nobody: the amounts are as before. Books nothing."""
     refund.status, refund.failure, refund.settled_at = "failed", why, now
-    payment.refunded_minor -= refund.amount_minor
-    booking.refunded_minor -= refund.amount_minor
+    payment.refunded_minor -= refund.amount_minor - refund.excess_minor
+    booking.refunded_minor -= refund.amount_minor - refund.excess_minor
 
 
 def refuse_unpaid(booking: Booking) -> None:

@@ -14,11 +14,19 @@ from app.commands.booking import (
     account_of,
     plan_awaited,
     tell_booked,
+    wish_of,
     works_here,
 )
 from app.commands.booking_change import acting
 from app.commands.booking_insert import CustomerDetails, claim_until, insert_booking
-from app.commands.booking_payment import TakesPayment, freeze_terms, put_terms, takes_nothing
+from app.commands.booking_payment import (
+    Offers,
+    TakesPayment,
+    freeze_terms,
+    offers_nothing,
+    put_terms,
+    takes_nothing,
+)
 from app.commands.booking_price import check_chargeable, set_platform_fee
 from app.commands.customer_limit import check_customer_limits
 from app.commands.promo_use import apply_code, count_use
@@ -46,6 +54,7 @@ async def create_session_booking(
     now: datetime,
     takes_payment: TakesPayment = takes_nothing,
     fees: FeeRates = NO_FEES,
+    offers: Offers = offers_nothing,
 ) -> Booked:
     """Turn a live hold of places into a booking, whatever became of the session meanwhile: a hold is a promise.
 
@@ -78,10 +87,11 @@ async def create_session_booking(
     set_platform_fee(locked.hold, account, terms, fees)
     frozen = freeze_terms(
         locked.hold,
-        request.payment_method,
+        wish_of(request, locked.hold, terms, tenancy=tenancy, actor=actor, now=now, requires_approval=False),
         terms,
         held_until=locked.claim_expires_at,
         takes=takes_payment,
+        offers=offers,
         now=now,
     )
     check_chargeable(frozen)

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, bindparam, text, update
 
 from app.commands.actor import Actor
-from app.commands.booking_change import acting
+from app.commands.booking_change import acting, apply_transition
 from app.commands.journal import Audit, Event, Transition, write_journal
 from app.commands.session import change_session, free_lapsed
 from app.commands.session_reschedule import move_to_session
@@ -33,7 +33,12 @@ from app.models import ActivitySession, Booking
 from app.queries.booking import facts_of
 from app.queries.rows import get_row, one_of
 from app.queries.session import lock_sessions
-from app.queries.session_booking import BookingOfSession, list_live_booking_ids, lock_bookings_of_session
+from app.queries.session_booking import (
+    BookingOfSession,
+    list_live_booking_ids,
+    list_with_money,
+    lock_bookings_of_session,
+)
 from app.queries.tenancy import Tenancy
 
 UNANSWERED_NAMED = 100
@@ -167,7 +172,10 @@ async def _cancel(  # noqa: PLR0917
     role: ActorKind,
     now: datetime,
 ) -> None:
-    """All at once: three statements. The values are places of resolutions. Raises InvalidInput at such a place."""
+    """All at once: four statements, and some more for each with money. The values are places of resolutions.
+
+    Raises InvalidInput at such a place.
+    """
     refused: dict[BookingFacts, bool] = {}
     for booking, index in bookings.items():
         if booking.facts not in refused:
@@ -177,7 +185,12 @@ async def _cancel(  # noqa: PLR0917
             raise InvalidInput.at(path, f"is not possible: the booking is {booking.facts.status}")
     if not bookings:
         return
-    ids = [booking.id for booking in bookings]
+    paid = await list_with_money(tx, [booking.id for booking in bookings])
+    for one in paid:
+        await apply_transition(tx, one, BookingStatus.CANCELLED, reason, actor)
+    done = {one.id for one in paid}
+    unpaid = [booking for booking in bookings if booking.id not in done]
+    ids = [booking.id for booking in unpaid]
     status = BookingStatus.CANCELLED.value
     rows = await tx.execute(
         update(Booking)
@@ -188,7 +201,7 @@ async def _cancel(  # noqa: PLR0917
     )
     versions = {row.id: row.version for row in rows}
     await tx.execute(_RELEASE_PLACES, {"session": session.id, "bookings": ids})
-    was = [(booking.id, booking.facts.status.value) for booking in bookings]
+    was = [(booking.id, booking.facts.status.value) for booking in unpaid]
     await write_journal(
         tx,
         session.organization_id,

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from app.commands.actor import Actor
 from app.commands.booking_payment import end_live_payments
+from app.commands.fee import put_fee
 from app.commands.ledger import post_journal
+from app.commands.payment_booking import is_all_returned
 from app.commands.refund import ask_refund, captures_of, disputed_shares, refunded_shares
 from app.core.database import Tx
 from app.domain.booking import HELD, BookingStatus, PaymentMethod
+from app.domain.fees import cause_of
 from app.domain.ledger_journals import BookingBooks
 from app.domain.refund import (
     NOTHING_AFTER_NOTICE,
@@ -31,21 +34,27 @@ def policy_of(booking: Booking) -> RefundPolicy:
 
 
 def has_money(booking: Booking) -> bool:
-    """Was anything paid, or may it still be?"""
-    return booking.paid_minor > 0 or booking.payment_method == PaymentMethod.PAY_NOW
+    """Was anything paid, may it still be, or can a fee be charged?"""
+    return (
+        booking.paid_minor > 0
+        or booking.has_saved_method
+        or booking.payment_method == PaymentMethod.PAY_NOW
+        or BookingStatus(booking.status) in HELD
+    )
 
 
 async def settle_ending(
     tx: Tx, booking: Booking, to: BookingStatus, *, ending: Ending, reason: str | None, actor: Actor
-) -> None:
+) -> bool:
     """Before the step to CANCELLED, NO_SHOW or COMPLETED is written; the caller has the booking's row.
 
-    `booking` belongs to no session; its `refunded_minor` is brought up to date and not written.
+    `booking` belongs to no session; its `refunded_minor` is brought up to date and not written. True: all that was paid
+    is back already.
     """
-    if BookingStatus(booking.status) in HELD:
+    if to is not BookingStatus.COMPLETED:
         await end_live_payments(tx, [booking.id])
-    if booking.paid_minor == 0:
-        return
+    if booking.paid_minor == 0 and not booking.has_saved_method:
+        return False
     payments = await lock_payments(tx, booking.id)
     refunds = await list_refunds(tx, booking.id)
     if to is not BookingStatus.COMPLETED:
@@ -54,20 +63,25 @@ async def settle_ending(
             ending,
             price_minor=booking.price_minor,
             paid_minor=refundable(captures_of(payments, refunds)),
+            can_charge=booking.has_saved_method,
             step=charge_step(booking.currency),
         )
+        cause = cause_of(ending)
+        if cause is not None:
+            await put_fee(tx, booking, payments, cause, settled, actor=actor)
         if settled.refund_minor:
             refunds += await ask_refund(
                 tx, booking, payments, refunds, settled.refund_minor, cause="policy", reason=reason, actor=actor
             )
     await _release(tx, booking, payments, refunds)
+    return is_all_returned(to, payments, refunds)
 
 
 async def _release(tx: Tx, booking: Booking, payments: Sequence[Payment], refunds: Sequence[Refund]) -> None:
     """What is kept belongs to its owners from now on."""
     books = BookingBooks(booking.id, booking.currency)
     for payment in payments:
-        if payment.shares is None or payment.is_late or payment.is_released:
+        if payment.shares is None or payment.is_late or payment.is_released or payment.kind == "cash":
             continue
         kept = shares_from_json(payment.shares) - refunded_shares(payment, refunds) - disputed_shares(payment)
         payment.is_released = True

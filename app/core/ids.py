@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from uuid import UUID
@@ -33,6 +34,9 @@ class IdKind(StrEnum):
     PRICE_RULE = "prl"
     PROMO_CODE = "pro"
     PRICE_OFFER = "pqt"
+    FEE = "fee"
+    DIFFERENCE = "rdf"
+    PAYOUT = "pyo"
 
 
 class WrongId(ValueError):
@@ -46,6 +50,12 @@ _VALUE = {c: i for i, c in enumerate(_ALPHABET)}
 def new_id() -> UUID:
     """A fresh UUIDv7: ids made later sort later, so that inserts stay at the end of their index."""
     return uuid_utils.compat.uuid7()
+
+
+def first_id_at(instant: datetime) -> UUID:
+    """No id that is made at this instant, or later, sorts before it: the index of ids is one of time, too."""
+    milliseconds = max(0, int(instant.timestamp() * 1_000))
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | 0b10 << 62)
 
 
 @lru_cache(maxsize=65_536)

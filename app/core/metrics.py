@@ -31,6 +31,18 @@ PRECOMPUTED = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+MONEY_DIFFERENCES = Gauge(
+    "turnero_money_differences",
+    "Open differences between our books and a processor's, or within our own (books), by kind.",
+    ["processor", "kind"],
+    registry=REGISTRY,
+)
+MONEY_CHECKED_AGE = Gauge(
+    "turnero_money_checked_age_seconds",
+    "Since all was last compared with a processor, or within our own books. In workers alone.",
+    ["processor"],
+    registry=REGISTRY,
+)
 
 
 def exposition() -> bytes:

@@ -168,6 +168,31 @@ class Settings(BaseSettings):
     stripe_api_base: str | None = Field(
         None, description="Address of a local Stripe (`turnero sandbox`). None: the real one."
     )
+    mercadopago_access_token: SecretStr | None = Field(
+        None,
+        description="MercadoPago's access token (`APP_USR-…`, or `TEST-…`). None: no organization pays by MercadoPago; "
+        "`turnero up` starts a local one in development.",
+    )
+    mercadopago_public_key: str | None = Field(
+        None, description="MercadoPago's public key, given to the guest's browser for a form of its own."
+    )
+    mercadopago_webhook_secrets: list[SecretStr] = Field(
+        default_factory=list,
+        description="Secret signatures of the application's webhooks at `/webhooks/mercadopago`, as a JSON list: the "
+        "current one, and the one before it while they are exchanged.",
+    )
+    mercadopago_is_live: bool | None = Field(
+        None,
+        description="Real money? None: unless the token begins with `TEST-`. Those of test users do not: say false.",
+    )
+    mercadopago_api_base: str | None = Field(
+        None, description="Address of a local MercadoPago (`…/mercadopago` of `turnero sandbox`). None: the real one."
+    )
+    payment_return_url: str | None = Field(
+        None,
+        description="A page of yours that guests come to when they have paid on a processor's page; it is "
+        "given `booking` in its query. None: a plain page of this server.",
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
     log_format: Literal["console", "json"] = Field("console", description="`json` for machines, `console` for people.")
@@ -186,7 +211,7 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 16 characters; make one with: openssl rand -hex 16")
         return value
 
-    @field_validator("public_url", "stripe_api_base")
+    @field_validator("public_url", "stripe_api_base", "mercadopago_api_base", "payment_return_url")
     @classmethod
     def _is_web_address(cls, value: str | None) -> str | None:
         if value is None or not value.strip():

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import struct
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import jwt
@@ -39,8 +40,19 @@ class PreviewClaims:
     of_state: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StatementClaims:
+    """Whose statement a link opens, of which local days (both included), until when."""
+
+    provider_id: UUID
+    first: date
+    last: date
+    expires_at: datetime
+
+
 _DIGEST_BYTES = 16
 _MAC_BYTES = 24
+_STATEMENT = struct.Struct(">16sIIQ")
 _PREVIEW_BYTES = 8 + 2 * _DIGEST_BYTES + _MAC_BYTES
 
 
@@ -125,6 +137,30 @@ class TokenSigner:
             return None
         issued_at = datetime.fromtimestamp(int.from_bytes(body[:8], "big"), UTC)
         return PreviewClaims(issued_at, body[8 : 8 + _DIGEST_BYTES], body[8 + _DIGEST_BYTES :])
+
+    def statement_token(self, claims: StatementClaims) -> str:
+        """Opens one statement until it expires (to the second)."""
+        days = claims.first.toordinal(), claims.last.toordinal()
+        body = _STATEMENT.pack(claims.provider_id.bytes, *days, int(claims.expires_at.timestamp()))
+        return base64.urlsafe_b64encode(body + self._statement_mac(body)).decode().rstrip("=")
+
+    def _statement_mac(self, body: bytes) -> bytes:
+        return hmac.digest(self._derive("statement"), body, hashlib.sha256)[:_MAC_BYTES]
+
+    def read_statement_token(self, token: str, now: datetime) -> StatementClaims | None:
+        """None for a token that is not ours, was altered or has expired."""
+        try:
+            raw = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except ValueError:
+            return None
+        body, mac = raw[: _STATEMENT.size], raw[_STATEMENT.size :]
+        if len(body) != _STATEMENT.size or not hmac.compare_digest(mac, self._statement_mac(body)):
+            return None
+        provider, first, last, expires = _STATEMENT.unpack(body)
+        expires_at = datetime.fromtimestamp(expires, UTC)
+        if expires_at <= now:
+            return None
+        return StatementClaims(UUID(bytes=provider), date.fromordinal(first), date.fromordinal(last), expires_at)
 
     def access_token(self, user_id: UUID, now: datetime) -> tuple[str, datetime]:
         """A JWT for one person, and when it ends."""

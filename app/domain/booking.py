@@ -88,11 +88,6 @@ def occupies(status: BookingStatus) -> bool:
     return status in OCCUPYING
 
 
-def amount_due(status: BookingStatus, price_minor: int, paid_minor: int) -> int:
-    """What is still to be paid, in minor units. `paid_minor`: all that came in; what went back is not asked again."""
-    return 0 if status in FREE else max(0, price_minor - paid_minor)
-
-
 def table_faults(
     table: Mapping[BookingStatus, frozenset[BookingStatus]],
     initial: BookingStatus = BookingStatus.PENDING,
@@ -100,6 +95,15 @@ def table_faults(
 ) -> list[str]:
     """What is wrong with a table of steps: states without a row or never reached, dead ends that are not `terminal`."""
     return state_table_faults(table, BookingStatus, initial, terminal)
+
+
+def amount_due(status: BookingStatus, price_minor: int, paid_minor: int, uncounted_minor: int) -> int:
+    """What is still to be paid of the price, in minor units; nothing of a booking that is over.
+
+    `paid_minor`: what ever arrived; `uncounted_minor`: what of it does not count towards the price. A refund is a
+    gesture: it is not due again.
+    """
+    return 0 if status in FREE else max(0, price_minor - (paid_minor - uncounted_minor))
 
 
 def _check_table() -> None:

@@ -60,20 +60,32 @@ class BookingBooks:
 
     # ── back to the customer ──────────────────────────────────────────────────────────────────────────
 
-    def refund_asked(self, shares: Shares, *, is_released: bool) -> Journal:
-        return self._taken(JournalKind.REFUND_ASKED, shares, Account.PROCESSOR_CLEARING, is_released)
+    def refund_asked(self, shares: Shares, *, is_released: bool, excess_minor: int = 0) -> Journal:
+        """`excess_minor`: given back at the processor beyond what was left of the capture; the platform bears that."""
+        taken = self._taken(JournalKind.REFUND_ASKED, shares, Account.PROCESSOR_CLEARING, is_released)
+        return self._journal(
+            JournalKind.REFUND_ASKED, [*taken.entries, *self._borne(excess_minor, Account.PROCESSOR_CLEARING)]
+        )
 
-    def refund_settled(self, amount_minor: int) -> Journal:
-        return self._move(JournalKind.REFUND_SETTLED, Account.PROCESSOR_CLEARING, Account.REFUNDS, amount_minor)
+    def refund_settled(self, amount_minor: int, excess_minor: int = 0) -> Journal:
+        """`amount_minor` of the shares; the excess is more than the customer had paid, so it is no refund here."""
+        entries = [
+            self._entry(Account.PROCESSOR_CLEARING, -amount_minor - excess_minor),
+            self._entry(Account.REFUNDS, amount_minor),
+            self._entry(Account.PROCESSOR_FEES, excess_minor),
+        ]
+        return self._journal(JournalKind.REFUND_SETTLED, entries)
 
-    def refund_failed(self, shares: Shares, *, is_released: bool) -> Journal:
+    def refund_failed(self, shares: Shares, *, is_released: bool, excess_minor: int = 0) -> Journal:
         """The processor refused it. `is_released`: by now, so that it comes back to whom it belongs today."""
-        return reversed_journal(JournalKind.REFUND_FAILED, self.refund_asked(shares, is_released=is_released))
+        asked = self.refund_asked(shares, is_released=is_released, excess_minor=excess_minor)
+        return reversed_journal(JournalKind.REFUND_FAILED, asked)
 
-    def refund_bounced(self, shares: Shares, *, is_released: bool) -> Journal:
+    def refund_bounced(self, shares: Shares, *, is_released: bool, excess_minor: int = 0) -> Journal:
         """The customer's bank sent back a refund that was settled."""
         taken = self._taken(JournalKind.REFUND_BOUNCED, shares, Account.REFUNDS, is_released)
-        return reversed_journal(JournalKind.REFUND_BOUNCED, taken)
+        entries = [*taken.entries, *self._borne(excess_minor, Account.PROCESSOR_FEES)]
+        return reversed_journal(JournalKind.REFUND_BOUNCED, self._journal(JournalKind.REFUND_BOUNCED, entries))
 
     def late_payment(self, amount_minor: int) -> Journal:
         """Money that landed when the slot was gone: nobody's until it is rebooked or returned."""
@@ -90,7 +102,7 @@ class BookingBooks:
         """The bank took it back until the dispute is decided. `excess_minor`: beyond what was left of the capture
         (some of it had gone back already); the platform bears that."""
         taken = self._taken(JournalKind.DISPUTE_OPENED, shares, Account.DISPUTES, is_released)
-        excess = [self._entry(Account.PLATFORM_FEE, -excess_minor), self._entry(Account.DISPUTES, excess_minor)]
+        excess = self._borne(excess_minor, Account.DISPUTES)
         return self._journal(JournalKind.DISPUTE_OPENED, [*taken.entries, *excess])
 
     def dispute_won(self, shares: Shares, *, is_released: bool, excess_minor: int = 0) -> Journal:
@@ -128,6 +140,10 @@ class BookingBooks:
     def _journal(self, kind: JournalKind, entries: Iterable[Entry]) -> Journal:
         return journal(kind, self.currency, entries)
 
+    def _borne(self, excess_minor: int, target: Account) -> list[Entry]:
+        """By the platform."""
+        return [self._entry(Account.PLATFORM_FEE, -excess_minor), self._entry(target, excess_minor)]
+
     def _move(self, kind: JournalKind, source: Account, target: Account, amount_minor: int) -> Journal:
         if amount_minor < 1:
             raise ValueError("money moves in positive amounts")
@@ -146,6 +162,8 @@ class BookingBooks:
         ]
 
     def _taken(self, kind: JournalKind, shares: Shares, target: Account, is_released: bool) -> Journal:
+        if shares.total_minor == 0:  # all of it is excess
+            return self._journal(kind, [])
         if not is_released:
             return self._move(kind, Account.ESCROW, target, shares.total_minor)
         taken = [one._replace(amount_minor=-one.amount_minor) for one in self._owned(shares)]

@@ -29,6 +29,10 @@ class ActorKind(StrEnum):
     SYSTEM = "system"
 
 
+STAFF_ROLES = frozenset({ActorKind.STAFF, ActorKind.ADMIN, ActorKind.OWNER})
+"""Who work for the organization; a provider acts on bookings of their own alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class BookingFacts:
     """What the rules ask about a booking; `cancellable_until` was fixed with it, `time_zone` is its own."""

@@ -49,12 +49,13 @@ class PaymentOrder:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmOrder:
-    """Another attempt at a payment that is not paid yet, with this method."""
+    """Another attempt at a payment that is not paid yet, with this method. `is_off_session`: see PaymentOrder."""
 
     processor_id: str
     method_id: str
     idempotency_key: str
     return_url: str | None = None
+    is_off_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class PaymentSnapshot:
 
     `payment_id`, `booking_id`, `organization_id`: ours, from its metadata; None if it is none of ours.
     `charge_id`: the first charge that succeeded. `decline`: of the last attempt, where that failed.
+    `capture_before`: until when what is authorized can be taken, where the processor says so.
     """
 
     intent: SeenIntent
@@ -44,6 +45,7 @@ class PaymentSnapshot:
     redirect_url: str | None = None
     decline: Decline | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    capture_before: datetime | None = None
 
     @property
     def processor_id(self) -> str:

@@ -14,6 +14,8 @@ from app.commands.booking_payment import END_PAYMENT, JOB_ATTEMPTS, OPEN_PAYMENT
 from app.commands.job import enqueue
 from app.commands.refund import EXECUTE_REFUND
 from app.gateway import ObjectKind
+from app.jobs.fees import FeeJobs
+from app.jobs.payouts import PayoutJobs
 from app.jobs.registry import Handlers, JobRun
 
 PROCESS_EVENT = "process_payment_event"
@@ -33,6 +35,8 @@ class PaymentJobs:
             END_PAYMENT: self._end,
             EXECUTE_REFUND: self._refund,
             PROCESS_EVENT: self._process,
+            **FeeJobs(self._checkout).handlers(),
+            **PayoutJobs(self._checkout).handlers(),
         }
 
     async def _open(self, run: JobRun) -> None:

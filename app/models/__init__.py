@@ -8,6 +8,7 @@ from app.models.booking import Booking, BookingItem, BookingTransition
 from app.models.calendar_source import CalendarSource
 from app.models.customer import Customer
 from app.models.exception import BlockedTime, ScheduleException
+from app.models.fee import BookingFee, ProcessorCustomer
 from app.models.hold import Hold
 from app.models.idempotency import IdempotencyKey
 from app.models.job import Job, RecurringRun, WorkerHeartbeat
@@ -16,6 +17,7 @@ from app.models.organization import Membership, Organization, User
 from app.models.outbox import OutboxEvent, RelayState
 from app.models.payment import Payment, ProcessorEvent, Refund
 from app.models.payment_settings import PaymentSettings
+from app.models.payout import Payout, PayoutAccount, PayoutItem, PayoutReversal, ProviderPayable
 from app.models.price_offer import PriceOffer
 from app.models.price_rule import PriceRule
 from app.models.promo_code import PromoCode, PromoUse
@@ -28,6 +30,7 @@ from app.models.provider_search import (
     SearchWord,
     ServiceSearch,
 )
+from app.models.reconciliation import ReconciliationDifference, ReconciliationRun
 from app.models.resource import Resource, ResourceNeed, ResourceUnit
 from app.models.schedule import ScheduleVersion
 from app.models.service import Service
@@ -42,6 +45,7 @@ __all__ = [
     "Base",
     "BlockedTime",
     "Booking",
+    "BookingFee",
     "BookingItem",
     "BookingTransition",
     "CalendarSource",
@@ -59,15 +63,23 @@ __all__ = [
     "OutlookState",
     "Payment",
     "PaymentSettings",
+    "Payout",
+    "PayoutAccount",
+    "PayoutItem",
+    "PayoutReversal",
     "PlaceClaim",
     "PriceOffer",
     "PriceRule",
+    "ProcessorCustomer",
     "ProcessorEvent",
     "PromoCode",
     "PromoUse",
     "Provider",
+    "ProviderPayable",
     "ProviderPrice",
     "ProviderSearch",
+    "ReconciliationDifference",
+    "ReconciliationRun",
     "RecurringRun",
     "Refund",
     "RelayState",

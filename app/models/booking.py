@@ -14,7 +14,11 @@ from app.models.base import NOW, Base, Identified, OfOrganization, Timestamped
 
 
 class Booking(Identified, OfOrganization, Timestamped, Base):
-    """Price, notices and zone are frozen when it is made. A trigger increments `version` at every change."""
+    """Price, notices and zone are frozen when it is made. A trigger increments `version` at every change.
+
+    `paid_minor`: what ever arrived, cash included; `uncounted_minor`: what of it does not count towards the price (a
+    fee, cash that was handed back, money that landed too late). `has_saved_method`: fees can be charged to it.
+    """
 
     __tablename__ = "booking"
     __table_args__ = (
@@ -38,6 +42,7 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
             name="payment_status",
         ),
         CheckConstraint("paid_minor >= 0 AND refunded_minor BETWEEN 0 AND paid_minor", name="paid"),
+        CheckConstraint("uncounted_minor BETWEEN 0 AND paid_minor", name="uncounted"),
         UniqueConstraint("number"),
         UniqueConstraint("organization_id", "confirmation_code", name="booking_confirmation_code_key"),
         UniqueConstraint("hold_id"),
@@ -81,6 +86,8 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     promo_code_id: Mapped[UUID | None] = mapped_column(ForeignKey("promo_code.id"))
     paid_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
     refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    uncounted_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    has_saved_method: Mapped[bool] = mapped_column(server_default="false")
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 

@@ -17,19 +17,25 @@ class Payment(Identified, OfOrganization, Timestamped, Base):
     """`seen`: all that was ever seen of it at the processor; the columns beside it follow from it.
 
     `shares`: whose the captured money is; `disputes`: by the processor's id, what each took of them. `is_late`: it
-    landed when the booking was over. `is_released`: its shares belong to their owners. `refunded_minor`: what went
+    landed when nobody wanted it any more. `is_released`: its shares belong to their owners. `refunded_minor`: what went
     back or was asked to. `expires_at`: until when it can be paid.
+
+    `capture` manual: authorized first, and taken once somebody accepted the booking (`accepted_by`), before
+    `authorized_until`. `consent`: what its payer agreed to, where the method is kept for fees; `customer_ref` and
+    `method_ref` are the processor's names of both. `keeper_id`: the provider who has the cash; none: the venue's till.
     """
 
     __tablename__ = "payment"
     __table_args__ = (
-        CheckConstraint("kind IN ('booking', 'balance', 'fee')", name="kind"),
-        CheckConstraint("processor IN ('stripe', 'mercadopago')", name="processor"),
+        CheckConstraint("kind IN ('booking', 'balance', 'fee', 'setup', 'cash')", name="kind"),
+        CheckConstraint("processor IN ('stripe', 'mercadopago', 'cash')", name="processor"),
+        CheckConstraint("(kind = 'cash') = (processor = 'cash')", name="cash"),
+        CheckConstraint("capture IN ('automatic', 'manual')", name="capture"),
         CheckConstraint(
             "status IN ('created', 'open', 'failed', 'authorized', 'processing', 'succeeded', 'cancelled')",
             name="status",
         ),
-        CheckConstraint("amount_minor > 0", name="amount"),
+        CheckConstraint("amount_minor > 0 OR (kind = 'setup' AND amount_minor = 0)", name="amount"),
         CheckConstraint("captured_minor >= 0 AND refunded_minor BETWEEN 0 AND captured_minor", name="refunded"),
         UniqueConstraint("processor", "processor_id", name="payment_processor_id_key"),
         UniqueConstraint("idempotency_key"),
@@ -39,7 +45,22 @@ class Payment(Identified, OfOrganization, Timestamped, Base):
             unique=True,
             postgresql_where="kind = 'booking' AND status IN ('created', 'open', 'failed', 'authorized', 'processing')",
         ),
+        Index(
+            "payment_live_kind_idx",
+            "booking_id",
+            "kind",
+            unique=True,
+            postgresql_where="kind IN ('balance', 'setup')"
+            " AND status IN ('created', 'open', 'failed', 'authorized', 'processing')",
+        ),
         Index("payment_booking_id_idx", "booking_id"),
+        Index(
+            "payment_unsettled_idx",
+            "processor",
+            "id",
+            postgresql_where="status IN ('created', 'open', 'failed', 'authorized', 'processing')",
+        ),
+        Index("payment_disputed_idx", "processor", "id", postgresql_where="disputes <> '{}'"),
     )
 
     booking_id: Mapped[UUID] = mapped_column(ForeignKey("booking.id"))
@@ -63,20 +84,30 @@ class Payment(Identified, OfOrganization, Timestamped, Base):
     is_released: Mapped[bool] = mapped_column(server_default="false")
     captured_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
+    capture: Mapped[str] = mapped_column(server_default="automatic")
+    consent: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    customer_ref: Mapped[str | None]
+    method_ref: Mapped[str | None]
+    accepted_by: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    authorized_until: Mapped[datetime | None]
+    keeper_id: Mapped[UUID | None] = mapped_column(ForeignKey("provider.id"))
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class Refund(Identified, OfOrganization, Timestamped, Base):
-    """Money on its way back, out of one payment. `shares`: what of the payment's shares goes back."""
+    """Money on its way back, out of one payment. `shares`: what of the payment's shares goes back; `excess_minor`: what
+    was given back at the processor beyond all that was left of it."""
 
     __tablename__ = "refund"
     __table_args__ = (
         CheckConstraint("amount_minor > 0", name="amount"),
-        CheckConstraint("cause IN ('policy', 'staff', 'late_payment', 'outside')", name="cause"),
+        CheckConstraint("cause IN ('policy', 'staff', 'late_payment', 'outside', 'fee', 'correction')", name="cause"),
         CheckConstraint("status IN ('created', 'pending', 'succeeded', 'failed')", name="status"),
+        CheckConstraint("excess_minor BETWEEN 0 AND amount_minor", name="excess"),
         UniqueConstraint("payment_id", "processor_id", name="refund_payment_id_key"),
         UniqueConstraint("idempotency_key"),
         Index("refund_booking_id_idx", "booking_id"),
+        Index("refund_unsettled_idx", "payment_id", postgresql_where="status IN ('created', 'pending')"),
     )
 
     booking_id: Mapped[UUID] = mapped_column(ForeignKey("booking.id"))
@@ -91,6 +122,7 @@ class Refund(Identified, OfOrganization, Timestamped, Base):
     processor_id: Mapped[str | None]
     idempotency_key: Mapped[str]
     failure: Mapped[str | None]
+    excess_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
     settled_at: Mapped[datetime | None]
 
 

@@ -60,4 +60,6 @@ class PaymentSettings(Base):
     price_ceiling_bps: Mapped[int | None]
     price_floor_minor: Mapped[int | None] = mapped_column(BigInteger)
     price_ceiling_minor: Mapped[int | None] = mapped_column(BigInteger)
+    balance_required_at_check_in: Mapped[bool] = mapped_column(server_default="false")
+    card_required_for_arrival: Mapped[bool] = mapped_column(server_default="false")
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, Select, select
 
 from app.core.database import Tx
-from app.domain.booking import BookingStatus
+from app.domain.booking import BookingStatus, amount_due
 from app.domain.errors import NotFound
 from app.domain.instants import zone
 from app.domain.policy import ActorKind, BookingFacts
@@ -35,6 +35,11 @@ def facts_of(booking: Booking) -> BookingFacts:
         cancellable_until=booking.cancellable_until,
         requires_approval=booking.requires_approval,
     )
+
+
+def due_of(booking: Booking) -> int:
+    """What is still to be paid of its price, in minor units."""
+    return amount_due(BookingStatus(booking.status), booking.price_minor, booking.paid_minor, booking.uncounted_minor)
 
 
 def role_towards(

@@ -14,6 +14,10 @@ from app.models import Booking, Payment, Refund
 
 LIVE = ("created", "open", "failed", "authorized", "processing")
 """States of a payment that may still be paid; the index `payment_live_idx` names the same."""
+AWAITED = ("booking", "setup")
+"""Kinds of payment that a booking waits for before it is confirmed."""
+OF_THE_CUSTOMER = (*AWAITED, "balance")
+"""Kinds of payment that its customer makes online."""
 
 
 async def get_payment(tx: Tx, payment_id: UUID) -> tuple[Payment, Booking]:
@@ -23,6 +27,12 @@ async def get_payment(tx: Tx, payment_id: UUID) -> tuple[Payment, Booking]:
     if row is None:
         raise NotFound
     return row[0], row[1]
+
+
+async def find_by_processor_id(tx: Tx, processor: str, processor_id: str) -> Payment | None:
+    """One statement."""
+    query = select(Payment).where(Payment.processor == processor, Payment.processor_id == processor_id)
+    return (await tx.execute(query)).scalar_one_or_none()
 
 
 async def lock_payments(tx: Tx, booking_id: UUID) -> list[Payment]:
@@ -38,10 +48,10 @@ async def lock_payments(tx: Tx, booking_id: UUID) -> list[Payment]:
 
 
 async def latest_payments(tx: Tx, booking_ids: Sequence[UUID]) -> dict[UUID, Payment]:
-    """The newest attempt at the price of each booking. One statement."""
+    """What its customer is paying each booking with, or paid with last. One statement."""
     query = (
         select(Payment)
-        .where(Payment.booking_id.in_(booking_ids), Payment.kind == "booking")
+        .where(Payment.booking_id.in_(booking_ids), Payment.kind.in_(OF_THE_CUSTOMER))
         .ext(distinct_on(Payment.booking_id))
         .order_by(Payment.booking_id, Payment.id.desc())
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
+from app.core.database import Tx
 from app.domain.price_quote import FeeRates
 from app.domain.refund import NOTHING_AFTER_NOTICE, Fee, RefundPolicy
 from app.models import PaymentSettings
@@ -27,6 +29,9 @@ class PaymentTerms:
         own = self.member_fee_bps if is_member else self.guest_fee_bps
         return installation.of(is_member=is_member) if own is None else own
 
+    balance_required_at_check_in: bool = False
+    card_required_for_arrival: bool = False
+
 
 _DEFAULTS = PaymentTerms()
 
@@ -48,4 +53,11 @@ def terms_of_settings(row: PaymentSettings | None) -> PaymentTerms:
         ),
         guest_fee_bps=row.guest_fee_bps,
         member_fee_bps=row.member_fee_bps,
+        balance_required_at_check_in=row.balance_required_at_check_in,
+        card_required_for_arrival=row.card_required_for_arrival,
     )
+
+
+async def get_terms(tx: Tx, organization_id: UUID) -> PaymentTerms:
+    """As they are today. One statement."""
+    return terms_of_settings(await tx.get(PaymentSettings, organization_id, populate_existing=True))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from app.core.database import Tx
-from app.domain.booking import OCCUPYING, BookingStatus
+from app.domain.booking import HELD, OCCUPYING, BookingStatus, PaymentMethod
 from app.domain.errors import NotFound
 from app.domain.instants import zone
 from app.domain.policy import BookingFacts
 from app.models import Activity, ActivitySession, Booking, Customer, Venue
+from app.queries.rows import one_of
 
 _LIVE = sorted(status.value for status in OCCUPYING)
 
@@ -68,3 +70,22 @@ async def list_live_booking_ids(tx: Tx, session_id: UUID) -> set[UUID]:
     """Of those that have places. One statement."""
     query = select(Booking.id).where(Booking.session_id == session_id, Booking.status.in_(_LIVE))
     return set((await tx.execute(query)).scalars())
+
+
+async def list_with_money(tx: Tx, booking_ids: Collection[UUID]) -> list[Booking]:
+    """Those of these, by id, for which something was paid or may still be. One statement."""
+    query = (
+        select(Booking)
+        .where(
+            one_of(Booking.id, list(booking_ids)),
+            or_(
+                Booking.paid_minor > 0,
+                Booking.has_saved_method,
+                Booking.payment_method == PaymentMethod.PAY_NOW,
+                Booking.status.in_(HELD),
+            ),
+        )
+        .order_by(Booking.id)
+        .execution_options(populate_existing=True)
+    )
+    return list((await tx.execute(query)).scalars())

@@ -17,7 +17,8 @@ NO_ORGANIZATION = UUID(int=0)
 
 
 class Door(StrEnum):
-    """What can name an organization. The values are those of the SQL function `enter_organization`."""
+    """What can name an organization. The values are those of the SQL function `enter_organization`; PAYOUT has a
+    function of its own."""
 
     ORGANIZATION = "organization"
     SLUG = "slug"
@@ -39,6 +40,7 @@ class Door(StrEnum):
     PRICE_RULE = "price_rule"
     PROMO_CODE = "promo_code"
     PRICE_OFFER = "price_offer"
+    PAYOUT = "payout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ _ENTER = text("SELECT * FROM enter_organization(:kind, :id, :key, :user_id, :clo
     bindparam("user_id", type_=Uuid),
     bindparam("clock_offset", type_=Interval),
 )
+_ENTER_PAYOUT = text("SELECT * FROM enter_payout(:id, :user_id, :clock_offset)").bindparams(
+    bindparam("id", type_=Uuid), bindparam("user_id", type_=Uuid), bindparam("clock_offset", type_=Interval)
+)
 
 _BIND = text(
     "SELECT set_config('app.organization_id', :organization_id, true), set_config('app.user_id', :user_id, true),"
@@ -76,18 +81,16 @@ async def enter(
     tx: Tx, door: Door, name: UUID | str, *, user_id: UUID | None, clock_offset: timedelta = timedelta(0)
 ) -> Tenancy:
     """Bind `tx` to the organization of what `name` names. One statement. Raises NotFound."""
-    row = (
-        await tx.execute(
-            _ENTER,
-            {
-                "kind": door.value,
-                "id": name if isinstance(name, UUID) else None,
-                "key": None if isinstance(name, UUID) else name,
-                "user_id": user_id,
-                "clock_offset": clock_offset or None,
-            },
-        )
-    ).first()
+    values: dict[str, object] = {
+        "id": name if isinstance(name, UUID) else None,
+        "user_id": user_id,
+        "clock_offset": clock_offset or None,
+    }
+    if door is Door.PAYOUT:
+        row = (await tx.execute(_ENTER_PAYOUT, values)).first()
+    else:
+        values |= {"kind": door.value, "key": None if isinstance(name, UUID) else name}
+        row = (await tx.execute(_ENTER, values)).first()
     if row is None:
         raise NotFound
     return Tenancy(row.organization_id, row.role, row.provider_id)

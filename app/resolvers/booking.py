@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +16,11 @@ from app.commands.booking import Booked, BookingRequest
 from app.commands.booking_change import Requester, StillPayable, TransitionRequest
 from app.commands.booking_insert import CustomerDetails
 from app.commands.booking_reschedule import RescheduleRequest
+from app.commands.cash import RecordCashRequest, ReturnCashRequest
+from app.commands.cash import record_cash as take_cash
+from app.commands.cash import return_cash as hand_back
+from app.commands.fee_waive import WaiveFeeRequest
+from app.commands.fee_waive import waive_fee as let_off
 from app.commands.refund_booking import RefundBookingRequest
 from app.commands.refund_booking import refund_booking as give_back
 from app.commands.session_booking import create_session_booking
@@ -23,7 +28,7 @@ from app.commands.session_reschedule import SessionMove, reschedule_to_session
 from app.commands.settlement import policy_of
 from app.core.database import Tx, violated_constraint
 from app.core.tokens import TokenSigner
-from app.domain.booking import BookingStatus, PaymentMethod
+from app.domain.booking import HELD, BookingStatus, PaymentMethod
 from app.domain.errors import BadInput, NotFound
 from app.domain.policy import ActorKind, CancellationTerms, allowed_transitions, cancellation_terms
 from app.domain.rounding import charge_step
@@ -32,7 +37,7 @@ from app.queries.booking import SeenBooking, facts_of, get_booked, get_booking, 
 from app.queries.payment import latest_payments
 from app.queries.session_booking import get_session_booked
 from app.queries.tenancy import Door, Tenancy
-from app.resolvers.checkout import PaymentShown, end_before_cancelling, open_for
+from app.resolvers.checkout import PaymentShown, end_before_cancelling, open_for, take_authorized
 from app.resolvers.context import RequestContext
 from app.resolvers.mutation import Remembered, mutate
 from app.resolvers.promo import limited_guesses
@@ -40,11 +45,22 @@ from app.resolvers.promo import limited_guesses
 CODE_ATTEMPTS = 3
 
 
+Change: TypeAlias = (
+    TransitionRequest
+    | RescheduleRequest
+    | SessionMove
+    | RefundBookingRequest
+    | RecordCashRequest
+    | ReturnCashRequest
+    | WaiveFeeRequest
+)
+
+
 @dataclass(frozen=True, slots=True)
 class LinkedTransition:
     """A change together with the secret link it was asked with, if any."""
 
-    request: TransitionRequest | RescheduleRequest | SessionMove | RefundBookingRequest
+    request: Change
     link_token: str | None
 
 
@@ -86,7 +102,10 @@ def transitions_allowed(context: RequestContext, seen: SeenBooking) -> tuple[Boo
 
 
 def terms_of(context: RequestContext, seen: SeenBooking, *, at_customers_request: bool = False) -> CancellationTerms:
-    """What a cancellation by the one who asks would do now, by the policy that was frozen with the booking."""
+    """What a cancellation by the one who asks would do now, by the policy that was frozen with the booking.
+
+    A fee may be charged to what the customer saved.
+    """
     booking = seen.booking
     return cancellation_terms(
         facts_of(booking),
@@ -94,6 +113,7 @@ def terms_of(context: RequestContext, seen: SeenBooking, *, at_customers_request
         context.now(),
         policy_of(booking),
         price_minor=booking.price_minor,
+        can_charge=booking.has_saved_method,
         step=charge_step(booking.currency),
         actor=ActorKind.CUSTOMER if at_customers_request else seen.viewer,
     )
@@ -122,6 +142,7 @@ async def create_booking(
             "now": context.now(),
             "takes_payment": services.checkout.takes,
             "fees": services.policy.platform_fees,
+            "offers": services.checkout.offers,
         }
         try:
             return await create.create_booking(tx, tokens, request, customer, **facts)
@@ -162,7 +183,7 @@ async def create_booking(
 
 
 async def _payment_of(tx: Tx, booking: Booking) -> Payment | None:
-    if booking.payment_method != PaymentMethod.PAY_NOW:
+    if booking.payment_method != PaymentMethod.PAY_NOW and booking.status not in HELD:
         return None
     return (await latest_payments(tx, [booking.id])).get(booking.id)
 
@@ -202,7 +223,9 @@ async def transition_booking(
         )
 
     try:
-        return await _change(context, operation, linked, idempotency_key, careful)
+        seen = await _change(context, operation, linked, idempotency_key, careful)
+        is_asked = request.to is BookingStatus.CONFIRMED and seen.booking.status == BookingStatus.AWAITING_PROVIDER
+        return await take_authorized(context, seen) if is_asked else seen
     except StillPayable as payable:
         version = await end_before_cancelling(context, payable.booking)
         expected = request.expected_version
@@ -223,6 +246,34 @@ async def refund_booking(
         return await give_back(tx, context.services.tokens, request, requester)
 
     return await _change(context, "refundBooking", LinkedTransition(request, None), idempotency_key, command)
+
+
+async def record_cash(context: RequestContext, request: RecordCashRequest, idempotency_key: str | None) -> SeenBooking:
+    """Staff took cash."""
+
+    async def command(tx: Tx, requester: Requester) -> SeenBooking:
+        return await take_cash(tx, context.services.tokens, request, requester, context.now())
+
+    linked = LinkedTransition(request, None)
+    return await _change(context, "recordCashPayment", linked, idempotency_key, command)
+
+
+async def return_cash(context: RequestContext, request: ReturnCashRequest, idempotency_key: str | None) -> SeenBooking:
+    """Staff hand cash back."""
+
+    async def command(tx: Tx, requester: Requester) -> SeenBooking:
+        return await hand_back(tx, context.services.tokens, request, requester, context.now())
+
+    return await _change(context, "returnCash", LinkedTransition(request, None), idempotency_key, command)
+
+
+async def waive_fee(context: RequestContext, request: WaiveFeeRequest, idempotency_key: str | None) -> SeenBooking:
+    """Staff let the customer off."""
+
+    async def command(tx: Tx, requester: Requester) -> SeenBooking:
+        return await let_off(tx, context.services.tokens, request, requester, context.now())
+
+    return await _change(context, "waiveFee", LinkedTransition(request, None), idempotency_key, command)
 
 
 async def reschedule_booking(

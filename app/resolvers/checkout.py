@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
 
+from app.checkout.capture import capture_payment
 from app.checkout.payment import Shown, cancel_payment, confirm_payment, open_payment, refresh_payment
+from app.commands import balance
 from app.commands.actor import Actor
-from app.commands.booking_change import Requester
+from app.commands.balance import OtherAmount, StartedBalance
+from app.commands.booking_change import Requester, lock_for_change
 from app.commands.payment_attempt import Attempt, retry_payment
 from app.core.database import Tx
 from app.domain.booking import HELD, BookingStatus
@@ -47,6 +50,8 @@ class PaymentShown:
     snapshot: PaymentSnapshot | None = None
     is_asked: bool = False
     """Was the processor asked in this operation? Once is enough, above all while it does not answer."""
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Fields are resolved side by side: the second waits for what the first one asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +82,22 @@ async def snapshot_of(context: RequestContext, shown: PaymentShown) -> PaymentSn
     """What only its customer may see, and only while it can be paid. None also while the processor is away."""
     if shown.viewer is not ActorKind.CUSTOMER or shown.payment.status not in LIVE:
         return None
-    if not shown.is_asked:
-        shown.is_asked = True
-        payment = shown.payment
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                found = await refresh_payment(
-                    context.services.checkout, payment.organization_id, payment.id, actor=_actor(context, shown.viewer)
-                )
-        except (GatewayError, NotAllowed, TimeoutError) as error:
-            log.warning("payment.not_shown", payment=str(payment.id), error=str(error))
-            return None
-        shown.snapshot = found.snapshot
+    async with shown.asking:
+        if not shown.is_asked:
+            shown.is_asked = True
+            shown.snapshot = await _ask(context, shown)
     return shown.snapshot
+
+
+async def _ask(context: RequestContext, shown: PaymentShown) -> PaymentSnapshot | None:
+    payment, actor = shown.payment, _actor(context, shown.viewer)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            found = await refresh_payment(context.services.checkout, payment.organization_id, payment.id, actor=actor)
+    except (GatewayError, NotAllowed, TimeoutError) as error:
+        log.warning("payment.not_shown", payment=str(payment.id), error=str(error))
+        return None
+    return found.snapshot
 
 
 def _actor(context: RequestContext, viewer: ActorKind) -> Actor:
@@ -191,6 +199,71 @@ async def _confirm(
     context.loaders.forget()
     await context.services.stream.ring()
     return _after(context, seen, shown)
+
+
+async def take_authorized(context: RequestContext, seen: SeenBooking) -> SeenBooking:
+    """It was accepted: what is authorized is taken, which confirms it. While the processor is away, a worker does."""
+    booking, checkout = seen.booking, context.services.checkout
+    async with checkout.within(booking.organization_id) as tx:
+        payment = (await latest_payments(tx, [booking.id])).get(booking.id)
+    if payment is None:
+        return seen
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            shown = await capture_payment(
+                checkout, booking.organization_id, payment.id, actor=_actor(context, seen.viewer)
+            )
+    except (GatewayError, NotAllowed, TimeoutError) as error:
+        log.warning("payment.not_taken", payment=str(payment.id), error=str(error))
+        return seen
+    context.loaders.forget()
+    await context.services.stream.ring()
+    return SeenBooking(shown.booking, seen.viewer)
+
+
+async def start_balance(
+    context: RequestContext, booking_id: UUID, access_token: str | None, idempotency_key: str | None
+) -> tuple[SeenBooking, PaymentShown]:
+    """The rest of the price, online. Raises what the command raises, and Unavailable."""
+    try:
+        started = await _start_balance(context, booking_id, access_token, idempotency_key)
+    except OtherAmount as other:
+        checkout, actor = context.services.checkout, _actor(context, ActorKind.SYSTEM)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await cancel_payment(checkout, other.payment, other.seen.booking, actor=actor)
+            started = await _start_balance(context, booking_id, access_token, idempotency_key)
+        except (GatewayError, OtherAmount, TimeoutError) as error:
+            raise Unavailable("The payment processor does not answer. Try again in a moment.") from error
+    return await open_for(context, started.seen, started.payment)
+
+
+async def _start_balance(
+    context: RequestContext, booking_id: UUID, access_token: str | None, idempotency_key: str | None
+) -> StartedBalance:
+    services = context.services
+
+    def requester(tenancy: Tenancy) -> Requester:
+        return Requester(tenancy, context.user_id, access_token, context.actor("unknown"))
+
+    async def command(tx: Tx, tenancy: Tenancy) -> StartedBalance:
+        takes, now = services.checkout.takes, context.now()
+        return await balance.start_balance(tx, services.tokens, booking_id, requester(tenancy), takes=takes, now=now)
+
+    async def again(tx: Tx, tenancy: Tenancy, facts: dict[str, str]) -> StartedBalance:
+        seen = await lock_for_change(tx, services.tokens, booking_id, requester(tenancy), None)
+        payment, _ = await get_payment(tx, UUID(facts["paymentId"]))
+        return StartedBalance(seen, payment)
+
+    return await mutate(
+        context,
+        "startBalancePayment",
+        at=(Door.BOOKING, booking_id),
+        request=(booking_id, access_token),
+        idempotency_key=idempotency_key,
+        command=command,
+        remembered=Remembered(facts=lambda made: {"paymentId": str(made.payment.id)}, again=again),
+    )
 
 
 async def end_before_cancelling(context: RequestContext, booking: Booking) -> int | None:

@@ -19,6 +19,8 @@ from app.domain.errors import NotFound
 from app.domain.price_book import PriceBook
 from app.models import (
     Activity,
+    Booking,
+    BookingFee,
     BookingItem,
     BookingTransition,
     CalendarSource,
@@ -26,6 +28,8 @@ from app.models import (
     Offer,
     Organization,
     Payment,
+    PayoutAccount,
+    PayoutItem,
     Provider,
     Refund,
     Resource,
@@ -45,8 +49,11 @@ from app.queries.exception import (
     list_time_off_of_providers,
     list_time_off_of_resources,
 )
+from app.queries.fee import list_fees_below
 from app.queries.ledger import BookedJournal, journals_of_bookings
+from app.queries.payee import accounts_of
 from app.queries.payment import latest_payments, list_refunds_below
+from app.queries.payout import ProviderBalance, balances_of, items_of_payouts
 from app.queries.price_rule import read_price_book
 from app.queries.provider import (
     list_offers_below_providers,
@@ -251,9 +258,37 @@ class Loaders:
         return self._lists(list_refunds_below)
 
     @cached_property
+    def fees_by_booking_id(self) -> DataLoader[Key, list[BookingFee]]:
+        """Oldest first."""
+        return self._lists(list_fees_below)
+
+    @cached_property
     def ledger_by_booking_id(self) -> DataLoader[Key, list[BookedJournal]]:
         """In the order in which it was written."""
         return self._lists(journals_of_bookings)
+
+    # ── payouts ──
+
+    @cached_property
+    def booking_by_id(self) -> DataLoader[Key, Booking]:
+        return self._rows(Booking)
+
+    @cached_property
+    def payout_account_by_provider_id(self) -> DataLoader[Key, PayoutAccount | None]:
+        async def load(keys: list[Key]) -> list[PayoutAccount | None]:
+            found = await self._read(keys, accounts_of)
+            return [found.get(key) for key in keys]
+
+        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
+
+    @cached_property
+    def balances_by_provider_id(self) -> DataLoader[Key, list[ProviderBalance]]:
+        """By currency."""
+        return self._lists(balances_of)
+
+    @cached_property
+    def items_by_payout_id(self) -> DataLoader[Key, list[PayoutItem]]:
+        return self._lists(items_of_payouts)
 
     @cached_property
     def price_book_by_organization_id(self) -> DataLoader[Key, PriceBook]:

@@ -9,11 +9,12 @@ import strawberry
 
 from app import models
 from app.core.ids import IdKind
-from app.domain.booking import BookingStatus, PaymentMethod, PaymentStatus, amount_due
-from app.queries.booking import SeenBooking
+from app.domain.booking import BookingStatus, PaymentMethod, PaymentStatus
+from app.queries.booking import SeenBooking, due_of
 from app.resolvers import booking as resolvers
 from app.resolvers import checkout
 from app.schema.customer import Customer
+from app.schema.fee import BookingFee
 from app.schema.ids import public_id, read_optional_id
 from app.schema.info import Ctx
 from app.schema.node import Money, Node
@@ -139,16 +140,19 @@ class Booking(Node):
         booking = self.seen.booking
         return Money.of(booking.paid_minor - booking.refunded_minor, booking.currency)
 
-    @strawberry.field(description="What is still to be paid of the price, now or on arrival; nothing once it is over.")
+    @strawberry.field(
+        description="What is still to be paid of the price, online or at the venue; nothing once it is over."
+    )
     def amount_due(self) -> Money:
-        booking = self.seen.booking
-        due = amount_due(BookingStatus(booking.status), booking.price_minor, booking.paid_minor)
-        return Money.of(due, booking.currency)
+        return Money.of(due_of(self.seen.booking), self.seen.booking.currency)
+
+    @strawberry.field(description="What its customer owes, or owed, for cancelling late or not coming; oldest first.")
+    async def fees(self, info: Ctx) -> list[BookingFee]:
+        found = await info.context.loaders.fees_by_booking_id.load(self._key("id"))
+        return [BookingFee.from_model(one) for one in found]
 
     @strawberry.field(description="What it is paid with online: the newest attempt.")
     async def payment(self, info: Ctx) -> PaymentSession | None:
-        if self.payment_method is not PaymentMethod.PAY_NOW:
-            return None
         shown = await checkout.payment_of(info.context, self.seen)
         return None if shown is None else PaymentSession.from_shown(shown)
 

@@ -97,6 +97,11 @@ class CreateBookingInput:
         default=None, description="Lowers the price that was locked; `checkPromoCode` says to what."
     )
     notes: str | None = None
+    accepts_fees: bool = strawberry.field(
+        default=False,
+        description="The customer agrees that what they pay with is kept, and charged with the fees of cancelling late "
+        "and of not coming, as the hold's `fees` say. Nothing is kept without it.",
+    )
     idempotency_key: str | None = None
 
     def to_request(self) -> tuple[BookingRequest, CustomerDetails | None]:
@@ -117,6 +122,7 @@ class CreateBookingInput:
             payment_method=self.payment_method,
             notes=notes or None,
             promo_code=self.promo_code,
+            accepts_fees=self.accepts_fees,
         )
         return request, customer
 

@@ -16,6 +16,7 @@ from app.domain.errors import FieldErrors
 from app.domain.search import check_items
 from app.queries.hold import shown_status
 from app.resolvers import hold as resolvers
+from app.resolvers.fee import fee_terms_of
 from app.resolvers.hold import HoldByToken
 from app.resolvers.session_hold import hold_places
 from app.schema.availability import VisitItemInput, read_items
@@ -34,6 +35,15 @@ from app.schema.node import Money, Node
 from app.schema.price_lines import PriceLine, price_lines, tax_of
 from app.schema.provider import Provider
 from app.schema.session import ActivitySession
+
+
+@strawberry.type(description="The most that this could cost beyond its price being kept; agreed to with `acceptsFees`.")
+class FeeTerms:
+    late_cancellation: Money = strawberry.field(description="For cancelling after the notice.")
+    no_show: Money = strawberry.field(description="For not coming.")
+    is_card_required_on_arrival: bool = strawberry.field(
+        description="Booking with PAY_ON_ARRIVAL needs a card that these could be charged to."
+    )
 
 
 @strawberry.type(description="A slot kept for its holder until `expiresAt`.")
@@ -76,6 +86,16 @@ class Hold(Node):
         quote = self.record.quote
         minor = self.record.price_minor if quote is None else quote["dueNowMinor"]
         return Money.of(minor, self.record.currency)
+
+    @strawberry.field(description="What cancelling late or not coming would cost, by today's terms.")
+    async def fees(self, info: Ctx) -> FeeTerms:
+        late, no_show, is_required = await fee_terms_of(info.context, self.record)
+        currency = self.record.currency
+        return FeeTerms(
+            late_cancellation=Money.of(late, currency),
+            no_show=Money.of(no_show, currency),
+            is_card_required_on_arrival=is_required,
+        )
 
     @classmethod
     def from_model(cls, record: models.Hold) -> Hold:

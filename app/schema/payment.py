@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import Enum
 
 import strawberry
 
@@ -28,9 +29,17 @@ _STATUS = {
 }
 
 
-@strawberry.type(description="A payment in progress, or the last one. There is none for PAY_ON_ARRIVAL.")
+@strawberry.enum(description="BALANCE: the rest of the price. SETUP: nothing is paid, a card is kept for fees.")
+class PaymentKind(Enum):
+    BOOKING = "booking"
+    BALANCE = "balance"
+    SETUP = "setup"
+
+
+@strawberry.type(description="What the customer pays with online now, or paid with last.")
 class PaymentSession:
     id: strawberry.ID
+    kind: PaymentKind
     status: PaymentStatus
     processor: str
     amount: Money
@@ -61,6 +70,7 @@ class PaymentSession:
         record = shown.payment
         return cls(
             id=public_id(IdKind.PAYMENT, record.id),
+            kind=PaymentKind(record.kind),
             status=_STATUS[record.status],
             processor=record.processor,
             amount=Money.of(record.amount_minor, record.currency),
@@ -75,8 +85,12 @@ class PaymentSession:
 class Refund:
     id: strawberry.ID
     amount: Money
-    status: str = strawberry.field(description="created, pending, succeeded or failed.")
-    cause: str = strawberry.field(description="policy, staff, late_payment, or outside (made at the processor).")
+    status: str = strawberry.field(
+        description="created, pending, succeeded or failed. Cash that is created waits for somebody to hand it back."
+    )
+    cause: str = strawberry.field(
+        description="policy, staff, late_payment, fee, correction (of cash), or outside (made at the processor)."
+    )
     reason: str | None
     created_at: datetime
     settled_at: datetime | None

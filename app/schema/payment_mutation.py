@@ -73,6 +73,13 @@ class RefundBookingInput:
         )
 
 
+@strawberry.input
+class StartBalancePaymentInput:
+    booking_id: strawberry.ID
+    access_token: str | None = None
+    idempotency_key: str | None = None
+
+
 @strawberry.type
 class PaymentPayload:
     booking: Booking
@@ -86,6 +93,10 @@ RetryPaymentResult = Annotated[
 RefreshPaymentResult = Annotated[
     PaymentPayload | NotAllowed | NotFound,
     strawberry.union("RefreshPaymentResult"),
+]
+StartBalancePaymentResult = Annotated[
+    PaymentPayload | NotAllowed | NotFound | InvalidInput | IdempotencyConflict,
+    strawberry.union("StartBalancePaymentResult"),
 ]
 RefundBookingResult = Annotated[
     Booking | StaleVersion | NotAllowed | NotFound | InvalidInput | IdempotencyConflict,
@@ -111,6 +122,15 @@ class PaymentMutation:
         wanted = read_id(IdKind.BOOKING, booking_id, "bookingId")
         seen = await bookings.read_booking(info.context, wanted, access_token)
         seen, shown = await resolvers.refresh(info.context, seen)
+        return PaymentPayload(booking=Booking.from_seen(seen), payment=PaymentSession.from_shown(shown))
+
+    @strawberry.mutation(
+        description="The customer pays what is still due online. One at a time: while one is open, it is given again. "
+        "Whatever becomes of it, the booking's state stays."
+    )
+    async def start_balance_payment(self, info: Ctx, input: StartBalancePaymentInput) -> StartBalancePaymentResult:
+        booking_id = read_id(IdKind.BOOKING, input.booking_id, "input.bookingId")
+        seen, shown = await resolvers.start_balance(info.context, booking_id, input.access_token, input.idempotency_key)
         return PaymentPayload(booking=Booking.from_seen(seen), payment=PaymentSession.from_shown(shown))
 
     @strawberry.mutation(description="Staff: give back a part or all of what was paid.")

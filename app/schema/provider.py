@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from app import models
 from app.core.ids import IdKind
+from app.queries.pagination import page_request
+from app.queries.payout import PayoutFilter
+from app.resolvers import payout as payouts
 from app.resolvers import provider as resolvers
 from app.resolvers.calendar_source import list_calendar_sources
 from app.resolvers.exception import exceptions_of, time_off_of_provider
 from app.resolvers.provider_feed import calendar_feed_url
+from app.resolvers.statement import statement_link
+from app.schema.connection import Connection, connection
 from app.schema.errors import IdempotencyConflict, InvalidInput, NotAllowed, NotFound
 from app.schema.ids import public_id, read_id, read_ids
 from app.schema.info import Ctx, given
@@ -22,6 +28,7 @@ if TYPE_CHECKING:  # those know this file
     from app.schema.calendar_source import CalendarSource
     from app.schema.exception import ScheduleException, TimeOff
     from app.schema.offer import Offer
+    from app.schema.payout import Payout, PayoutAccount, ProviderBalance, Statement
     from app.schema.schedule import ScheduleVersion
     from app.schema.service import Service
     from app.schema.venue import Venue
@@ -110,6 +117,55 @@ class Provider(Node):
 
         found = await list_calendar_sources(info.context, self.record)
         return [CalendarSource.from_model(source) for source in found]
+
+    @strawberry.field(description="Where the provider is paid out to. For staff, and for the provider.")
+    async def payout_account(self, info: Ctx) -> Annotated[PayoutAccount, strawberry.lazy("app.schema.payout")] | None:
+        from app.schema.payout import PayoutAccount  # noqa: PLC0415
+
+        if not await payouts.sees_money(info.context, self.record.organization_id, self.record.id):
+            return None
+        key = (self.record.organization_id, self.record.id)
+        found = await info.context.loaders.payout_account_by_provider_id.load(key)
+        return None if found is None else PayoutAccount.from_model(found)
+
+    @strawberry.field(description="What the provider is owed, by currency. For staff, and for the provider.")
+    async def balance(self, info: Ctx) -> list[Annotated[ProviderBalance, strawberry.lazy("app.schema.payout")]]:
+        from app.schema.payout import ProviderBalance  # noqa: PLC0415
+
+        if not await payouts.sees_money(info.context, self.record.organization_id, self.record.id):
+            return []
+        key = (self.record.organization_id, self.record.id)
+        found = await info.context.loaders.balances_by_provider_id.load(key)
+        return [ProviderBalance.from_balance(balance) for balance in found]
+
+    @strawberry.field(description="Newest first. For staff, and for the provider; empty for others.")
+    async def payouts(
+        self,
+        info: Ctx,
+        *,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[Annotated[Payout, strawberry.lazy("app.schema.payout")]]:
+        from app.schema.payout import Payout  # noqa: PLC0415
+
+        wanted = PayoutFilter(provider_id=self.record.id)
+        found = payouts.PayoutList(info.context, self.record.organization_id, wanted)
+        page = await found.page(page_request(first, after, last, before))
+        return connection(page, Payout.from_model, found.count)
+
+    @strawberry.field(
+        description="All that changed what the provider is owed on these local days (at most a year, both included), "
+        "as CSV at an address of its own. For staff, and for the provider; null for others."
+    )
+    async def statement(
+        self, info: Ctx, from_: Annotated[date, strawberry.argument(name="from")], to: date
+    ) -> Annotated[Statement, strawberry.lazy("app.schema.payout")] | None:
+        from app.schema.payout import Statement  # noqa: PLC0415
+
+        link = await statement_link(info.context, self.record, from_, to)
+        return None if link is None else Statement.from_link(link)
 
     @classmethod
     def from_model(cls, record: models.Provider) -> Provider:

@@ -14,6 +14,7 @@ from app.resolvers.context import RequestContext
 from app.resolvers.customer import read_customer
 from app.resolvers.exception import read_exception, read_time_off
 from app.resolvers.hold import read_hold
+from app.resolvers.payout import read_payout
 from app.resolvers.price_offer import read_price_offer
 from app.resolvers.price_rule import read_price_rule
 from app.resolvers.promo import read_promo_code
@@ -29,10 +30,12 @@ from app.schema.booking import Booking, BookingQuery
 from app.schema.booking_list import BookingListQuery
 from app.schema.booking_mutation import BookingMutation
 from app.schema.calendar_source import CalendarMutation, CalendarSource
+from app.schema.cash_mutation import CashMutation
 from app.schema.customer import Customer
 from app.schema.errors import ERROR_HANDLERS, PaymentDeclined
 from app.schema.exception import ExceptionMutation, ScheduleException, TimeOff
 from app.schema.explanation import ExplanationQuery
+from app.schema.fee_query import FeeQuery
 from app.schema.hold import Hold, HoldMutation
 from app.schema.inputs import prepare_inputs
 from app.schema.live import Subscription
@@ -44,12 +47,15 @@ from app.schema.offer import OfferMutation
 from app.schema.organization import OrganizationMutation, OrganizationQuery
 from app.schema.payment_mutation import PaymentMutation
 from app.schema.payment_settings_mutation import PaymentSettingsMutation
+from app.schema.payout import Payout, PayoutQuery
+from app.schema.payout_mutation import PayoutMutation
 from app.schema.price_offer import PriceQuote, PriceQuoteMutation, PriceQuoteQuery
 from app.schema.price_rule import PriceRule
 from app.schema.price_rule_mutation import PriceRuleMutation
 from app.schema.promo import PromoCode, PromoMutation, PromoQuery
 from app.schema.provider import ProviderMutation, ProviderQuery
 from app.schema.provider_search import ProviderSearchQuery
+from app.schema.reconciliation import ReconciliationMutation, ReconciliationQuery
 from app.schema.resource import Resource, ResourceMutation, ResourceQuery
 from app.schema.scalars import SCALARS
 from app.schema.schedule import ScheduleMutation, ScheduleQuery, ScheduleVersion
@@ -79,6 +85,9 @@ class Query(
     ScheduleQuery,
     PromoQuery,
     PriceQuoteQuery,
+    FeeQuery,
+    PayoutQuery,
+    ReconciliationQuery,
 ):
     pass
 
@@ -105,6 +114,9 @@ class Mutation(
     PriceRuleMutation,
     PromoMutation,
     PriceQuoteMutation,
+    CashMutation,
+    PayoutMutation,
+    ReconciliationMutation,
 ):
     pass
 
@@ -157,6 +169,10 @@ async def _price_quote(context: RequestContext, row_id: UUID) -> Node:
     return PriceQuote.from_shown(await read_price_offer(context, row_id, None))
 
 
+async def _payout(context: RequestContext, row_id: UUID) -> Node:
+    return Payout.from_model(await read_payout(context, row_id))
+
+
 NODE_READERS.update(
     {
         IdKind.BOOKING: _booking,
@@ -171,6 +187,7 @@ NODE_READERS.update(
         IdKind.PRICE_RULE: _price_rule,
         IdKind.PROMO_CODE: _promo_code,
         IdKind.PRICE_OFFER: _price_quote,
+        IdKind.PAYOUT: _payout,
     }
 )
 

@@ -1,4 +1,4 @@
-"""`POST /webhooks/stripe`: kept and answered at once; the work is a job's."""
+"""`POST /webhooks/{processor}`: kept and answered at once; the work is a job's."""
 
 from __future__ import annotations
 

@@ -380,6 +380,16 @@ class FaultContract:
         made = [one async for one in stand.gateway.list_refunds(just_now()) if one.refund.id == again.refund.id]
         assert [(one.processor_id, one.refund) for one in made] == [(paid.processor_id, again.refund)]
 
+    async def test_what_was_made_before_and_after_is_listed_apart(self, stand: Stand) -> None:
+        paid = await stand.paid()
+        await stand.gateway.refund(refund_order(paid, 400))
+        begin, soon = just_now(), datetime.now(UTC) + timedelta(minutes=1)
+        lists = (stand.gateway.list_payments, stand.gateway.list_refunds)
+        for since, until, is_in in ((begin, soon, True), (begin - timedelta(hours=1), begin, False)):
+            for listing in lists:
+                listed = [one.processor_id async for one in listing(since, until)]
+                assert (paid.processor_id in listed) is is_in
+
     async def test_an_answer_that_is_too_late(self, stand: Stand) -> None:
         impatient = stand.made(deadline_s=0.05)
         order = stand.order(method_id=await stand.method("good"))

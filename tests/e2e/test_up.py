@@ -47,10 +47,10 @@ class Up:
     def has_replaced(self, name: str, before: ProcessRecord) -> bool:
         return self.records().get(name, before) != before
 
-    def status(self) -> int:
+    def status(self, method: str = "GET", path: str = "/health/ready") -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request("GET", "/health/ready")
+            connection.request(method, path)
             return connection.getresponse().status
         finally:
             connection.close()
@@ -97,6 +97,8 @@ def up(data_dir: Path) -> Iterator[Up]:
 def test_it_serves_and_ctrl_c_ends_everything_within_five_seconds(up: Up) -> None:
     assert up.status() == 200
     assert f"http://127.0.0.1:{up.port}/graphql" in up.output
+    for processor, answer in (("stripe", 400), ("mercadopago", 400), ("cash", 404)):  # there, and not signed
+        assert up.status("POST", f"/webhooks/{processor}") == answer
     records = up.records()
     assert set(records) == {"postgres", "valkey", "sandbox", "api", "worker"}
     assert all(r.is_alive() for r in records.values())

@@ -141,6 +141,15 @@ VALUES = {
     "price_offer.valid_until": "now()",
     "ledger_journal.currency": "'USD'",
     "ledger_entry.account": "'escrow'",
+    "payout.status": "'cancelled'",
+    "payout_account.country": "'AR'",
+    "payout_account.processor": "'stripe'",
+    "payout_reversal.cause": "'debt'",
+    "payout_reversal.status": "'failed'",
+    "reconciliation_run.processor": "'books'",
+    "reconciliation_run.finished_at": "now()",
+    "reconciliation_run.outcome": "'done'",
+    "reconciliation_difference.processor": "'books'",
 }
 """Where a column does not take just any value of its type."""
 OF_TYPE = {
