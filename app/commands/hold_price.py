@@ -76,6 +76,7 @@ async def price_of_parts(
             label=one.service.name,
             offer=offer,
             occupancy_bps=_fullness(one.part, claims, now),
+            is_payee=one.part.plan.provider_id in one.service.payees,
         )
         for one in held
     ]

@@ -53,6 +53,8 @@ FORM = Form(
         "member_fee_bps": _share(),
         "payout_delay_days": required(whole_number(0, 365, " days")),
         "payout_minimum_minor": required(whole_number(0, MAXIMUM_MINOR)),
+        "balance_required_at_check_in": required(as_given),
+        "card_required_for_arrival": required(as_given),
         "price_floor_bps": _share(),
         "price_ceiling_bps": _share(WHOLE_BPS, WHOLE_BPS + MAXIMUM_RATE_BPS),
         "price_floor_minor": whole_number(0, MAXIMUM_MINOR),

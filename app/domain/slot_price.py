@@ -27,8 +27,11 @@ def appointment(
     label: str = "",
     offer: AcceptedOffer | None = None,
     occupancy_bps: int | None = None,
+    is_payee: bool = False,
 ) -> PricedItem:
     """One service as this provider gives it, at this start: rules look at the provider's own clock.
+
+    `is_payee`: the price is the provider's and is paid out; otherwise the organization keeps it.
 
     Raises ValueError for a price by quote without an accepted one.
     """
@@ -42,6 +45,7 @@ def appointment(
         starts_at=starts_at,
         time_zone=plan.time_zone,
         provider_id=plan.provider_id,
+        payee_id=plan.provider_id if is_payee else None,
         offer_id=None if offer is None else offer.offer_id,
         occupancy_bps=occupancy_bps,
         caps=book.caps,

@@ -43,6 +43,8 @@ class OfferedBy:
     """The provider's, then the venue's, then public holidays: the first that has a day rules it."""
     needs: tuple[Need, ...] = ()
     limits: BookingLimits = UNLIMITED
+    is_payee: bool = False
+    """The price is theirs and is paid out to them; otherwise the organization keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,11 @@ class ServicePlan:
     @property
     def provider_ids(self) -> tuple[UUID, ...]:
         return tuple(offer.provider_id for offer in self.offers)
+
+    @property
+    def payees(self) -> frozenset[UUID]:
+        """Those of the providers who are paid out."""
+        return frozenset(offer.provider_id for offer in self.offers if offer.is_payee)
 
     @property
     def busy_subjects(self) -> tuple[UUID, ...]:
@@ -162,12 +169,15 @@ _PLAN_SQL = Template(
            (p.is_active AND v.is_active) IS TRUE AS is_visible,
            hours.versions, exceptional.days, needed.needs, p.works_on_holidays, p.daily_booking_limit,
            p.weekly_booking_limit, v.country, v.region, o.locale,
+           EXISTS (SELECT 1 FROM payout_account a WHERE a.provider_id = p.id AND a.is_payee
+                   AND a.processor = COALESCE(t.processor, 'stripe')) AS is_payee,
            (SELECT r.last_position FROM relay_state r) AS position,
            (SELECT jsonb_agg(jsonb_build_array(e.id, e.subject_id))
             FROM (SELECT e.id, e.subject_id FROM outbox_event e WHERE e.position IS NULL
                   ORDER BY e.id LIMIT :unnumbered_limit) e) AS unnumbered
     FROM $source
     JOIN organization o ON o.id = s.organization_id
+    LEFT JOIN payment_settings t ON t.organization_id = o.id
     LEFT JOIN $people
     LEFT JOIN offer f ON f.service_id = s.id AND f.provider_id = p.id
     LEFT JOIN venue v ON v.id = p.venue_id
@@ -334,6 +344,7 @@ def _offer(row: Any, from_date: date, to_date: date) -> OfferedBy:
         exceptions=(*(_exception(day) for day in row.days or ()), *_holidays(row, from_date, to_date)),
         needs=tuple(_need(need) for need in row.needs or ()),
         limits=BookingLimits(row.daily_booking_limit, row.weekly_booking_limit),
+        is_payee=row.is_payee,
     )
 
 

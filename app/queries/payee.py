@@ -1,4 +1,4 @@
-"""Who is paid out, and who gets the money of a booking because of it."""
+"""Who is paid out. Whose a price is because of that, a service's plan says (`app.queries.availability`)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,6 @@ from app.core.database import Tx
 from app.domain.errors import NotFound
 from app.models import PayoutAccount
 from app.queries.rows import one_of
-
-
-async def payees_among(tx: Tx, provider_ids: Sequence[UUID], processor: str) -> frozenset[UUID]:
-    """Those whose part of a price is theirs (`QuotedItem.payee_id`); of others the organization keeps it.
-
-    `processor`: the organization's. One statement.
-    """
-    query = select(PayoutAccount.provider_id).where(
-        one_of(PayoutAccount.provider_id, provider_ids), PayoutAccount.is_payee, PayoutAccount.processor == processor
-    )
-    return frozenset((await tx.execute(query)).scalars())
 
 
 async def find_account(tx: Tx, provider_id: UUID) -> PayoutAccount | None:

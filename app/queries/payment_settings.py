@@ -46,6 +46,8 @@ def default_settings(organization_id: UUID) -> PaymentSettings:
         late_fee_bps=0,
         no_show_refund_bps=0,
         no_show_fee_bps=0,
+        balance_required_at_check_in=False,
+        card_required_for_arrival=False,
         guest_fee_bps=None,
         member_fee_bps=None,
         payout_delay_days=7,

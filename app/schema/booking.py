@@ -140,9 +140,7 @@ class Booking(Node):
         booking = self.seen.booking
         return Money.of(booking.paid_minor - booking.refunded_minor, booking.currency)
 
-    @strawberry.field(
-        description="What is still to be paid of the price, online or at the venue; nothing once it is over."
-    )
+    @strawberry.field(description="What is still to be paid of the price; nothing once it is over.")
     def amount_due(self) -> Money:
         return Money.of(due_of(self.seen.booking), self.seen.booking.currency)
 

@@ -33,9 +33,17 @@ class PaymentSettings:
     late_refund_bps: int = strawberry.field(
         description="Of what was paid, given back to a customer who cancels after the notice."
     )
-    late_fee_bps: int = strawberry.field(description="Of the price, kept from them at least, as far as it was paid.")
+    late_fee_bps: int = strawberry.field(
+        description="Of the price, kept from them at least; what was not paid of it is charged to what they saved."
+    )
     no_show_refund_bps: int = strawberry.field(description="Of what was paid, given back to who did not come.")
-    no_show_fee_bps: int = strawberry.field(description="Of the price, kept from them at least.")
+    no_show_fee_bps: int = strawberry.field(description="Of the price, kept or charged likewise.")
+    balance_required_at_check_in: bool = strawberry.field(
+        description="Who still owes something of the price is not checked in before it is paid."
+    )
+    card_required_for_arrival: bool = strawberry.field(
+        description="PAY_ON_ARRIVAL needs a saved card where cancelling late or not coming may cost a fee."
+    )
     guest_fee_bps: int | None = strawberry.field(
         description="For staff: the platform's share of bookings by guests. None: the installation's."
     )
@@ -69,6 +77,8 @@ class PaymentSettings:
             late_fee_bps=record.late_fee_bps,
             no_show_refund_bps=record.no_show_refund_bps,
             no_show_fee_bps=record.no_show_fee_bps,
+            balance_required_at_check_in=record.balance_required_at_check_in,
+            card_required_for_arrival=record.card_required_for_arrival,
             guest_fee_bps=staff.guest_fee_bps,
             member_fee_bps=staff.member_fee_bps,
             payout_delay_days=staff.payout_delay_days,

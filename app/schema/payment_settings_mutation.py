@@ -31,6 +31,8 @@ class UpdatePaymentSettingsInput:
     late_fee_bps: int | None = strawberry.UNSET
     no_show_refund_bps: int | None = strawberry.UNSET
     no_show_fee_bps: int | None = strawberry.UNSET
+    balance_required_at_check_in: bool | None = strawberry.UNSET
+    card_required_for_arrival: bool | None = strawberry.UNSET
     guest_fee_bps: int | None = strawberry.field(default=strawberry.UNSET, description="null: the installation's.")
     member_fee_bps: int | None = strawberry.field(default=strawberry.UNSET, description="null: the installation's.")
     payout_delay_days: int | None = strawberry.field(default=strawberry.UNSET, description="0 to 365.")

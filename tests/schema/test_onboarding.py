@@ -12,12 +12,12 @@ from app.commands.actor import SYSTEM
 from app.commands.payout_account import note_account
 from app.domain.membership import Role
 from app.gateway import AccountSnapshot
-from app.queries.payee import payees_among
+from app.queries.availability import get_service_plan
 from tests.fixtures_api import GraphQLClient
 from tests.journey import account, colleague
 from tests.paying import Paying
 from tests.payouts import Earner, make_earner
-from tests.shop import make_person
+from tests.shop import at, make_person
 
 ACCOUNT = "status processor country isPayee requirements disabledReason"
 ERRORS = "... on Error { code message } ... on NotAllowed { rule }"
@@ -214,15 +214,18 @@ async def test_what_happens_inside_an_account_is_not_ours(earner: Earner, paying
     assert await paying.rows(outcomes, id=account_id) == [{"outcome": "foreign_account"}]
 
 
-async def test_who_is_a_payee(earner: Earner) -> None:
-    async def payees(processor: str = "stripe") -> frozenset[Any]:
+async def test_who_is_a_payee(earner: Earner, paying: Paying) -> None:
+    async def payees() -> frozenset[Any]:
         async with earner.checkout.within(None) as tx:
-            return await payees_among(tx, earner.shop.provider_uuids, processor)
+            day = at(5, 10).date()
+            return (await get_service_plan(tx, earner.shop.service_uuids[0], None, day, day)).payees
 
     account_id = await earner.open()
     assert await payees() == frozenset()
     await earner.set_account(account_id, "onboarded")
     assert await payees() == {earner.provider}
-    assert await payees("mercadopago") == frozenset()
     await earner.set_account(account_id, "restricted")
     assert await payees() == {earner.provider}
+    elsewhere = "INSERT INTO payment_settings (organization_id, processor) VALUES (:id, 'mercadopago') RETURNING 1"
+    await paying.rows(elsewhere, id=earner.shop.organization_uuid)
+    assert await payees() == frozenset()
