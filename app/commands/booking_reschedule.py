@@ -20,6 +20,7 @@ from app.commands.booking_change import (
 from app.commands.claim import CLAIMED, move_claims, visit_taken
 from app.commands.customer_limit import check_customer_move
 from app.commands.hold_visit import refuse_visit
+from app.commands.payment_capture import answer_after_move
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
 from app.domain.booking import BookingStatus
@@ -135,6 +136,8 @@ async def _write(
         ),
         "status": after.value,
     }
+    if before is BookingStatus.AWAITING_PROVIDER and booking.expires_at is not None:
+        values["expires_at"] = await answer_after_move(tx, booking, starts_at)
     await write_change(
         tx,
         booking,

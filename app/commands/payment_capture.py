@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from app.commands.actor import Actor
-from app.commands.booking_payment import JOB_ATTEMPTS, RESUME_AFTER
+from app.commands.booking_payment import END_PAYMENT, JOB_ATTEMPTS, RESUME_AFTER
 from app.commands.job import enqueue
 from app.commands.journal import Audit, Event, write_journal
 from app.core.database import Tx
+from app.domain.fees import answer_by
 from app.models import Booking, Payment
 from app.queries.payment import lock_payments
 
@@ -42,3 +43,20 @@ async def ask_capture(tx: Tx, booking: Booking, actor: Actor, now: datetime) -> 
         events=[Event("booking.accepted", booking.id, {"version": booking.version, "status": booking.status})],
     )
     return payment
+
+
+async def answer_after_move(tx: Tx, booking: Booking, starts_at: datetime) -> datetime | None:
+    """Until when one that waits for its provider can be accepted once it is moved there; and a job that ends it."""
+    payment = next((one for one in await lock_payments(tx, booking.id) if one.status == "authorized"), None)
+    if payment is None or payment.authorized_until is None:
+        return booking.expires_at
+    until = answer_by(payment.authorized_until, starts_at)
+    await enqueue(
+        tx,
+        END_PAYMENT,
+        {"paymentId": str(payment.id)},
+        organization_id=booking.organization_id,
+        run_after=until,
+        max_attempts=JOB_ATTEMPTS,
+    )
+    return until

@@ -183,7 +183,7 @@ async def create_booking(
 
 
 async def _payment_of(tx: Tx, booking: Booking) -> Payment | None:
-    if booking.payment_method != PaymentMethod.PAY_NOW and booking.status not in HELD:
+    if booking.payment_method != PaymentMethod.PAY_NOW and booking.status not in HELD and not booking.has_saved_method:
         return None
     return (await latest_payments(tx, [booking.id])).get(booking.id)
 

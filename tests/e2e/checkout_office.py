@@ -36,8 +36,9 @@ AT_ONCE = 10
 """Jobs of one worker."""
 STANDS_STILL = 0.04
 """Of the jobs, so many are done a second time while the first one who had them is still at work."""
-LOST_FOR_GOOD = 0.01
+LOST_FOR_GOOD = 0.05
 """Of the webhooks."""
+DAY = timedelta(days=1)
 
 # As the product's own claim, but many at a time. A lease lapses by the clock that the test moves.
 _CLAIM = text(
@@ -193,9 +194,20 @@ class Office:
         chance.shuffle(self.late)
         now = round(len(self.late) * share)
         batch, self.late = self.late[:now], self.late[now:]
-        times = [one for one in batch for _ in range(chance.choices((1, 2, 3, 10), (70, 20, 9, 1))[0])]
+        times = [one for one in batch for _ in range(chance.choices((1, 2, 3, 10), (85, 10, 4, 1))[0])]
         for begin in range(0, len(times), AT_ONCE):
             await asyncio.gather(*(world.deliver(one) for one in times[begin : begin + AT_ONCE]))
+
+    async def is_quiet(self) -> bool:
+        """Is nothing left to be done, and nobody left to be paid?"""
+        query = (
+            "SELECT EXISTS (SELECT 1 FROM job WHERE done_at IS NULL)"
+            " OR EXISTS (SELECT 1 FROM provider_payable WHERE owed_minor <> 0)"
+            " OR EXISTS (SELECT 1 FROM payout WHERE status NOT IN ('sent', 'cancelled'))"
+            " OR EXISTS (SELECT 1 FROM reconciliation_difference WHERE resolved_at IS NULL) AS busy"
+        )
+        [row] = await self.world.rows(query)
+        return not row["busy"]
 
     async def sweep(self) -> None:
         async with self.world.workers.within(None) as tx:
@@ -208,7 +220,7 @@ class Office:
         """In the middle of everything."""
         world = self.world
         try:
-            done = await world.mortal(reconcile(world.workers, "stripe", patience_s=0))
+            done = await world.mortal(reconcile(world.workers, "stripe", patience_s=0, slice_of=DAY))
             await world.mortal(check_books(world.workers))
         except GatewayError:
             world.seen["reconciliation broken off"] += 1

@@ -147,6 +147,18 @@ async def test_nobody_answers_before_the_start(payer: Payer, paying: Paying) -> 
     assert (await seen(payer, made))["status"] == "EXPIRED"
 
 
+async def test_moved_it_waits_for_its_answer_until_the_new_start(payer: Payer, paying: Paying, owner: Visitor) -> None:
+    made = await authorized(payer, paying, days=2)
+    assert (await owner.move(made, at(4, 10)))["status"] == "AWAITING_PROVIDER"
+    assert instant((await seen(payer, made))["expiresAt"]) == at(4, 10)
+    paying.api.clock.move_to(at(2, 10, 1))
+    await paying.work("end_payment")
+    assert (await seen(payer, made))["status"] == "AWAITING_PROVIDER"
+    paying.api.clock.move_to(at(4, 10, 1))
+    await paying.work("end_payment")
+    assert (await seen(payer, made))["status"] == "EXPIRED"
+
+
 async def test_an_authorization_that_ran_out_by_itself_expires_it(payer: Payer, paying: Paying, owner: Visitor) -> None:
     made = await authorized(payer, paying)
     await paying.sandbox.control(f"intents/{(await intent_in(paying, made)).id}/expire")
