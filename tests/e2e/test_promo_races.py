@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -54,6 +54,8 @@ class Crowd:
     database: Database
     shop: Shop
     holds: Sequence[UUID]
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONNECTIONS))
+    """Nobody waits so long for a connection that the pool gives up, however slow the machine is."""
 
     @property
     def services(self) -> Services:
@@ -73,7 +75,7 @@ class Crowd:
         tenancy = Tenancy(self.shop.organization_uuid)
         now = self.services.clock.now()
         try:
-            async with self.database.transaction() as tx:
+            async with self.turns, self.database.transaction() as tx:
                 await bind(tx, organization_id=tenancy.organization_id)
                 made = await create_booking(
                     tx, self.services.tokens, request, customer, tenancy=tenancy, actor=TEST, now=now

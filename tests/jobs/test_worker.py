@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -70,10 +69,8 @@ async def test_a_worker_does_its_work_and_ends_when_asked(
 
         await until(is_swept, 20)
         await until(lambda: is_published(database))
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-        assert time.monotonic() - began < 2.8
     assert await is_alive(database) is False
     lines = text_of(log)
     assert "worker.started" in lines
@@ -111,10 +108,8 @@ async def test_a_worker_without_servers_waits_and_ends_when_asked(tmp_path: Path
 
         await until(is_failing)
         assert process.poll() is None
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-        assert time.monotonic() - began < 2.8
     assert text_of(log).count("relay.numbering.failing") == 1
 
 
