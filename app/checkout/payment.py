@@ -11,7 +11,7 @@ import structlog
 from app.checkout.scope import Checkout
 from app.checkout.setup import customer_at, find_setup, given_up, open_setup
 from app.commands.actor import SYSTEM, Actor
-from app.commands.payment_apply import Applied, OtherIntent, apply_snapshot, is_known
+from app.commands.payment_apply import Applied, OtherIntent, apply_snapshot, is_known, note_opened
 from app.commands.payment_attempt import expire_if_unpaid, refuse_payment
 from app.core.database import Tx
 from app.domain.booking import FREE, HELD, BookingStatus
@@ -83,7 +83,9 @@ async def open_payment(checkout: Checkout, booking: Booking, payment: Payment, *
                 raise
             return await _refused(checkout, booking, payment, refused, actor)
         snapshot = found
-    return await apply_seen(checkout, payment, snapshot, actor)
+    async with checkout.within(payment.organization_id) as tx:
+        is_noted = await note_opened(tx, payment, snapshot, checkout.clock.now())
+    return Shown(booking, payment, snapshot) if is_noted else await apply_seen(checkout, payment, snapshot, actor)
 
 
 async def _refused(

@@ -50,6 +50,8 @@ PAYEES_AT_ONCE = 500
 
 _LATER = frozenset({RefusalKind.FUNDS})
 """Refusals that pass by themselves: the charges have not reached the balance yet."""
+_NOT_READ = frozenset({RefusalKind.ACCESS, RefusalKind.KEY_REUSED})
+"""Refusals that say nothing of the order: neither of this call's nor of an earlier one's with the same key."""
 
 
 # ── planning ──────────────────────────────────────────────────────────────────────────────────────────
@@ -125,7 +127,7 @@ async def execute_payout(checkout: Checkout, payout_id: UUID) -> None:
 async def _send(gateway: PaymentGateway, attempt: PayoutAttempt) -> TransferSnapshot:
     payout = attempt.payout
     if attempt.was_unanswered:
-        for found in await gateway.look_up_transfers(str(payout.id)):
+        for found in await _look_up(gateway, payout):
             if found.transfer_id == payout.id:
                 return found
     order = TransferOrder(
@@ -142,6 +144,14 @@ async def _send(gateway: PaymentGateway, attempt: PayoutAttempt) -> TransferSnap
         return await gateway.transfer(order)
     except GatewayUnknown:
         return await gateway.transfer(order)
+
+
+async def _look_up(gateway: PaymentGateway, payout: Payout) -> tuple[TransferSnapshot, ...]:
+    """A refusal to say what there is is no refusal of the transfer, which may have been made."""
+    try:
+        return await gateway.look_up_transfers(str(payout.id))
+    except GatewayRefused as refused:
+        raise GatewayUnknown(refused.message, refused.code) from refused
 
 
 async def _failed(checkout: Checkout, attempt: PayoutAttempt, error: GatewayError | NotAllowed | OtherTransfer) -> None:
@@ -171,12 +181,11 @@ def _failure_of(error: GatewayError | NotAllowed | OtherTransfer) -> SendFailure
     if isinstance(error, NotAllowed):
         return SendFailure(error.rule, error.message)
     if isinstance(error, GatewayRefused):
-        is_known_key = error.kind is RefusalKind.KEY_REUSED
         return SendFailure(
             error.code or error.kind.value,
             error.message,
-            is_certain=not is_known_key,
-            is_refusal=not is_known_key,
+            is_certain=error.kind is not RefusalKind.KEY_REUSED,
+            is_refusal=error.kind not in _NOT_READ,
             is_final=error.kind not in _LATER,
         )
     return SendFailure(error.code, error.message, is_certain=isinstance(error, GatewayUnavailable))
@@ -195,12 +204,12 @@ async def execute_reversal(checkout: Checkout, reversal_id: UUID) -> None:
     reversal, payout = begun
     try:
         made = await _reverse(checkout.gateway(payout.processor), reversal, payout)
-    except (GatewayRefused, NotAllowed) as refused:
+    except GatewayRefused as refused:
         log.warning("payout.not_reversed", payout=str(payout.id), reversal=str(reversal.id), message=refused.message)
         async with checkout.within(payout.organization_id) as tx:
             await fail_reversal(tx, reversal.id, refused.message, now)
         return
-    except GatewayError as error:
+    except (GatewayError, NotAllowed) as error:
         log.warning("payout.reversal_unanswered", reversal=str(reversal.id), message=error.message)
         # A reversal is never given up while it may have been made: asked for again until it is answered.
         delay = retry_delay(min(reversal.attempts, 7))

@@ -8,6 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+from sqlalchemy import Text, bindparam, text
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
 from app.commands.actor import Actor
 from app.commands.payment_approval import steps_of_approval
 from app.commands.payment_booking import BookingSteps, end_of_money, steps_of_payment, write_steps
@@ -51,6 +55,41 @@ def is_known(payment: Payment, seen: SeenIntent) -> bool:
 
 class OtherIntent(Exception):
     """The processor has two payments under one of ours; a person has to look."""
+
+
+# Under the booking's lock, as every other step of a payment; what came in between leaves no row.
+_OPENED = text(
+    """
+    WITH owner AS (SELECT id FROM booking WHERE id = :booking_id FOR NO KEY UPDATE)
+    UPDATE payment p SET status = :status, processor_id = :processor_id, seen = CAST(:seen AS jsonb), updated_at = :now
+    FROM owner WHERE p.id = :payment_id AND p.booking_id = owner.id AND p.status = 'created' AND p.processor_id IS NULL
+    RETURNING p.id
+    """
+).bindparams(bindparam("now", type_=TIMESTAMP(timezone=True)), bindparam("seen", type_=Text))
+
+
+async def note_opened(tx: Tx, payment: Payment, snapshot: PaymentSnapshot, now: datetime) -> bool:
+    """The usual answer to an order: it is open, and nothing else happened. One statement, so that guests wait less.
+
+    False: that is not all, and nothing was written; `apply_snapshot` is for it.
+    """
+    merged = merge(None, snapshot.intent)
+    is_news = merged.captured_minor or merged.refunds or merged.disputes or merged.decline_code is not None
+    if payment.status != "created" or merged.phase is not IntentPhase.CREATED or is_news:
+        return False
+    status, seen = _STATUS[merged.phase], intent_to_json(merged)
+    values = {
+        "booking_id": payment.booking_id,
+        "payment_id": payment.id,
+        "status": status,
+        "processor_id": snapshot.processor_id,
+        "seen": msgspec.json.encode(seen).decode(),
+        "now": now,
+    }
+    if (await tx.execute(_OPENED, values)).first() is None:
+        return False
+    payment.status, payment.processor_id, payment.seen, payment.updated_at = status, snapshot.processor_id, seen, now
+    return True
 
 
 async def apply_snapshot(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from app.checkout.payout import plan_all_reversals
+from app.checkout.payout import execute_reversal, plan_all_reversals
+from app.commands.payout_reversal import plan_reversals
 from app.commands.payout_send import begin_payout
 from tests.paying import Paying
 from tests.payouts import FEE, PRICE, SHARE, Earner, make_earner
@@ -256,3 +258,32 @@ async def test_one_that_was_won_before_the_service_is_paid_out_in_time(earner: E
     assert await earner.plan() is None
     earner.wait()
     assert (await earner.paid_out()).amount_minor == SHARE
+
+
+# ── what is not known to have come back ───────────────────────────────────────────────────────────────
+
+
+async def test_a_reversal_whose_answer_was_lost_is_not_given_up_for_a_refused_key(
+    earner: Earner, paying: Paying
+) -> None:
+    """It was made. Were it given up, the next one would take the same money a second time."""
+    first, _ = await earner.given(at(2, 10), at(2, 11))
+    earner.wait()
+    await earner.paid_out()
+    await earner.returned(first)
+    async with earner.checkout.within(earner.shop.organization_uuid) as tx:
+        [asked] = await plan_reversals(tx, earner.provider, "USD", earner.now())
+    await paying.sandbox.control("faults", kind="lost_answer", match="POST /v1/transfers/*/reversals", times=2)
+    await execute_reversal(earner.checkout, asked)
+    assert await earner.received() == SHARE
+    await paying.sandbox.control("faults", kind="error", match="* /v1/transfers*", status=401)
+    await execute_reversal(earner.checkout, asked)
+    await execute_reversal(replace(earner.checkout, gateways={}), asked)
+    await paying.sandbox.http.delete("/_sandbox/faults")
+    [row] = await paying.rows("SELECT status FROM payout_reversal WHERE id = :id", id=asked)
+    assert row["status"] == "created"
+    earner.wait(timedelta(days=2))
+    await earner.take_back()
+    await paying.work("execute_payout_reversal")
+    assert await earner.received() == SHARE
+    assert await earner.owed() == 0

@@ -11,7 +11,7 @@ import pytest
 from app.checkout.payout import plan_payouts
 from app.commands.actor import SYSTEM
 from app.commands.payout_account import hold_payouts
-from app.commands.payout_send import begin_payout, cancel_by_hand
+from app.commands.payout_send import begin_payout, cancel_by_hand, retry_payout
 from app.domain.errors import NotAllowed
 from app.domain.payout import MOST_ATTEMPTS
 from tests.paying import Paying, ledger_of
@@ -235,6 +235,31 @@ async def test_what_may_have_been_sent_is_never_called_off(earner: Earner, payin
     assert refused.value.rule == "payout_unanswered"
     await paying.sandbox.http.delete("/_sandbox/faults")
     await paying.pass_on()
+    assert (await earner.payout(payout.id))["status"] == "sent"
+    assert await earner.received() == SHARE
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_key_that_lost_its_rights_says_nothing_of_what_was_sent(
+    earner: Earner, paying: Paying, status: int
+) -> None:
+    """The first answer was lost. Then the processor refuses the key of this server: it may have sent it all the same."""
+    await earner.given(at(2, 10))
+    earner.wait()
+    payout = await earner.planned()
+    await fault(paying, "lost_answer", times=2)
+    await earner.send(payout)
+    await fault(paying, "error", match="* /v1/transfers*", status=status)
+    await earner.send(payout)
+    row = await earner.payout(payout.id)
+    assert (row["status"], row["is_unanswered"]) == ("needs_attention", True)
+    async with earner.checkout.within(None) as tx:
+        with pytest.raises(NotAllowed):
+            await cancel_by_hand(tx, payout.id, SYSTEM, "Lost patience")
+    await paying.sandbox.http.delete("/_sandbox/faults")
+    async with earner.checkout.within(None) as tx:
+        await retry_payout(tx, payout.id, SYSTEM, earner.now())
+    await earner.send(payout)
     assert (await earner.payout(payout.id))["status"] == "sent"
     assert await earner.received() == SHARE
 

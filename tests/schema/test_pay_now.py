@@ -7,9 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from tests.fixtures_api import log_statements
 from tests.journey import ANA, Made, booking_input, instant, live_time, rows_of
 from tests.paying import BOOK, GOOD, NO_FUNDS, Payer, Paying, ledger_of, owner_of
 from tests.shop import at, make_shop
+
+BOOK_BARE = """mutation ($input: CreateBookingInput!) { createBooking(input: $input) { __typename
+  ... on CreateBookingPayload { accessToken payment { id status clientSecret publishableKey expiresAt }
+    booking { id number status version startsAt paymentStatus expiresAt } } } }"""
 
 
 async def test_the_booking_waits_for_its_payment(payer: Payer, paying: Paying) -> None:
@@ -136,3 +141,16 @@ async def test_where_there_is_no_processor_it_is_refused(services: Any, client: 
     answer = await client(BOOK, {"input": booking_input(held, paymentMethod="PAY_NOW")})
     assert (answer["__typename"], answer["rule"]) == ("NotAllowed", "pay_now_unavailable")
     assert (await visitor.book(held, customer=ANA))["__typename"] == "CreateBookingPayload"
+
+
+async def test_budget(payer: Payer, paying: Paying) -> None:
+    log, stop = log_statements(paying.api.api.services.database)
+    try:
+        for day in (11, 12):
+            held = await payer.held(at(day, 10))
+            log.clear()
+            answer = await paying.client(BOOK_BARE, {"input": booking_input(held, paymentMethod="PAY_NOW")})
+            assert answer["payment"]["clientSecret"]
+            assert len(log) <= 8, log.statements
+    finally:
+        stop()
