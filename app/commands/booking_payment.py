@@ -61,12 +61,20 @@ def freeze_terms(
     takes: TakesPayment,
     now: datetime,
 ) -> FrozenTerms:
-    """Raises NotAllowed for a method of payment that is not taken here."""
+    """What costs nothing is not paid: no method is refused, and no processor is needed.
+
+    Raises NotAllowed for a method of payment that is not taken here.
+    """
     quote = None if hold.quote is None else quote_from_json(hold.quote)
-    if method is PaymentMethod.PAY_ON_ARRIVAL:
+    is_on_arrival = method is PaymentMethod.PAY_ON_ARRIVAL
+    if quote is not None and is_on_arrival:
+        quote = on_arrival(quote)
+    if hold.price_minor == 0:
+        return FrozenTerms(quote, 0, None)
+    if is_on_arrival:
         if not terms.accepts_pay_on_arrival:
             raise NotAllowed("pay_on_arrival_unavailable", "This has to be paid when it is booked: choose PAY_NOW.")
-        return FrozenTerms(None if quote is None else on_arrival(quote), 0, None)
+        return FrozenTerms(quote, 0, None)
     if not terms.accepts_pay_now or not takes(terms.processor, hold.currency):
         raise NotAllowed("pay_now_unavailable", "Online payment is not available here: choose PAY_ON_ARRIVAL.")
     due = hold.price_minor if quote is None else quote.due_now_minor
