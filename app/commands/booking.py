@@ -30,7 +30,7 @@ from app.commands.fee_consent import fee_consent
 from app.commands.hold import require_live
 from app.commands.journal import Audit, Event, Transition, write_journal
 from app.commands.price_offer import book_offer
-from app.commands.promo_use import apply_code, count_use
+from app.commands.promo_use import apply_code, check_customer, count_use
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
@@ -104,14 +104,7 @@ async def create_booking(
             starts_at=locked.hold.starts_at,
             time_zone=locked.time_zone,
         )
-    lowered = await apply_code(
-        tx,
-        locked.hold,
-        request.promo_code,
-        account=account,
-        email=None if customer is None else customer.email,
-        now=now,
-    )
+    lowered = await apply_code(tx, locked.hold, request.promo_code, now=now)
     terms = locked.payment_terms
     set_platform_fee(locked.hold, account, terms, fees)
     frozen = freeze_terms(
@@ -131,7 +124,8 @@ async def create_booking(
         offers=offers,
         now=now,
     )
-    check_chargeable(frozen)
+    check_chargeable(frozen, terms)
+    await check_customer(tx, lowered, account=account, email=None if customer is None else customer.email)
     booking = _new_booking(locked, request, now)
     put_terms(booking, frozen, terms)
     items = tuple(_new_items(locked.hold, booking.id))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -108,11 +109,12 @@ async def transition_booking(
     actor = acting(requester.actor, seen.viewer)
     if _accepts(seen.booking, request.to) and await ask_capture(tx, seen.booking, actor, now) is not None:
         return seen
-    ending = Ending.OURS
+    ending, noted = Ending.OURS, {}
     if request.to is BookingStatus.CANCELLED:
         canceller = ActorKind.CUSTOMER if request.at_customers_request else seen.viewer
         ending = cancellation_ending(facts_of(seen.booking), canceller, now)
-    await apply_transition(tx, seen.booking, request.to, request.reason, actor, ending=ending)
+        noted = {"at_customers_request": True} if canceller is not seen.viewer else {}
+    await apply_transition(tx, seen.booking, request.to, request.reason, actor, ending=ending, noted=noted)
     return seen
 
 
@@ -141,14 +143,22 @@ def acting(actor: Actor, role: ActorKind) -> Actor:
 
 
 _ENDS = frozenset({BookingStatus.CANCELLED, BookingStatus.NO_SHOW, BookingStatus.COMPLETED})
+NOTHING_NOTED: Mapping[str, Any] = MappingProxyType({})
 
 
 async def apply_transition(
-    tx: Tx, booking: Booking, to: BookingStatus, reason: str | None, actor: Actor, *, ending: Ending = Ending.OURS
+    tx: Tx,
+    booking: Booking,
+    to: BookingStatus,
+    reason: str | None,
+    actor: Actor,
+    *,
+    ending: Ending = Ending.OURS,
+    noted: Mapping[str, Any] = NOTHING_NOTED,
 ) -> None:
     """Write a step that was already granted: state, time, money, history, event. `booking` is brought up to date.
 
-    `ending`: of a cancellation, what it is to the refund policy.
+    `ending`: of a cancellation, what it is to the refund policy. `noted`: what else the audit says of it.
     """
     before = BookingStatus(booking.status)
     values: dict[str, Any] = {"status": to.value}
@@ -172,6 +182,7 @@ async def apply_transition(
         action=f"booking.{to.value}",
         reason=reason,
         step=(before, to),
+        noted=noted,
     )
     if is_all_returned:
         await _end_as_returned(tx, booking, to, actor)
@@ -207,6 +218,7 @@ async def write_change(
     action: str,
     reason: str | None,
     step: tuple[BookingStatus, BookingStatus] | None,
+    noted: Mapping[str, Any] = NOTHING_NOTED,
 ) -> None:
     """Update the row, whose trigger raises the version, and write transition, audit and event. Two statements."""
     before = {name: getattr(booking, name) for name in values}
@@ -231,7 +243,7 @@ async def write_change(
         booking.organization_id,
         actor,
         transitions=transitions,
-        audit=[Audit(action, booking.id, before, values, reason)],
+        audit=[Audit(action, booking.id, before, {**values, **noted}, reason)],
         events=[Event(action, booking.id, payload)],
     )
 

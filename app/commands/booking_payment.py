@@ -88,15 +88,22 @@ def freeze_terms(
     offers: Offers,
     now: datetime,
 ) -> FrozenTerms:
-    """Raises NotAllowed for a method of payment that is not taken here."""
+    """What costs nothing is not paid: no method is refused, and no processor is needed.
+
+    Raises NotAllowed for a method of payment that is not taken here.
+    """
     quote = None if hold.quote is None else quote_from_json(hold.quote)
+    is_on_arrival = wish.method is PaymentMethod.PAY_ON_ARRIVAL
+    if quote is not None and is_on_arrival:
+        quote = on_arrival(quote)
+    if hold.price_minor == 0:
+        return FrozenTerms(quote, 0, None)
     # Not past the start; never less than the hold had.
     waits_until = max(held_until, min(now + terms.window, hold.starts_at))
     can_save = takes(terms.processor, hold.currency) and Capability.SAVED_METHODS in offers(terms.processor)
-    if wish.method is PaymentMethod.PAY_ON_ARRIVAL:
+    if is_on_arrival:
         if not terms.accepts_pay_on_arrival:
             raise NotAllowed("pay_on_arrival_unavailable", "This has to be paid when it is booked: choose PAY_NOW.")
-        quote = None if quote is None else on_arrival(quote)
         needs_card = terms.card_required_for_arrival and can_save and not wish.is_walk_in
         if not needs_card or largest_fee(terms.policy, hold.price_minor) == 0:
             return FrozenTerms(quote, 0, None)

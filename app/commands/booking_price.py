@@ -24,10 +24,11 @@ def set_platform_fee(hold: Hold, account: UUID | None, terms: PaymentTerms, fees
     hold.quote = quote_to_json(with_platform_fee(quote_from_json(hold.quote), fee_bps))
 
 
-def check_chargeable(frozen: FrozenTerms) -> None:
+def check_chargeable(frozen: FrozenTerms, terms: PaymentTerms) -> None:
     """Raises NotAllowed for less than the processor charges at once."""
     quote = frozen.quote
     if quote is not None and 0 < frozen.due_minor < quote.terms.minimum_charge_minor:
         least = format_amount(quote.terms.minimum_charge_minor, quote.currency)
-        message = f"Less than {least} {quote.currency} cannot be paid online: choose PAY_ON_ARRIVAL."
+        otherwise = ": choose PAY_ON_ARRIVAL." if terms.accepts_pay_on_arrival else "."
+        message = f"Less than {least} {quote.currency} cannot be paid online{otherwise}"
         raise NotAllowed("pay_now_too_little", message)

@@ -191,7 +191,7 @@ async def lock_accepted_offer(
 _HOLD = text(
     """
     WITH used AS (
-        UPDATE price_offer SET hold_id = :hold, booking_id = NULL WHERE id = :offer RETURNING id, organization_id
+        UPDATE price_offer SET hold_id = :hold WHERE id = :offer RETURNING id, organization_id
     )
     INSERT INTO outbox_event (organization_id, type, subject_id, payload)
     SELECT organization_id, 'price_quote.held', id, '{}' FROM used
@@ -212,7 +212,10 @@ _BOOK = text(
 
 
 async def use_offer(tx: Tx, offer: AcceptedOffer, hold: Hold) -> None:
-    """The hold, which is there, has the price that was locked for it. One statement."""
+    """The hold, which is there, has the price that was locked for it. One statement.
+
+    A booking that expired with it before is still known: a late payment may bring that one back.
+    """
     await tx.execute(_HOLD, {"offer": offer.offer_id, "hold": hold.id})
 
 

@@ -29,7 +29,7 @@ from app.commands.booking_payment import (
 )
 from app.commands.booking_price import check_chargeable, set_platform_fee
 from app.commands.customer_limit import check_customer_limits
-from app.commands.promo_use import apply_code, count_use
+from app.commands.promo_use import apply_code, check_customer, count_use
 from app.commands.session_hold import own_places, require_live_places
 from app.core.database import Tx
 from app.core.ids import new_id
@@ -74,14 +74,7 @@ async def create_session_booking(
             starts_at=locked.hold.starts_at,
             time_zone=locked.time_zone,
         )
-    lowered = await apply_code(
-        tx,
-        locked.hold,
-        request.promo_code,
-        account=account,
-        email=None if customer is None else customer.email,
-        now=now,
-    )
+    lowered = await apply_code(tx, locked.hold, request.promo_code, now=now)
     terms = locked.payment_terms
     assert locked.claim_expires_at is not None  # it is live
     set_platform_fee(locked.hold, account, terms, fees)
@@ -94,7 +87,8 @@ async def create_session_booking(
         offers=offers,
         now=now,
     )
-    check_chargeable(frozen)
+    check_chargeable(frozen, terms)
+    await check_customer(tx, lowered, account=account, email=None if customer is None else customer.email)
     booking = _new_booking(locked, request, now)
     put_terms(booking, frozen, terms)
     values = {"hold": request.hold_id, "booking": booking.id}

@@ -133,8 +133,8 @@ class Promo:
 
 @dataclass(frozen=True, slots=True)
 class PromoUses:
-    """Uses that count: of bookings and live holds, given back when those expire. `by_customer` and `earlier_bookings`
-    are None while nobody knows who the customer is (a guest's hold): these rules are asked when the booking is made."""
+    """Uses that count: of bookings that stand. `by_customer` and `earlier_bookings` are None while nobody knows who the
+    customer is (a guest's hold): these rules are asked when the booking is made."""
 
     in_all: int = 0
     by_customer: int | None = None

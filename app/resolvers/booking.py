@@ -136,6 +136,7 @@ async def create_booking(
     tokens = services.tokens
 
     async def command(tx: Tx, tenancy: Tenancy) -> Booked:
+        guesses.check()
         facts: Any = {
             "tenancy": tenancy,
             "actor": context.actor("guest"),
@@ -171,7 +172,7 @@ async def create_booking(
             remembered=Remembered(facts=lambda made: {"bookingId": str(made.booking.id)}, again=again),
         )
 
-    async with limited_guesses(context, request.hold_id, request.promo_code):
+    async with limited_guesses(context, request.hold_id, request.promo_code) as guesses:
         booked = await _with_another_code(attempt)
     _prime(context, booked)
     token = tokens.guest_token(booked.booking.id, booked.booking.access_version)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.commands import promo_code as commands
 from app.commands.booking import works_here
-from app.commands.promo_use import locked_quote, lowered_quote
+from app.commands.promo_use import check_customer, locked_quote, lowered_quote
 from app.domain.booking import HoldStatus
 from app.domain.errors import BadInput, NotFound, RateLimited
 from app.domain.price_quote import Quote
@@ -116,30 +116,46 @@ async def check_promo_code(context: RequestContext, hold_id: UUID, token: str, t
     """
     locked: Quote | None = None
     try:
-        async with limited_guesses(context, hold_id, typed), context.read(Door.HOLD, hold_id) as (tx, tenancy):
-            hold = await get_hold(tx, hold_id)
-            if not context.services.tokens.is_hold_token(token, hold.id, hold.token_version):
-                raise NotFound
-            if shown_status(hold, context.now()) is not HoldStatus.ACTIVE:
-                raise BadInput.at("holdId", "is a hold that has ended")
-            locked = locked_quote(hold)
-            account = None if works_here(tenancy) else context.user_id
-            return CheckedCode(
-                await lowered_quote(tx, hold, typed, account=account, now=context.now(), path="promoCode")
-            )
+        async with limited_guesses(context, hold_id, typed) as guesses:
+            guesses.check()
+            async with context.read(Door.HOLD, hold_id) as (tx, tenancy):
+                hold = await get_hold(tx, hold_id)
+                if not context.services.tokens.is_hold_token(token, hold.id, hold.token_version):
+                    raise NotFound
+                if shown_status(hold, context.now()) is not HoldStatus.ACTIVE:
+                    raise BadInput.at("holdId", "is a hold that has ended")
+                locked = locked_quote(hold)
+                account = None if works_here(tenancy) else context.user_id
+                lowered = await lowered_quote(tx, hold, typed, now=context.now(), path="promoCode")
+                await check_customer(tx, lowered, account=account, email=None)
+                return CheckedCode(lowered.quote)
     except PromoRefused as refusal:
         assert locked is not None
         return CheckedCode(locked, refusal)
 
 
+@dataclass(slots=True)
+class Guesses:
+    """`too_many`: what to raise instead of looking at the code."""
+
+    too_many: RateLimited | None = None
+
+    def check(self) -> None:
+        """Raises RateLimited."""
+        if self.too_many is not None:
+            raise self.too_many
+
+
 @asynccontextmanager
-async def limited_guesses(context: RequestContext, hold_id: UUID, typed: str | None) -> AsyncIterator[None]:
+async def limited_guesses(context: RequestContext, hold_id: UUID, typed: str | None) -> AsyncIterator[Guesses]:
     """Around the trying of a code, so that nobody finds one by guessing: refused ones count, of an address and a hold.
 
-    Counted before it is looked at: guesses made all at once are as many as those made in a row. Raises RateLimited.
+    Counted before it is looked at: guesses made all at once are as many as those made in a row. Whoever looks at the
+    code checks what is given; a repeat of a request that was answered does not.
     """
+    guesses = Guesses()
     if typed is None:
-        yield
+        yield guesses
         return
     limits = {f"promo:{hold_id}": GUESSES_PER_HOLD}
     if context.limit_key is not None and context.services.policy.promo_guess_limit_per_address:
@@ -152,8 +168,10 @@ async def limited_guesses(context: RequestContext, hold_id: UUID, typed: str | N
             counted.append(key)
             wait_s = await limiter.hit(key, limit=limit, window_s=GUESS_WINDOW_S)
             if wait_s is not None:
-                raise RateLimited("Too many promo codes that are none. Try again later, or book without one.", wait_s)
-        yield
+                text = "Too many promo codes that are none. Try again later, or book without one."
+                guesses.too_many = RateLimited(text, wait_s)
+                break
+        yield guesses
     except PromoRefused:
         is_guess = True
         raise

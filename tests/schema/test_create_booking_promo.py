@@ -279,3 +279,17 @@ async def test_budget(guest: Visitor, statements: StatementLog) -> None:
         counts.append(len(statements))
     assert counts[0] <= 8
     assert counts[1:] == [counts[0] + 2, counts[0] + 3]
+
+
+@pytest.mark.parametrize("limit", [{"firstBookingOnly": True}, {"customerLimit": 1}])
+async def test_nobody_learns_who_was_here_without_booking(guest: Visitor, limit: dict[str, Any]) -> None:
+    """Whose address it is, is asked last: a booking that cannot be made otherwise tells nothing of them."""
+    await make_promo(guest.client, guest.shop, **limit)
+    await guest.booked(at(2, 8), promoCode="VERANO20")
+    held = await guest.held(at(2, 10))
+    answers = [
+        await guest.book(held, promoCode="VERANO20", paymentMethod="PAY_NOW", customer=customer)
+        for customer in (ANA, BEA)
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0]["rule"] == "pay_now_unavailable"

@@ -10,6 +10,7 @@ import pytest
 from tests.journey import Answer, Made, booking_input, rows_of
 from tests.paying import BOOK, Payer, Paying, ledger_of, owner_of
 from tests.price_terms import add_rule, priced_hold, set_terms, total
+from tests.promos import make_promo
 from tests.shop import at, set_offer
 
 SEEN = """
@@ -79,6 +80,8 @@ async def test_what_is_shown_is_what_cancelling_does(
     await paying.work("execute_refund")
     expected_refund, expected_fee = shown["theirs" if at_request else "mine"]
     [row] = await rows_of(payer.shop, "SELECT paid_minor - refunded_minor AS kept, refunded_minor FROM booking")
+    [entry] = await rows_of(payer.shop, "SELECT after FROM audit_entry WHERE action = 'booking.cancelled'")
+    assert entry["after"].get("at_customers_request", False) is at_request  # why so much was kept
     assert (row["refunded_minor"], row["kept"]) == (expected_refund, expected_fee)
     [intent] = await paying.intents(made)
     charge = await paying.sandbox.v1.charges.retrieve_async(intent.latest_charge)
@@ -128,3 +131,15 @@ async def test_methods_that_are_not_accepted(payer: Payer) -> None:
     made = await payer.booked(at(2, 14))
     seen = await _seen(payer, made, made.token)
     assert (seen["status"], seen["paymentStatus"], seen["amountDue"]) == ("CONFIRMED", "UNPAID", 1_000)
+
+
+async def test_too_little_where_nothing_is_paid_on_arrival(payer: Payer) -> None:
+    """Nobody is told to choose a method that is refused next."""
+    await set_terms(payer.shop, accepts_pay_on_arrival=False)
+    await make_promo(payer.client, payer.shop, amountMinor=960)
+    held = await payer.held(at(2, 10))
+    wanted = booking_input(held, paymentMethod="PAY_NOW", promoCode="VERANO20")
+    answer = await payer.client(BOOK, {"input": wanted})
+    assert (answer["rule"], answer["message"]) == ("pay_now_too_little", "Less than 0.50 USD cannot be paid online.")
+    del wanted["promoCode"]
+    assert (await payer.client(BOOK, {"input": wanted}))["__typename"] == "CreateBookingPayload"

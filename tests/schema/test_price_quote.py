@@ -389,3 +389,12 @@ async def test_budget(guest: Visitor, staff: Visitor, statements: StatementLog) 
     statements.clear()
     await guest.book(held)
     assert len(statements) <= 8, statements.statements
+
+
+async def test_a_price_whose_booking_came_back_is_used_up(guest: Visitor, staff: Visitor) -> None:
+    await guest.booked(at(2, 10), hold={"priceQuoteToken": (token := await accepted(staff, guest))})
+    becomes = "UPDATE booking SET status = :status RETURNING id"
+    await rows_of(guest.shop, becomes, status="expired")
+    await guest.release(await guest.held(at(2, 12), priceQuoteToken=token))
+    await rows_of(guest.shop, becomes, status="confirmed")  # as when a payment lands late
+    assert await status_of(guest, token) == "BOOKED"

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from app.core.ids import IdKind, encode_id, new_id
@@ -259,6 +260,20 @@ async def test_nobody_learns_which_codes_exist(guest: Visitor, services: Service
     assert said(booked[0]) == said(booked[1]) == [("input.promoCode", "is no code that can be used here")]
 
 
+async def test_a_code_that_is_none_here_takes_no_longer(guest: Visitor, statements: StatementLog) -> None:
+    """Else the time that an answer takes would tell."""
+    await make_promo(guest.client, guest.shop, "SOON", customerLimit=1, validFrom=iso(at(5, 0)))
+    off = await make_promo(guest.client, guest.shop, "OFF", firstBookingOnly=True)
+    await change_promo(guest.client, guest.shop, off, isActive=False)
+    customer = await account(guest.client, guest.shop, "customer")
+    held, counts = await customer.held(at(2, 10)), []
+    for code in ("NONE", "SOON", "OFF"):
+        statements.clear()
+        assert (await check(customer.client, held, code))["reason"] == "UNKNOWN"
+        counts.append(len(statements))
+    assert counts == [counts[0]] * 3
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
@@ -331,3 +346,18 @@ async def test_codes_cannot_be_guessed_from_one_address(database_url: str, redis
             assert (await check(client, held, "GUESS"))["isUsable"] is False
         answer = await client.raw(CHECK, {"id": holds[4].id, "token": holds[4].token, "code": "VERANO20"})
         assert answer["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+
+
+async def test_a_repeat_is_answered_however_many_codes_were_guessed(database_url: str, redis_url: str) -> None:
+    """By others from the same address, while its first answer was on its way."""
+    settings = make_settings(database_url, redis_url, promo_guess_limit_per_address=1, trusted_proxies=["127.0.0.1"])
+    there = {"X-Forwarded-For": "198.51.100.77"}
+    async with serve(settings) as running, httpx.AsyncClient(headers=there) as http:
+        client = GraphQLClient(http, running.graphql_url)
+        guest = Visitor(client, await make_shop(running.api.services))
+        await make_promo(client, guest.shop)
+        held, other, key = await guest.held(at(2, 8)), await guest.held(at(2, 9)), str(uuid4())
+        first = await guest.book(held, promoCode="VERANO20", idempotencyKey=key)
+        assert (await check(client, other, "GUESS"))["isUsable"] is False
+        assert await guest.book(held, promoCode="VERANO20", idempotencyKey=key) == first
+        assert (await guest.book(other, promoCode="VERANO20"))["__typename"] == "RateLimited"
