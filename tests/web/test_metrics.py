@@ -90,4 +90,4 @@ async def test_labels_are_few() -> None:
     for family in REGISTRY.collect():
         assert len(family.samples) < 60, family.name
         for sample in family.samples:
-            assert set(sample.labels) <= {"layer", "outcome", "answer", "le"}
+            assert set(sample.labels) <= {"layer", "outcome", "answer", "le", "processor", "kind"}
