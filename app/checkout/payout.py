@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -44,14 +46,16 @@ from app.gateway import (
 from app.models import Payout, PayoutReversal
 from app.queries.payout import Payee, get_payout, get_reversal, list_debtors, list_due_payees, list_stuck
 
+T = TypeVar("T")
+
 log = structlog.get_logger(__name__)
 
 PAYEES_AT_ONCE = 500
 
 _LATER = frozenset({RefusalKind.FUNDS})
 """Refusals that pass by themselves: the charges have not reached the balance yet."""
-_NOT_READ = frozenset({RefusalKind.ACCESS, RefusalKind.KEY_REUSED})
-"""Refusals that say nothing of the order: neither of this call's nor of an earlier one's with the same key."""
+_NOT_READ = frozenset({RefusalKind.ACCESS, RefusalKind.KEY_REUSED, RefusalKind.MISSING})
+"""Refusals that say nothing of what an earlier call did: a key without rights, or one of another account."""
 
 
 # ── planning ──────────────────────────────────────────────────────────────────────────────────────────
@@ -142,8 +146,18 @@ async def _send(gateway: PaymentGateway, attempt: PayoutAttempt) -> TransferSnap
     )
     try:
         return await gateway.transfer(order)
-    except GatewayUnknown:
-        return await gateway.transfer(order)
+    except GatewayUnknown as unknown:
+        return await _again(unknown, gateway.transfer(order))
+
+
+async def _again(unknown: GatewayUnknown, call: Awaitable[T]) -> T:
+    """The same call after an answer that was lost; unless it is heard now, the first one may have been made."""
+    try:
+        return await call
+    except GatewayUnavailable:
+        raise unknown from None
+    except GatewayRefused as refused:
+        raise unknown if refused.kind in _NOT_READ else refused from None
 
 
 async def _look_up(gateway: PaymentGateway, payout: Payout) -> tuple[TransferSnapshot, ...]:
@@ -204,21 +218,30 @@ async def execute_reversal(checkout: Checkout, reversal_id: UUID) -> None:
     reversal, payout = begun
     try:
         made = await _reverse(checkout.gateway(payout.processor), reversal, payout)
-    except GatewayRefused as refused:
-        log.warning("payout.not_reversed", payout=str(payout.id), reversal=str(reversal.id), message=refused.message)
-        async with checkout.within(payout.organization_id) as tx:
-            await fail_reversal(tx, reversal.id, refused.message, now)
-        return
     except (GatewayError, NotAllowed) as error:
-        log.warning("payout.reversal_unanswered", reversal=str(reversal.id), message=error.message)
-        # A reversal is never given up while it may have been made: asked for again until it is answered.
-        delay = retry_delay(min(reversal.attempts, 7))
-        assert delay is not None
-        async with checkout.within(payout.organization_id) as tx:
-            await ask_to_reverse(tx, reversal, now + delay)
+        await _not_reversed(checkout, reversal, payout, error)
         return
     async with checkout.within(payout.organization_id) as tx:
         await settle_reversal(tx, reversal.id, made.processor_id, now)
+
+
+async def _not_reversed(
+    checkout: Checkout, reversal: PayoutReversal, payout: Payout, error: GatewayError | NotAllowed
+) -> None:
+    """One that may have been made is never given up: asked for again until it is answered."""
+    now, told = checkout.clock.now(), {"payout": str(payout.id), "reversal": str(reversal.id), "message": error.message}
+    kind = error.kind if isinstance(error, GatewayRefused) else None
+    is_refused = kind is not None or isinstance(error, NotAllowed)
+    if is_refused and (reversal.attempts == 1 or (kind is not None and kind not in _NOT_READ)):
+        log.warning("payout.not_reversed", **told)
+        async with checkout.within(payout.organization_id) as tx:
+            await fail_reversal(tx, reversal.id, error.message, now)
+        return
+    log.warning("payout.reversal_unanswered", **told)
+    delay = retry_delay(min(reversal.attempts, 7))
+    assert delay is not None
+    async with checkout.within(payout.organization_id) as tx:
+        await ask_to_reverse(tx, reversal, now + delay)
 
 
 async def _reverse(gateway: PaymentGateway, reversal: PayoutReversal, payout: Payout) -> ReversalSnapshot:
@@ -237,8 +260,8 @@ async def _reverse(gateway: PaymentGateway, reversal: PayoutReversal, payout: Pa
     )
     try:
         return await gateway.reverse_transfer(order)
-    except GatewayUnknown:
-        return await gateway.reverse_transfer(order)
+    except GatewayUnknown as unknown:
+        return await _again(unknown, gateway.reverse_transfer(order))
 
 
 # ── webhooks ──────────────────────────────────────────────────────────────────────────────────────────

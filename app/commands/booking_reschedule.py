@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Interval, Uuid, bindparam, text
@@ -17,6 +18,7 @@ from app.commands.booking_change import (
     search_of_booking,
     write_change,
 )
+from app.commands.booking_payee import hand_over_price
 from app.commands.claim import CLAIMED, move_claims, visit_taken
 from app.commands.customer_limit import check_customer_move
 from app.commands.hold_visit import refuse_visit
@@ -50,8 +52,8 @@ async def reschedule_booking(
 ) -> SeenBooking:
     """The new slot is claimed and the old one given back in one call; refused, nothing changed.
 
-    Length, price and buffers stay as booked; a visit moves as a whole, with everybody. Resources are chosen anew. A
-    customer's move of a service that needs approval asks for it again.
+    Length, price and buffers stay as booked; whoever gives it is paid for it; a visit moves as a whole, with everybody.
+    Resources are chosen anew. A customer's move of a service that needs approval asks for it again.
     Raises NotFound, StaleVersion, NotAllowed, InvalidInput, SlotUnavailable.
     """
     seen = await lock_for_change(tx, signer, request.booking_id, requester, request.expected_version)
@@ -84,7 +86,20 @@ async def reschedule_booking(
     if outcome != CLAIMED:
         raise await visit_taken(tx, [[target] for target in targets], starts_at, rules, search, outcome=outcome)
     await tx.execute(_MOVE_ITEMS, {"booking_id": booking.id, "provider_id": request.provider_id, "shift": shift})
-    await _write(tx, seen, target=targets[0], starts_at=starts_at, reason=request.reason, requester=requester, now=now)
+    price = None
+    if targets[0].provider_id != booking.provider_id:
+        is_payee = targets[0].provider_id in services[0].payees
+        price = await hand_over_price(tx, booking, targets[0].provider_id, is_payee=is_payee)
+    await _write(
+        tx,
+        seen,
+        target=targets[0],
+        starts_at=starts_at,
+        price=price,
+        reason=request.reason,
+        requester=requester,
+        now=now,
+    )
     return seen
 
 
@@ -118,15 +133,17 @@ async def _write(
     *,
     target: ProviderPlan,
     starts_at: datetime,
+    price: dict[str, Any] | None,
     reason: str | None,
     requester: Requester,
     now: datetime,
 ) -> None:
+    """`price`: as it is locked now, where it changed."""
     booking = seen.booking
     before = BookingStatus(booking.status)
     asks_again = needs_new_approval(facts_of(booking), seen.viewer)
     after = BookingStatus.AWAITING_PROVIDER if asks_again else before
-    values = {
+    values: dict[str, Any] = {
         "provider_id": target.provider_id,
         "starts_at": starts_at,
         "ends_at": starts_at + (booking.ends_at - booking.starts_at),
@@ -136,6 +153,8 @@ async def _write(
         ),
         "status": after.value,
     }
+    if price is not None:
+        values["quote"] = price
     if before is BookingStatus.AWAITING_PROVIDER and booking.expires_at is not None:
         values["expires_at"] = await answer_after_move(tx, booking, starts_at)
     await write_change(

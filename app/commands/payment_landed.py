@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from app.commands.booking_change import take_time_again
 from app.commands.booking_payment import shares_of_booking
@@ -19,6 +20,7 @@ from app.domain.shares import NOTHING, Shares, shares_from_json, shares_of, shar
 from app.models import Booking, BookingFee, Payment, Refund
 from app.queries.booking import due_of
 from app.queries.fee import fee_of_payment
+from app.queries.payee import paid_elsewhere
 
 _AWAITS_FEE = frozenset({FeeStatus.DUE, FeeStatus.OWED})
 
@@ -39,7 +41,7 @@ async def take_in(
     booking, (payments, refunds) = steps.booking, beside
     fee = await fee_of_payment(tx, payment.id) if payment.kind == "fee" else None
     payment.is_late = not _is_wanted(booking, payments, payment, amount_minor, fee)
-    taken = part_of_price(booking, payments, refunds, amount_minor)
+    taken = await _kept_here(tx, payment, part_of_price(booking, payments, refunds, amount_minor))
     before = NOTHING if payment.shares is None else shares_from_json(payment.shares)
     payment.shares = shares_to_json(before + taken)
     payment.captured_minor += amount_minor
@@ -80,19 +82,40 @@ def _is_wanted(
     return status not in FREE and not others
 
 
+async def _kept_here(tx: Tx, payment: Payment, taken: Shares) -> Shares:
+    """What came in at one processor is not sent on from an account at another one, where it never was: since the price
+    was locked the organization has changed its processor, and keeps that part. One statement where anybody is paid."""
+    payees = [one.payee_id for one in taken.payables if one.payee_id is not None]
+    elsewhere = await paid_elsewhere(tx, payees, payment.processor) if payees else frozenset()
+    if not elsewhere:
+        return taken
+    kept: dict[UUID | None, int] = {}
+    for payee, amount in taken.payables:
+        owner = None if payee in elsewhere else payee
+        kept[owner] = kept.get(owner, 0) + amount
+    return shares_of(taken.platform_fee_minor, taken.tax_minor, kept)
+
+
 def part_of_price(
     booking: Booking, payments: Sequence[Payment], refunds: Sequence[Refund], amount_minor: int
 ) -> Shares:
     """A part of what of the price's shares no other payment has. What is beyond the price is the organization's."""
+    whole = shares_of_booking(booking)
     try:
         others = total_shares(
             shares_from_json(one.shares) - refunded_shares(one, refunds)
             for one in payments
             if one.shares is not None and not one.is_late
         )
-        return (shares_of_booking(booking) - others).take(amount_minor)
+        left = whole - others if _is_within(others, whole) else whole  # somebody else gives it by now
+        return left.take(amount_minor)
     except ValueError:
         return shares_of(0, 0, {None: amount_minor})
+
+
+def _is_within(part: Shares, whole: Shares) -> bool:
+    """Is it a part of the same payees' money?"""
+    return {one.payee_id for one in part.payables} <= {one.payee_id for one in whole.payables}
 
 
 async def settle_late(tx: Tx, steps: BookingSteps, payment: Payment, now: datetime) -> None:

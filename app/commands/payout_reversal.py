@@ -166,7 +166,7 @@ async def apply_transfer(tx: Tx, transfer: TransferSnapshot, now: datetime) -> N
         ours = known.get(shown.reversal_id) if shown.reversal_id else None
         if ours is not None and ours.status == "created":
             await _settle(tx, payout, ours, shown.processor_id, now)
-        elif ours is None and shown.processor_id not in seen:
+        elif (ours is None or ours.status == "failed") and shown.processor_id not in seen:
             await _made_outside(tx, payout, shown, now)
 
 

@@ -14,6 +14,7 @@ from app.commands.job import enqueue
 from app.commands.ledger import post_journal
 from app.core.database import Tx
 from app.core.ids import new_id
+from app.domain.booking import FREE, BookingStatus
 from app.domain.errors import InvalidInput, NotAllowed
 from app.domain.ledger_journals import BookingBooks
 from app.domain.money import format_amount
@@ -149,6 +150,9 @@ def fail_refund(booking: Booking, payment: Payment, refund: Refund, why: str, no
     refund.status, refund.failure, refund.settled_at = "failed", why, now
     payment.refunded_minor -= refund.amount_minor - refund.excess_minor
     booking.refunded_minor -= refund.amount_minor - refund.excess_minor
+    if refund.cause == "policy" and BookingStatus(booking.status) not in FREE:
+        # Its customer had come after all, so it was counted as due again (`app.commands.fee.undo_ending`).
+        booking.uncounted_minor = max(0, booking.uncounted_minor - refund.amount_minor)
 
 
 def refuse_unpaid(booking: Booking) -> None:

@@ -60,8 +60,8 @@ class ProviderPayable(OfOrganization, Base):
     __tablename__ = "provider_payable"
     __table_args__ = (Index("provider_payable_open_idx", "payee_id", "booking_id", postgresql_where="owed_minor <> 0"),)
 
-    payee_id: Mapped[UUID] = mapped_column(ForeignKey("provider.id"), primary_key=True)
     booking_id: Mapped[UUID] = mapped_column(ForeignKey("booking.id"), primary_key=True)
+    payee_id: Mapped[UUID] = mapped_column(ForeignKey("provider.id"), primary_key=True)
     currency: Mapped[str]
     owed_minor: Mapped[int] = mapped_column(BigInteger)
     released_at: Mapped[datetime | None]
@@ -91,6 +91,7 @@ class Payout(Identified, OfOrganization, Timestamped, Base):
             unique=True,
             postgresql_where="status IN ('scheduled', 'sending', 'needs_attention')",
         ),
+        Index("payout_sent_at_idx", "processor", "sent_at"),
         Index("payout_organization_id_idx", "organization_id", "id"),
         Index("payout_next_attempt_idx", "next_attempt_at", postgresql_where="status IN ('scheduled', 'sending')"),
     )

@@ -44,3 +44,11 @@ async def accounts_of(tx: Tx, provider_ids: Sequence[UUID]) -> dict[UUID, Payout
     """By provider. One statement."""
     rows = (await tx.execute(select(PayoutAccount).where(one_of(PayoutAccount.provider_id, provider_ids)))).scalars()
     return {row.provider_id: row for row in rows}
+
+
+async def paid_elsewhere(tx: Tx, provider_ids: Sequence[UUID], processor: str) -> frozenset[UUID]:
+    """Those whose account is at another processor. One statement."""
+    query = select(PayoutAccount.provider_id).where(
+        one_of(PayoutAccount.provider_id, provider_ids), PayoutAccount.processor != processor
+    )
+    return frozenset((await tx.execute(query)).scalars())

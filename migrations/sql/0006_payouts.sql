@@ -39,13 +39,13 @@ CREATE TABLE payout_account (
 -- The balance of `provider_payable` for each booking and provider, kept by the ledger itself. `released_at`: when the
 -- last of it became the provider's: the delay of its payout counts from there.
 CREATE TABLE provider_payable (
-    payee_id UUID NOT NULL,
     booking_id UUID NOT NULL,
+    payee_id UUID NOT NULL,
     currency TEXT NOT NULL,
     owed_minor BIGINT NOT NULL,
     released_at TIMESTAMP WITH TIME ZONE,
     organization_id UUID NOT NULL,
-    CONSTRAINT provider_payable_pkey PRIMARY KEY (payee_id, booking_id),
+    CONSTRAINT provider_payable_pkey PRIMARY KEY (booking_id, payee_id),
     CONSTRAINT provider_payable_payee_id_fkey FOREIGN KEY(payee_id) REFERENCES provider (id),
     CONSTRAINT provider_payable_booking_id_fkey FOREIGN KEY(booking_id) REFERENCES booking (id),
     CONSTRAINT provider_payable_organization_id_fkey FOREIGN KEY(organization_id) REFERENCES organization (id)
@@ -92,6 +92,7 @@ CREATE TABLE payout (
 -- One at a time: what is wrong with one would be wrong with the next.
 CREATE UNIQUE INDEX payout_live_idx ON payout (provider_id, currency)
     WHERE status IN ('scheduled', 'sending', 'needs_attention');
+CREATE INDEX payout_sent_at_idx ON payout (processor, sent_at);
 CREATE INDEX payout_organization_id_idx ON payout (organization_id, id);
 CREATE INDEX payout_next_attempt_idx ON payout (next_attempt_at) WHERE status IN ('scheduled', 'sending');
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from app.checkout.payout import execute_reversal, plan_all_reversals
-from app.commands.payout_reversal import plan_reversals
+from app.commands.payout_reversal import fail_reversal, plan_reversals
 from app.commands.payout_send import begin_payout
 from tests.paying import Paying
 from tests.payouts import FEE, PRICE, SHARE, Earner, make_earner
@@ -287,3 +287,21 @@ async def test_a_reversal_whose_answer_was_lost_is_not_given_up_for_a_refused_ke
     await paying.work("execute_payout_reversal")
     assert await earner.received() == SHARE
     assert await earner.owed() == 0
+
+
+async def test_a_reversal_that_was_given_up_and_was_made_counts_once(earner: Earner, paying: Paying) -> None:
+    first, _ = await earner.given(at(2, 10), at(2, 11))
+    earner.wait()
+    await earner.paid_out()
+    await earner.returned(first)
+    async with earner.checkout.within(earner.shop.organization_uuid) as tx:
+        [asked] = await plan_reversals(tx, earner.provider, "USD", earner.now())
+    await paying.sandbox.control("faults", kind="lost_answer", match="POST /v1/transfers/*/reversals", times=2)
+    await execute_reversal(earner.checkout, asked)
+    async with earner.checkout.within(earner.shop.organization_uuid) as tx:
+        await fail_reversal(tx, asked, "refused", earner.now())
+    for _ in range(2):
+        await paying.pass_on()
+        assert await earner.owed() == 0
+    assert await earner.received() == SHARE
+    assert await items(earner) == [(SHARE, SHARE), (SHARE, 0)]

@@ -14,6 +14,7 @@ from app.commands.payout_account import hold_payouts
 from app.commands.payout_send import begin_payout, cancel_by_hand, retry_payout
 from app.domain.errors import NotAllowed
 from app.domain.payout import MOST_ATTEMPTS
+from app.gateway import GatewayRefused, GatewayUnavailable, GatewayUnknown, RefusalKind, TransferOrder
 from tests.paying import Paying, ledger_of
 from tests.payouts import FEE, PRICE, SHARE, WEEK, Earner, make_earner
 from tests.shop import at
@@ -243,7 +244,7 @@ async def test_what_may_have_been_sent_is_never_called_off(earner: Earner, payin
 async def test_a_key_that_lost_its_rights_says_nothing_of_what_was_sent(
     earner: Earner, paying: Paying, status: int
 ) -> None:
-    """The first answer was lost. Then the processor refuses the key of this server: it may have sent it all the same."""
+    """The first answer was lost, and then the key of this server is refused: it may have been sent all the same."""
     await earner.given(at(2, 10))
     earner.wait()
     payout = await earner.planned()
@@ -252,15 +253,53 @@ async def test_a_key_that_lost_its_rights_says_nothing_of_what_was_sent(
     await fault(paying, "error", match="* /v1/transfers*", status=status)
     await earner.send(payout)
     row = await earner.payout(payout.id)
-    assert (row["status"], row["is_unanswered"]) == ("needs_attention", True)
-    async with earner.checkout.within(None) as tx:
-        with pytest.raises(NotAllowed):
-            await cancel_by_hand(tx, payout.id, SYSTEM, "Lost patience")
+    assert (row["status"], row["is_unanswered"], row["refusals"]) == ("sending", True, 0)
     await paying.sandbox.http.delete("/_sandbox/faults")
+    await earner.send(payout)
+    assert (await earner.payout(payout.id))["status"] == "sent"
+    assert await earner.received() == SHARE
+
+
+@pytest.mark.parametrize(
+    "second", [GatewayUnavailable("busy"), GatewayRefused("no such key", kind=RefusalKind.ACCESS)], ids=["busy", "key"]
+)
+async def test_a_second_call_that_was_not_made_says_nothing_of_the_first(
+    earner: Earner, monkeypatch: pytest.MonkeyPatch, second: Exception
+) -> None:
+    await earner.given(at(2, 10))
+    earner.wait()
+    payout = await earner.planned()
+    gateway = earner.checkout.gateway("stripe")
+    real, answers = gateway.transfer, iter((GatewayUnknown("lost"), second))
+
+    async def transfer(order: TransferOrder) -> None:
+        answer = next(answers)
+        if isinstance(answer, GatewayUnknown):
+            await real(order)
+        raise answer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gateway, "transfer", transfer)
+        await earner.send(payout)
+    row = await earner.payout(payout.id)
+    assert (row["status"], row["is_unanswered"]) == ("sending", True)
+    await earner.send(payout)
+    assert await earner.received() == SHARE
+
+
+async def test_a_refused_key_of_this_server_uses_up_no_key_of_a_call(earner: Earner, paying: Paying) -> None:
+    await earner.given(at(2, 10))
+    earner.wait()
+    payout = await earner.planned()
+    await fault(paying, "error", times=2)
+    await earner.send(payout)
+    await fault(paying, "error", times=1, status=401)
+    await earner.send(payout)
+    row = await earner.payout(payout.id)
+    assert (row["status"], row["is_unanswered"], row["refusals"]) == ("needs_attention", True, 0)
     async with earner.checkout.within(None) as tx:
         await retry_payout(tx, payout.id, SYSTEM, earner.now())
     await earner.send(payout)
-    assert (await earner.payout(payout.id))["status"] == "sent"
     assert await earner.received() == SHARE
 
 

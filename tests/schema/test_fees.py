@@ -293,6 +293,20 @@ async def test_the_policys_refund_is_due_again_for_who_had_come(payer: Payer, pa
     assert (await seen(payer, made))["amountDue"] == {"amountMinor": 500}
 
 
+async def test_the_policys_refund_that_never_arrived_is_not_due_again(payer: Payer, paying: Paying, desk: Desk) -> None:
+    """The customer has come after all, and then the processor refuses to give back what was asked for."""
+    await set_terms(payer, no_show_refund_bps=5_000)
+    made = await payer.paid(paying, at(1, 10))
+    await no_show(payer, paying, desk, made)
+    await Visitor(desk.client, payer.shop).step(made, "CHECKED_IN")
+    assert (await seen(payer, made))["amountDue"] == {"amountMinor": 500}
+    await paying.sandbox.control("faults", kind="error", match="POST /v1/refunds", status=400)
+    await paying.work("execute_refund")
+    booking = await seen(payer, made)
+    assert (booking["paymentStatus"], booking["amountDue"]) == ("PAID", {"amountMinor": 0})
+    assert (await desk.take(made, 500))["rule"] == "nothing_due"
+
+
 # ── who may ──
 
 
