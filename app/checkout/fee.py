@@ -5,7 +5,6 @@ One fee is one payment at the processor, which can succeed once: each further at
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -31,8 +30,6 @@ from app.queries.payment import LIVE, get_payment
 
 log = structlog.get_logger(__name__)
 
-KEYS_LIVE = timedelta(hours=20)
-"""So long a processor surely knows an idempotency key; after that it is asked what became of the payment."""
 _OURS_TO_MEND = frozenset({RefusalKind.ACCESS, RefusalKind.KEY_REUSED})
 """A wrong key of this installation is no refusal of the customer's bank."""
 _SETTLED = frozenset({IntentPhase.SUCCEEDED, IntentPhase.PROCESSING})
@@ -71,7 +68,7 @@ async def charge_fee(checkout: Checkout, fee_id: UUID, attempt: int) -> None:
 async def _attempt(checkout: Checkout, payment: Payment, booking: Booking, attempt: int) -> PaymentSnapshot:
     """At the payment that is there, or else at one that is made for it. Raises Declined, and as above."""
     known = payment.processor_id
-    is_repeated = attempt > 0 or checkout.clock.now() - payment.created_at > KEYS_LIVE
+    is_repeated = attempt > 0 or checkout.is_key_forgotten(payment.created_at)
     if known is None and is_repeated:
         gateway = checkout.gateway(payment.processor)
         found = await gateway.look_up_payment(payment.id, payment.created_at - SINCE_MARGIN)

@@ -22,6 +22,7 @@ from app.gateway import (
     Declined,
     GatewayRefused,
     GatewayUnknown,
+    PaymentGateway,
     PaymentOrder,
     PaymentSnapshot,
     RefusalKind,
@@ -71,13 +72,12 @@ async def open_payment(checkout: Checkout, booking: Booking, payment: Payment, *
         save_method=customer is not None,
     )
     gateway = checkout.gateway(payment.processor)
+    since = payment.created_at - SINCE_MARGIN
+    found = await gateway.look_up_payment(payment.id, since) if checkout.is_key_forgotten(payment.created_at) else None
     try:
-        try:
-            snapshot = await gateway.create_payment(order)
-        except GatewayUnknown:
-            snapshot = await gateway.create_payment(order)
+        snapshot = found or await _create(gateway, order)
     except GatewayRefused as refused:
-        found = await gateway.look_up_payment(payment.id, payment.created_at - SINCE_MARGIN)
+        found = await gateway.look_up_payment(payment.id, since)
         if found is None:
             if refused.kind is RefusalKind.KEY_REUSED:
                 raise
@@ -86,6 +86,13 @@ async def open_payment(checkout: Checkout, booking: Booking, payment: Payment, *
     async with checkout.within(payment.organization_id) as tx:
         is_noted = await note_opened(tx, payment, snapshot, checkout.clock.now())
     return Shown(booking, payment, snapshot) if is_noted else await apply_seen(checkout, payment, snapshot, actor)
+
+
+async def _create(gateway: PaymentGateway, order: PaymentOrder) -> PaymentSnapshot:
+    try:
+        return await gateway.create_payment(order)
+    except GatewayUnknown:
+        return await gateway.create_payment(order)
 
 
 async def _refused(

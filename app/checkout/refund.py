@@ -10,7 +10,8 @@ from app.checkout.payment import refresh_payment
 from app.checkout.scope import Checkout
 from app.commands.actor import SYSTEM, Actor
 from app.commands.refund_settle import note_refund, refuse_refund
-from app.gateway import Capability, GatewayRefused, RefundOrder, RefusalKind
+from app.gateway import Capability, GatewayRefused, PaymentGateway, RefundOrder, RefundSnapshot, RefusalKind
+from app.models import Refund
 from app.queries.payment import get_refund
 
 log = structlog.get_logger(__name__)
@@ -37,11 +38,13 @@ async def execute_refund(checkout: Checkout, refund_id: UUID, *, actor: Actor = 
             idempotency_key=refund.idempotency_key,
             charge_id=payment.charge_id,
         )
+        found = None
+        if checkout.is_key_forgotten(refund.created_at):
+            found = await _look_up(gateway, refund, payment.processor_id)
         try:
-            made = await gateway.refund(order)
+            made = found or await gateway.refund(order)
         except GatewayRefused as refused:
-            labelled = Capability.LABELLED_REFUNDS in gateway.capabilities
-            found = await gateway.look_up_refund(payment.processor_id, refund.id) if labelled else None
+            found = await _look_up(gateway, refund, payment.processor_id)
             if found is None:
                 if refused.kind not in _FOR_GOOD:
                     raise
@@ -53,3 +56,10 @@ async def execute_refund(checkout: Checkout, refund_id: UUID, *, actor: Actor = 
         async with checkout.within(refund.organization_id) as tx:
             await note_refund(tx, refund.id, made.refund.id)
     await refresh_payment(checkout, refund.organization_id, payment.id, actor=actor)
+
+
+async def _look_up(gateway: PaymentGateway, refund: Refund, processor_id: str) -> RefundSnapshot | None:
+    """By its label. None also where refunds have none."""
+    if Capability.LABELLED_REFUNDS not in gateway.capabilities:
+        return None
+    return await gateway.look_up_refund(processor_id, refund.id)

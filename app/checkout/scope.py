@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.core.database import Database, Tx
@@ -13,6 +14,9 @@ from app.domain.errors import NotAllowed
 from app.gateway import Capability, PaymentGateway
 from app.ports import Clock
 from app.queries.tenancy import bind
+
+KEYS_LIVE = timedelta(hours=20)
+"""So long a processor surely knows an idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,10 @@ class Checkout:
         """Nothing where it has no key here."""
         found = self.gateways.get(processor)
         return frozenset() if found is None else found.capabilities
+
+    def is_key_forgotten(self, made_at: datetime) -> bool:
+        """May a processor have forgotten a key that was first used then? It is asked first what became of the call."""
+        return self.clock.now() - made_at > KEYS_LIVE
 
     @asynccontextmanager
     async def within(self, organization_id: UUID | None) -> AsyncIterator[Tx]:

@@ -15,7 +15,7 @@ from app.domain.booking import FREE, HELD, TRANSITIONS, BookingStatus, PaymentSt
 from app.domain.payment import IntentPhase, SeenIntent, payment_status
 from app.domain.payment_codec import intent_from_json
 from app.models import Booking, Payment, Refund
-from app.queries.payment import AWAITED
+from app.queries.payment import AWAITED, LIVE
 
 _CONFIRM = text("SELECT confirm_booking_claims(:booking_id)")
 
@@ -125,8 +125,13 @@ def _is_of_the_price(payment: Payment, payments: Sequence[Payment]) -> bool:
 
 
 def is_all_returned(status: BookingStatus, payments: Sequence[Payment], refunds: Sequence[Refund]) -> bool:
-    """Did all arrive back that was paid for a booking in this state? Of one that was served: of its price."""
+    """Did all arrive back that was paid for a booking in this state? Of one that was served: of its price.
+
+    Not while a fee is still to be charged.
+    """
     of_price = status is BookingStatus.COMPLETED
+    if not of_price and any(one.kind == "fee" and one.status in LIVE for one in payments):
+        return False
     counted = {one.id: one for one in payments if not (of_price and (one.kind == "fee" or one.is_late))}
     arrived = [one for one in refunds if one.status == "succeeded" and one.payment_id in counted]
     paid = sum(one.captured_minor for one in counted.values())

@@ -49,7 +49,7 @@ async def settle_ending(
     """Before the step to CANCELLED, NO_SHOW or COMPLETED is written; the caller has the booking's row.
 
     `booking` belongs to no session; its `refunded_minor` is brought up to date and not written. True: all that was paid
-    is back already.
+    is back already, and nothing is still to be charged.
     """
     if to is not BookingStatus.COMPLETED:
         await end_live_payments(tx, [booking.id])
@@ -57,6 +57,7 @@ async def settle_ending(
         return False
     payments = await lock_payments(tx, booking.id)
     refunds = await list_refunds(tx, booking.id)
+    is_charging = False
     if to is not BookingStatus.COMPLETED:
         settled = settle(
             policy_of(booking),
@@ -69,12 +70,13 @@ async def settle_ending(
         cause = cause_of(ending)
         if cause is not None:
             await put_fee(tx, booking, payments, cause, settled, actor=actor)
+            is_charging = settled.charge_minor > 0
         if settled.refund_minor:
             refunds += await ask_refund(
                 tx, booking, payments, refunds, settled.refund_minor, cause="policy", reason=reason, actor=actor
             )
     await _release(tx, booking, payments, refunds)
-    return is_all_returned(to, payments, refunds)
+    return not is_charging and is_all_returned(to, payments, refunds)
 
 
 async def _release(tx: Tx, booking: Booking, payments: Sequence[Payment], refunds: Sequence[Refund]) -> None:

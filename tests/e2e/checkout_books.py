@@ -222,6 +222,8 @@ class Books:
     # ── nothing is left to be done ────────────────────────────────────────────────────────────────────
 
     async def _left_over(self) -> None:
+        for row in await self.world.rows("SELECT status, count(*) AS count FROM booking_fee GROUP BY status"):
+            self.world.seen[f"fee {row['status']}"] = row["count"]
         for row in await self.world.rows("SELECT kind, failed_at, last_error FROM job WHERE done_at IS NULL"):
             self.faults.append(f"a job is left over: {row}")
         query = "SELECT status, count(*) AS count FROM refund WHERE status NOT IN ('succeeded', 'failed') GROUP BY status"

@@ -83,7 +83,9 @@ class Office:
         await refresh_account(world.workers, None, provider_id)
 
     async def resume(self) -> None:
-        """Everybody can be paid out again."""
+        """Everybody can be paid out again, and nobody waits for those who died."""
+        # The lease of a reconciliation goes by the real clock.
+        await self.world.rows("UPDATE reconciliation_run SET lease_until = '-infinity' RETURNING 1")
         for provider in self.payees:
             await self.restrict(provider, "onboarded")
             async with self.world.workers.within(self.organization) as tx:
@@ -203,6 +205,9 @@ class Office:
         query = (
             "SELECT EXISTS (SELECT 1 FROM job WHERE done_at IS NULL)"
             " OR EXISTS (SELECT 1 FROM provider_payable WHERE owed_minor <> 0)"
+            " OR EXISTS (SELECT 1 FROM booking WHERE status NOT IN"
+            "            ('completed', 'cancelled', 'no_show', 'refunded', 'expired'))"
+            " OR EXISTS (SELECT 1 FROM refund WHERE status NOT IN ('succeeded', 'failed'))"
             " OR EXISTS (SELECT 1 FROM payout WHERE status NOT IN ('sent', 'cancelled'))"
             " OR EXISTS (SELECT 1 FROM reconciliation_difference WHERE resolved_at IS NULL) AS busy"
         )

@@ -270,7 +270,6 @@ class People:
 
     async def serve(self, visit: Visit) -> None:
         """The hour has come. What is not paid yet is paid in cash, online, or never."""
-        visit.is_served = True
         lot = self.world.chance.random()
         if lot < 0.12:
             await self.step(visit, _S.NO_SHOW)
@@ -293,8 +292,8 @@ class People:
         amount = chance.choice((None, None, 100))
         await self._at_desk("cash taken", record_cash, RecordCashRequest(visit.booking_id, amount, keeper, None))
 
-    async def return_cash(self, visit: Visit) -> None:
-        amount = self.world.chance.choice((None, 100))
+    async def return_cash(self, visit: Visit, *, whole: bool = False) -> None:
+        amount = None if whole else self.world.chance.choice((None, 100))
         await self._at_desk("cash returned", return_cash, ReturnCashRequest(visit.booking_id, amount, "Too much", None))
 
     async def waive(self, visit: Visit) -> None:
@@ -365,9 +364,9 @@ class People:
         lot = chance.random()
         if lot < 0.3:
             await self.refund(visit, chance.choice((10, 330, 1_000, None)))
-        elif lot < 0.45:
+        elif lot < 0.42:
             await self.cancel(visit)
-        elif lot < 0.55:
+        elif lot < 0.57:
             await self.dispute(visit)
         elif lot < 0.65:
             await self.decide()
@@ -382,7 +381,11 @@ class People:
         else:
             await self.refund_there(visit)
 
-    def due(self) -> list[Visit]:
-        """Those whose hour has come."""
+    async def due(self) -> list[Visit]:
+        """Those whose hour has come, and who are expected. Each is named once."""
         now = self.world.now()
-        return [one for one in self.visits if not one.is_served and one.starts_at <= now]
+        come = {one.booking_id: one for one in self.visits if not one.is_served and one.starts_at <= now}
+        for one in come.values():
+            one.is_served = True
+        query = "SELECT id FROM booking WHERE id = ANY (:ids) AND status = 'confirmed'"
+        return [come[row["id"]] for row in await self.world.rows(query, ids=list(come))] if come else []

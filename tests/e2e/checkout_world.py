@@ -107,6 +107,13 @@ def _heard(serving: asyncio.Future[Any]) -> None:
         serving.exception()
 
 
+async def together(*works: Coroutine[Any, Any, Any]) -> None:
+    """At the same time; when one fails, so does all of it."""
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(work)
+
+
 class InsideClient(stripe.HTTPClient):
     """How Stripe's own package reaches a server in this process."""
 
@@ -203,9 +210,12 @@ class World:
         await self.stripe.ask("DELETE", f"{STRIPE}/_sandbox/faults", _AS_JSON, b"")
 
     async def at_stripe(self, method: str, path: str, body: str = "") -> Json | None:
-        """By its owner's own hands. None: refused."""
+        """By its owner's own hands. None: refused, or not answered."""
         headers = {**_AS_OWNER, "content-type": "application/x-www-form-urlencoded"}
-        status, _, answer = await self.stripe.ask(method, f"{STRIPE}/v1/{path}", headers, body.encode())
+        try:
+            status, _, answer = await self.stripe.ask(method, f"{STRIPE}/v1/{path}", headers, body.encode())
+        except Dropped:
+            return None
         return msgspec.json.decode(answer) if status < 300 else None
 
     # ── webhooks ──────────────────────────────────────────────────────────────────────────────────────
@@ -215,11 +225,10 @@ class World:
         found: list[Json] = []
         while True:
             cursor = "" if self._last_event is None else f"&ending_before={self._last_event}"
-            try:
-                page = await self.at_stripe("GET", f"events?limit=100{cursor}")
-            except Dropped:
+            page = await self.at_stripe("GET", f"events?limit=100{cursor}")
+            if page is None:
                 continue
-            if page is None or not page["data"]:
+            if not page["data"]:
                 return found
             found += reversed(page["data"])
             self._last_event = page["data"][0]["id"]

@@ -4,7 +4,6 @@ shuffled and many times, and whoever works is killed at random; and what must be
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import random
 import time
@@ -22,7 +21,7 @@ from app.checkout.reconcile_books import check_books
 from tests.e2e.checkout_books import Books
 from tests.e2e.checkout_office import Office
 from tests.e2e.checkout_people import People, Visit
-from tests.e2e.checkout_world import World, make_world
+from tests.e2e.checkout_world import World, make_world, together
 from tests.shop import make_shop
 
 AT_ONCE = 16
@@ -95,13 +94,13 @@ async def _prepared(world: World, seed: int) -> Run:
     currency = random.Random(seed).choice(("USD", "USD", "EUR", "JPY", "KWD"))
     shop = await make_shop(
         world.api.services,
-        providers=3,
+        providers=5,
         currency=currency,
         slot_interval=30,
         service={"price_minor": 1_000, "cancellation_notice_minutes": 720},
         more_services=({"price_minor": 3_330}, {"price_minor": 4_590}),
     )
-    payees = shop.provider_uuids[:2]
+    payees = shop.provider_uuids[:4]
     office = Office(world, shop.organization_uuid, payees)
     for provider in payees:
         await office.onboard(provider)
@@ -114,7 +113,7 @@ async def _prepared(world: World, seed: int) -> Run:
         f"amount={TOP_UP}&currency={currency.lower()}&payment_method=pm_card_visa&payment_method_types[]=card&confirm=true",
     )
     books = Books(world, shop.organization_uuid, currency, world.now() - timedelta(hours=1), TOP_UP)
-    return Run(world, People(world, shop, payees, timedelta(days=2)), office, books)
+    return Run(world, People(world, shop, payees, timedelta(days=1)), office, books)
 
 
 @dataclass(slots=True)
@@ -135,12 +134,12 @@ class Run:
             await world.control("faults", **fault, seed=world.chance.randrange(10**6) + number)
         begun = 0
         while begun < count:
-            now = min(AT_ONCE, count - begun)
+            now, expected = min(AT_ONCE, count - begun), await people.due()
             begun += now
-            await asyncio.gather(
+            await together(
                 *(people.come() for _ in range(now)),
                 *(people.act() for _ in range(now // 4) if people.visits),
-                *(people.serve(one) for one in people.due()),
+                *(people.serve(one) for one in expected),
             )
             await self._behind()
             world.wait(LONG_WEEKEND if world.chance.random() < 0.03 else world.chance.choice(STEPS))
@@ -154,10 +153,10 @@ class Run:
         others = [office.plan(), office.plan()] if chance.random() < 0.4 else []
         if chance.random() < 0.1:
             others.append(office.reconcile())
-        if chance.random() < 0.15:
+        if chance.random() < 0.3:
             others.append(office.meddle())
-        await asyncio.gather(office.post(share=0.6), office.work(), *others)
-        await asyncio.gather(office.work(), office.work())
+        await together(office.post(share=0.6), office.work(), *others)
+        await together(office.work(), office.work())
 
     async def peace(self) -> None:
         """No faults, nobody dies, every webhook comes, everybody is served, until nothing is left to be done."""
@@ -172,6 +171,7 @@ class Run:
             while people.disputes:
                 await people.decide()
             await self._serve_all()
+            await self._hand_back_cash()
             await office.post(share=1.0)
             await office.work()
             await office.plan()
@@ -189,6 +189,15 @@ class Run:
         )
         for row in await self.world.rows(query):
             await self.people.serve(Visit(row["id"], row["provider_id"], row["starts_at"]))
+
+    async def _hand_back_cash(self) -> None:
+        """Refunds of cash wait for somebody to do it."""
+        query = (
+            "SELECT DISTINCT r.booking_id FROM refund r JOIN payment p ON p.id = r.payment_id"
+            " WHERE p.kind = 'cash' AND r.status = 'created'"
+        )
+        for row in await self.world.rows(query):
+            await self.people.return_cash(Visit(row["booking_id"], self.office.payees[0], self.world.now()), whole=True)
 
     async def _look_into(self) -> None:
         """Reconciliation, and a person who does what it suggests."""

@@ -64,8 +64,10 @@ class Background:
             except Exception as error:
                 log.error("sandbox.background_failed", exc_info=error)
                 wait_s = 1.0
+            # Not by wait_for, which forgets that it is cancelled when the event comes in the same moment.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
 
     async def close(self) -> None:
         """Deliveries under way are broken off; they are due again at the next start."""
