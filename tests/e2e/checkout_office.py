@@ -1,4 +1,4 @@
-"""Who works behind the shop: workers with their jobs, planners of payouts, reconciliation, and the post that brings webhooks.
+"""Who works behind the shop: workers with their jobs, planners of payouts, reconciliation, and the post with webhooks.
 
 Whoever works may die at any moment, and may stand still for so long that somebody else does the same work meanwhile.
 """

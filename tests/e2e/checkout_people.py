@@ -1,4 +1,4 @@
-"""Who comes to the shop, and who works there: guests who book and pay in all ways, staff who serve, refund and take cash."""
+"""Who comes to the shop, and who works there: guests who book and pay, staff who serve, refund and take cash."""
 
 from __future__ import annotations
 
@@ -115,9 +115,7 @@ class People:
         wanted = HoldRequest(service, provider, start + timedelta(hours=1), None, 1)
         async with world.guests.within(self.organization) as tx:
             ttl = timedelta(minutes=10)
-            hold = await hold_slot(
-                tx, tenancy, wanted, now=now, ttl=ttl, limits=NO_LIMITS, user_id=None, address=None
-            )
+            hold = await hold_slot(tx, tenancy, wanted, now=now, ttl=ttl, limits=NO_LIMITS, user_id=None, address=None)
             await self._lock_price(tx, hold)
         tokens = world.api.services.tokens
         method = PaymentMethod.PAY_ON_ARRIVAL if is_later else PaymentMethod.PAY_NOW

@@ -212,11 +212,11 @@ class Run:
     async def faults(self) -> list[str]:
         """By the test's eyes and by the product's own."""
         found = [*self.world.strange, *await self.books.check()]
-        reconciled = await reconcile(
-            self.world.workers, "stripe", since=self.books.since, patience_s=0, slice_of=WHOLE
-        )
+        reconciled = await reconcile(self.world.workers, "stripe", since=self.books.since, patience_s=0, slice_of=WHOLE)
         checked = await check_books(self.world.workers, is_whole=True)
-        for done in (reconciled, checked):
-            if done.counts.found or done.is_busy:
-                found.append(f"{done.processor}: {done.counts.found} differences, {done.counts.healed} healed")
+        found += [
+            f"{done.processor}: {done.counts.found} differences, {done.counts.healed} healed"
+            for done in (reconciled, checked)
+            if done.counts.found or done.is_busy
+        ]
         return found + [f"open: {one}" for one in await self.office.differences()]
