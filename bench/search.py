@@ -18,7 +18,8 @@ from uuid import UUID
 import asyncpg
 
 from app.domain.provider_search import ProviderWanted
-from app.queries.provider_search import ASKED_MOST, STATEMENT, wanted_json
+from app.queries.provider_rows import STATEMENT
+from app.queries.provider_search import ASKED_MOST, wanted_json
 from bench.plans import plans
 from bench.postgraphile import PROVIDER_PAGE, postgraphile
 from bench.report import Findings, Line, Plan, median, tell

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -92,12 +92,12 @@ class Database:
         async with AsyncSession(self._snapshot_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
-    async def fetch_row(self, statement: str, *arguments: Any) -> asyncpg.Record | None:
+    def fetch_row(self, statement: str, *arguments: Any) -> Coroutine[Any, Any, asyncpg.Record | None]:
         """The first row of one read-only statement with `$1` … in it: one round trip, without BEGIN and COMMIT.
 
         Settings that it makes `LOCAL` end with it. Raises OSError when the server is away, and the driver's errors.
         """
-        return await self._direct.fetch_row(statement, *arguments)
+        return self._direct.fetch_row(statement, *arguments)
 
     def _driver_arguments(self, server_settings: dict[str, str]) -> dict[str, Any]:
         """What the engine itself gives to the driver: same server, same role, same timeouts."""

@@ -44,7 +44,14 @@ class WrongId(ValueError):
 
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_VALUE = {c: i for i, c in enumerate(_ALPHABET)}
+_PYTHONS_DIGITS = bytes(
+    b"0123456789abcdefghijklmnopqrstuv"[_ALPHABET.index(chr(byte))] if chr(byte) in _ALPHABET else 0x21
+    for byte in range(256)
+)
+"""For each byte of an id the one that `int` knows for it, and one that it refuses for all others."""
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_SHIFTS = tuple(range(120, -1, -10))
+"""Of each pair of characters in the number."""
 
 
 def new_id() -> UUID:
@@ -64,23 +71,33 @@ def encode_id(kind: IdKind, value: UUID) -> str:
     return f"{kind.value}_{encode_suffix(value)}"
 
 
+def encode_id_text(kind: IdKind, value: str) -> str:
+    """As `encode_id`, of a UUID as PostgreSQL writes it."""
+    return f"{kind._value_}_{_suffix_of_text(value)}"
+
+
 def encode_suffix(value: UUID) -> str:
     """26 characters of base32, most significant first."""
-    number = value.int
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return _suffix(value.int)
+
+
+@lru_cache(maxsize=16_384)
+def _suffix_of_text(value: str) -> str:
+    return _suffix(int(value.replace("-", ""), 16))
+
+
+def _suffix(number: int) -> str:
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def decode_suffix(text: str) -> UUID:
     """The UUID of 26 base32 characters. Raises WrongId for any other text, upper case included."""
-    if len(text) != 26 or text[0] > "7":
+    if len(text) != 26 or text[0] > "7" or not text.isascii():
         raise WrongId("not an id")
-    number = 0
-    for char in text:
-        digit = _VALUE.get(char)
-        if digit is None:
-            raise WrongId("not an id")
-        number = number << 5 | digit
-    return UUID(int=number)
+    try:
+        return UUID(int=int(text.encode().translate(_PYTHONS_DIGITS), 32))
+    except ValueError:
+        raise WrongId("not an id") from None
 
 
 def decode_id(kind: IdKind, text: str) -> UUID:

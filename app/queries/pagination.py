@@ -25,6 +25,7 @@ LIST_LIMIT = 200
 """Most items of a plain list below one parent."""
 CURSOR_MAXIMUM = 4_096
 _INTEGER_LIMIT = 2**63
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 T = TypeVar("T")
 
@@ -115,10 +116,11 @@ def _beyond(key: SortKey, value: Any, row_id: UUID, *, following: bool) -> Colum
 # ── cursors ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def encode_cursor(name: str, value: Any, row_id: UUID) -> str:
+def encode_cursor(name: str, value: Any, row_id: UUID | str) -> str:
     """A place of the order of this name."""
     plain = instants.format_instant(value) if isinstance(value, datetime) else value
-    return base64.urlsafe_b64encode(msgspec.json.encode((name, plain, row_id))).decode().rstrip("=")
+    raw = binascii.b2a_base64(msgspec.json.encode((name, plain, row_id)), newline=False)
+    return raw.rstrip(b"=").translate(_URL_SAFE).decode()
 
 
 def decode_cursor(order: str, kind: type, cursor: str, path: str) -> tuple[Any, UUID]:

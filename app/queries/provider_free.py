@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from app.core.database import Tx
@@ -24,8 +25,7 @@ Offer = tuple[UUID, UUID]
 """A service and a provider of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class SoonestSlot:
+class SoonestSlot(NamedTuple):
     """The first free start of a provider, and of which service. `price_minor` none: by quote."""
 
     starts_at: datetime

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from hashlib import blake2b
 from operator import itemgetter
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -25,8 +23,20 @@ from app.domain.outlook import RENEWED_DAYS
 from app.domain.plan import axis
 from app.domain.provider_search import ProviderSort, ProviderWanted
 from app.queries.outlook import days_from
-from app.queries.pagination import PageRequest, decode_cursor, encode_cursor
+from app.queries.pagination import PageRequest
 from app.queries.provider_free import Offers, SoonestSlot
+from app.queries.provider_rows import (
+    COUNT_STATEMENT,
+    STATEMENT,
+    FoundRow,
+    FoundRows,
+    Place,
+    SearchHit,
+    order_name,
+    read_counted,
+    read_place,
+    read_rows,
+)
 from app.queries.tenancy import Tenancy
 
 ASKED_AT_ONCE = 40
@@ -37,91 +47,15 @@ ASKED_MOST = 200
 """Providers asked before all can be put in order, or counted. More are due only for times that outlooks do not cover,
 and while no worker runs."""
 
-STATEMENT = """
-    SELECT json_agg(r)::text FROM search_providers($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) r
-"""
-_KINDS: Mapping[str, type] = MappingProxyType(
-    {
-        "name": str,
-        "created": datetime,
-        "rating": float,
-        "distance": float,
-        "price": int,
-        "soonest": int,
-        "relevance": int,
-    }
-)
-
-
-class FoundProvider(msgspec.Struct, frozen=True):
-    """Reads like models.Provider; made of plain values twenty times as fast."""
-
-    id: UUID
-    organization_id: UUID
-    venue_id: UUID
-    user_id: UUID | None
-    name: str
-    bio: str | None
-    time_zone: str | None
-    rating: float | None
-    is_active: bool
-    works_on_holidays: bool
-    languages: list[str]
-    daily_booking_limit: int | None
-    weekly_booking_limit: int | None
-    calendar_version: int
-    created_at: datetime
-
-
-class _Row(msgspec.Struct, frozen=True):
-    """As search_providers returns it."""
-
-    role: str | None
-    own_provider_id: UUID | None
-    sort_key: str | None
-    is_sure: bool
-    distance_km: float | None
-    service_id: UUID | None
-    soonest_minute: int | None
-    duration_minutes: int | None
-    price_minor: int | None
-    service_ids: list[UUID] | None
-    currency: str
-    found: FoundProvider
-
-    @property
-    def id(self) -> UUID:
-        return self.found.id
-
-
-class _CountRow(msgspec.Struct, frozen=True):
-    sort_key: str | None
-    is_sure: bool
-    provider_id: UUID | None
-    service_ids: list[UUID] | None
-
-
-_rows = msgspec.json.Decoder(list[_Row])
-_count_rows = msgspec.json.Decoder(list[_CountRow])
-
 Ask = Callable[[Offers], Awaitable[Mapping[UUID, SoonestSlot]]]
 """Asks the slot engine for the first slot of each of these providers, among those services."""
-
-
-class SearchHit(NamedTuple):
-    """A provider with what was found out: how far away, if asked by place; when free, if asked by availability."""
-
-    provider: FoundProvider
-    cursor: str
-    distance_km: float | None
-    soonest: SoonestSlot | None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
     """Cursors stand where the search stood, which on a page that was cut is beyond its hits."""
 
-    hits: tuple[SearchHit, ...]
+    hits: Sequence[SearchHit]
     has_next: bool
     has_previous: bool
     start_cursor: str | None
@@ -130,51 +64,27 @@ class SearchPage:
     """Of the viewer, where any row told it."""
 
 
-class _Bound(NamedTuple):
-    """A place in the order: after it or before it, it itself excluded. Compares as the order has it."""
-
-    value: Any
-    id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class _Cursors:
-    """Places in the order of one search, as clients hold them. In another search they would mean something else."""
-
-    key: str
-    order: str
-
-    @classmethod
-    def of(cls, wanted: ProviderWanted, sort: ProviderSort) -> _Cursors:
-        filter_hash = blake2b(wanted_json(wanted).encode(), digest_size=6).hexdigest()
-        return cls(sort.key, f"{sort.value} {filter_hash}")
-
-    def at(self, place: _Bound) -> str:
-        return encode_cursor(self.order, place.value, place.id)
-
-    def read(self, cursor: str | None, path: str) -> _Bound | None:
-        """Raises BadInput."""
-        if cursor is None:
-            return None
-        try:
-            return _Bound(*decode_cursor(self.order, _KINDS[self.key], cursor, path))
-        except BadInput:
-            raise BadInput.at(path, "is no cursor of this list with this filter in this order") from None
-
-
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """A stretch of the order; `backward`: its last rows."""
+    """A stretch of the order, whose cursors have that name; `backward`: its last rows."""
 
+    order: str
     key: str
     is_falling: bool
     backward: bool
     size: int
-    after: _Bound | None = None
-    before: _Bound | None = None
+    after: Place | None = None
+    before: Place | None = None
 
 
-_Kept = list[tuple["_Row", SoonestSlot | None]]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Hits of a stretch; whether there is no more; and how far was looked."""
+
+    hits: list[SearchHit]
+    is_over: bool
+    last: Place | None
+    tenancy: Tenancy | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,38 +103,32 @@ class ProviderSearch:
 
         One statement where outlooks are up to date.
         """
-        cursors = _Cursors.of(self.wanted, sort)
-        after, before = cursors.read(request.after, "after"), cursors.read(request.before, "before")
-        stretch = _Stretch(sort.key, sort.is_falling, request.backward, request.size + 1, after, before)
-        if sort is ProviderSort.SOONEST_ASC:
-            kept, is_over, last = await self._by_soonest(stretch), True, None
-        else:
-            kept, is_over, last = await self._as_they_come(stretch)
-        more = len(kept) > request.size or not is_over
-        shown = kept[: request.size]
-        tenancy = None
-        if kept:
-            row = kept[0][0]
-            tenancy = Tenancy(self.organization_id, row.role, row.own_provider_id)
+        wanted = wanted_json(self.wanted)
+        order = order_name(sort, wanted)
+        after, before = (
+            read_place(order, sort, cursor, path)
+            for cursor, path in ((request.after, "after"), (request.before, "before"))
+        )
+        stretch = _Stretch(order, sort.key, sort.is_falling, request.backward, request.size + 1, after, before)
+        found = await (self._by_soonest if sort is ProviderSort.SOONEST_ASC else self._as_they_come)(stretch, wanted)
+        more = len(found.hits) > request.size or not found.is_over
+        hits = found.hits[: request.size]
         if request.backward:
-            shown.reverse()
-        hits = tuple(_hit(cursors, row, soonest) for row, soonest in shown)
-        first_cursor = hits[0].cursor if hits else None
-        last_cursor = hits[-1].cursor if hits else None
-        if not is_over and len(kept) <= request.size and last is not None:
-            if request.backward:
-                first_cursor = cursors.at(last)
-            else:
-                last_cursor = cursors.at(last)
+            hits.reverse()
+        first_cursor, last_cursor = (hits[0].cursor, hits[-1].cursor) if hits else (None, None)
+        if not found.is_over and len(found.hits) <= request.size and found.last is not None:
+            cut = found.last.cursor(order)
+            first_cursor, last_cursor = (cut, last_cursor) if request.backward else (first_cursor, cut)
         if request.backward:
             has_next, has_previous = request.before is not None, more or request.after is not None
         else:
             has_next, has_previous = more or request.before is not None, request.after is not None
-        return SearchPage(hits, has_next, has_previous, first_cursor, last_cursor, tenancy)
+        return SearchPage(hits, has_next, has_previous, first_cursor, last_cursor, found.tenancy)
 
     async def count(self) -> int:
         """How many there are in all. Raises as `_too_many`."""
-        rows = _count_rows.decode(await self._fetch(_Stretch("count", False, False, 0)))
+        stretch = _Stretch("", "count", False, False, 0)
+        rows = read_counted(await self._fetch(COUNT_STATEMENT, stretch, wanted_json(self.wanted)) or "null") or []
         unsure = [row for row in rows if not row.is_sure]
         total = sum(int(row.sort_key or 0) for row in rows if row.is_sure)
         if len(unsure) > ASKED_MOST:
@@ -234,45 +138,57 @@ class ProviderSearch:
 
     # ── in order ──────────────────────────────────────────────────────────────────────────────────────
 
-    async def _as_they_come(self, wanted: _Stretch) -> tuple[_Kept, bool, _Bound | None]:
-        """What was found; whether there is no more; and how far was looked."""
-        kept: _Kept = []
-        last: _Bound | None = None
-        part = wanted
+    async def _as_they_come(self, stretch: _Stretch, wanted: str) -> _Found:
+        hits: list[SearchHit] = []
+        last: Place | None = None
+        tenancy: Tenancy | None = None
+        part = stretch
         for _ in range(ROUNDS):
-            rows = _rows.decode(await self._fetch(part))
-            asked = await self._ask_about([row for row in rows if not row.is_sure])
-            for row in rows:
-                if row.is_sure:
-                    kept.append((row, _known(row)))
-                elif row.id in asked:
-                    kept.append((row, asked[row.id]))
-                if len(kept) >= wanted.size:
-                    return kept, False, _place(wanted.key, row)
-            last = _place(wanted.key, rows[-1]) if rows else last
+            found = await self._rows(part, wanted)
+            rows = found.rows or []
+            if self.wanted.free is None:
+                hits += [SearchHit(row.found, row.distance_km, None, stretch.order, row.sort_key or "") for row in rows]
+            else:
+                asked = await self._ask_about([row for row in rows if not row.is_sure])
+                hits += [
+                    _hit(stretch.order, row, _known(row, found) if row.is_sure else asked[row.id])
+                    for row in rows
+                    if row.is_sure or row.id in asked
+                ]
+            tenancy = tenancy or self._tenancy(found)
+            if len(hits) >= stretch.size:
+                del hits[stretch.size :]
+                return _Found(hits, False, hits[-1].place, tenancy)
+            last = Place(rows[-1].sort_key or "", rows[-1].found.id_text) if rows else last
             if len(rows) < part.size:
-                return kept, True, last
-            part = replace(part, size=max(wanted.size, ASKED_AT_ONCE))
+                return _Found(hits, True, last, tenancy)
+            part = replace(part, size=max(stretch.size, ASKED_AT_ONCE))
             part = replace(part, before=last) if part.backward else replace(part, after=last)
-        return kept, False, last
+        return _Found(hits, False, last, tenancy)
 
-    async def _by_soonest(self, wanted: _Stretch) -> _Kept:
+    async def _by_soonest(self, stretch: _Stretch, wanted: str) -> _Found:
         """Who must be asked may come anywhere, so all of those are asked first."""
-        rows = _rows.decode(await self._fetch(wanted))
+        found = await self._rows(stretch, wanted)
+        rows = found.rows or []
         unsure = [row for row in rows if not row.is_sure]
         if len(unsure) > ASKED_MOST:
             raise self._too_many("can be put in the order SOONEST_ASC")
         asked = await self._ask_about(unsure)
-        found: _Kept = [(row, _known(row)) for row in rows if row.is_sure]
-        found += [(row, asked[row.id]) for row in unsure if row.id in asked]
-        placed = [(_place(wanted.key, row, slot), (row, slot)) for row, slot in found]
-        placed.sort(key=itemgetter(0), reverse=wanted.backward)
-        after, before = wanted.after, wanted.before
-        return [
-            hit for place, hit in placed if (after is None or place > after) and (before is None or place < before)
-        ][: wanted.size]
+        slots = [(row, _known(row, found)) for row in rows if row.is_sure]
+        slots += [(row, asked[row.id]) for row in unsure if row.id in asked]
+        placed = [
+            ((minute_floor(slot.starts_at), row.found.id_text), row, slot) for row, slot in slots if slot is not None
+        ]
+        placed.sort(key=itemgetter(0), reverse=stretch.backward)
+        after, before = (bound and (int(bound.key), bound.id) for bound in (stretch.after, stretch.before))
+        hits = [
+            _hit(stretch.order, row, slot, str(place[0]))
+            for place, row, slot in placed
+            if (after is None or place > after) and (before is None or place < before)
+        ]
+        return _Found(hits[: stretch.size], True, None, self._tenancy(found))
 
-    async def _ask_about(self, rows: Sequence[_Row]) -> Mapping[UUID, SoonestSlot]:
+    async def _ask_about(self, rows: Sequence[FoundRow]) -> Mapping[UUID, SoonestSlot]:
         return await self.ask(_offers((row.id, row.service_ids or ()) for row in rows)) if rows else {}
 
     def _too_many(self, what: str) -> DomainError:
@@ -293,55 +209,47 @@ class ProviderSearch:
 
     # ── rows ──────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _fetch(self, stretch: _Stretch) -> str:
+    async def _rows(self, stretch: _Stretch, wanted: str) -> FoundRows:
+        return read_rows(await self._fetch(STATEMENT, stretch, wanted) or "[]")
+
+    async def _fetch(self, statement: str, stretch: _Stretch, wanted: str) -> str | None:
+        after, before = stretch.after, stretch.before
         try:
             row = await self.database.fetch_row(
-                STATEMENT,
+                statement,
                 self.organization_id,
                 self.user_id,
                 self.now,
-                wanted_json(self.wanted),
+                wanted,
                 stretch.key,
                 stretch.is_falling,
                 stretch.backward,
                 stretch.size,
                 ASKED_MOST,
-                *_bound_arguments(stretch.after),
-                *_bound_arguments(stretch.before),
+                *(after or (None, None)),
+                *(before or (None, None)),
             )
         except NoDataFoundError:
             raise NotFound from None
         except InvalidParameterValueError:
             raise BadInput.at("filter.text", "has no words to search for, only punctuation") from None
-        return (row and row[0]) or "[]"
+        return None if row is None else row[0]
+
+    def _tenancy(self, found: FoundRows) -> Tenancy | None:
+        return Tenancy(self.organization_id, found.role, found.own_provider_id) if found.rows else None
 
 
-def _known(row: _Row) -> SoonestSlot | None:
+def _known(row: FoundRow, found: FoundRows) -> SoonestSlot | None:
     """From the outlooks; None where nobody asked for availability."""
     if row.soonest_minute is None or row.service_id is None or row.duration_minutes is None:
         return None
     starts_at = at_minute(row.soonest_minute)
     ends_at = starts_at + timedelta(minutes=row.duration_minutes)
-    return SoonestSlot(starts_at, ends_at, row.service_id, row.price_minor, row.currency)
+    return SoonestSlot(starts_at, ends_at, row.service_id, row.price_minor, found.currency or "")
 
 
-def _hit(cursors: _Cursors, row: _Row, soonest: SoonestSlot | None) -> SearchHit:
-    return SearchHit(row.found, cursors.at(_place(cursors.key, row, soonest)), row.distance_km, soonest)
-
-
-def _place(key: str, row: _Row, soonest: SoonestSlot | None = None) -> _Bound:
-    if key == "soonest" and soonest is not None:
-        return _Bound(minute_floor(soonest.starts_at), row.id)
-    kind = _KINDS[key]
-    value = row.sort_key or ""
-    return _Bound(datetime.fromisoformat(value) if kind is datetime else kind(value), row.id)
-
-
-def _bound_arguments(bound: _Bound | None) -> tuple[str | None, UUID | None]:
-    if bound is None:
-        return None, None
-    value = bound.value
-    return value.isoformat() if isinstance(value, datetime) else str(value), bound.id
+def _hit(order: str, row: FoundRow, soonest: SoonestSlot | None, key: str | None = None) -> SearchHit:
+    return SearchHit(row.found, row.distance_km, soonest, order, key or row.sort_key or "")
 
 
 def _offers(pairs: Iterable[tuple[UUID, Sequence[UUID]]]) -> dict[UUID, list[UUID]]:

@@ -75,7 +75,6 @@ class RequestContext:
     """One operation. Over a socket each operation gets its own, and each event of a subscription another."""
 
     services: Services
-    loaders: Loaders = field(init=False)
     request_id: str
     viewer: Viewer | None = None
     address: str | None = None
@@ -86,12 +85,17 @@ class RequestContext:
     idempotency_key: str | None = None
     slots_left: int = SLOTS_AT_ONCE
     offers_left: int = field(default_factory=lambda: OFFERS_AT_ONCE)
-    _reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_AT_ONCE))
+    _loaders: Loaders | None = None
+    _reads: asyncio.Semaphore | None = None
 
-    def __post_init__(self) -> None:
-        from app.resolvers.loaders import Loaders  # noqa: PLC0415 (loaders read through this context)
+    @property
+    def loaders(self) -> Loaders:
+        """Made when they are first asked for: many operations need none."""
+        if self._loaders is None:
+            from app.resolvers.loaders import Loaders  # noqa: PLC0415 (loaders read through this context)
 
-        self.loaders = Loaders(self)
+            self._loaders = Loaders(self)
+        return self._loaders
 
     def for_event(self) -> RequestContext:
         """A fresh one for one event of a subscription, so that no loader serves old values."""
@@ -146,18 +150,20 @@ class RequestContext:
 
     def reading(self) -> asyncio.Semaphore:
         """Enter it around a read of one's own: one request may not take the whole pool."""
+        if self._reads is None:
+            self._reads = asyncio.Semaphore(READS_AT_ONCE)
         return self._reads
 
     @asynccontextmanager
     async def read(self, door: Door, name: UUID | str) -> AsyncIterator[tuple[Tx, Tenancy]]:
         """A read-only snapshot inside the organization that `name` belongs to. Raises NotFound."""
-        async with self._reads, self.services.database.snapshot() as tx:
+        async with self.reading(), self.services.database.snapshot() as tx:
             yield tx, await enter(tx, door, name, user_id=self.user_id, clock_offset=self.services.clock.offset)
 
     @asynccontextmanager
     async def read_bound(self, organization_id: UUID | None) -> AsyncIterator[Tx]:
         """A read-only snapshot inside a known organization, or in the viewer's own rows alone."""
-        async with self._reads, self.services.database.snapshot() as tx:
+        async with self.reading(), self.services.database.snapshot() as tx:
             await bind(
                 tx,
                 organization_id=organization_id,

@@ -351,7 +351,8 @@ class Loaders:
                     self.customer_by_id.prime((record.organization_id, record.id), record)
 
     def prime_tenancy(self, tenancy: Tenancy) -> None:
-        self.tenancy_by_organization_id.prime(tenancy.organization_id, tenancy)
+        if self._context.viewer is not None:  # a guest's costs nothing
+            self.tenancy_by_organization_id.prime(tenancy.organization_id, tenancy)
 
     # ── how they read ──
 

@@ -8,20 +8,31 @@ from typing import Any
 
 import strawberry
 from graphql import GraphQLInputObjectType, get_nullable_type, is_leaf_type
+from strawberry.relay import GlobalID
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types.arguments import InputContext, convert_argument
-from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.base import StrawberryContainer, StrawberryMaybe, StrawberryObjectDefinition
 
 
 def prepare_inputs(schema: strawberry.Schema) -> None:
     """To be called when the schema is whole: of each input type, which fields it has and what they are called.
 
-    The library looks both up again for every value that it is given.
+    The library looks both up again for every value that it is given. Types with a field of a kind that it treats in its
+    own way are left to it.
     """
     for known in schema.schema_converter.type_map.values():
         definition, made = known.definition, known.implementation
         if isinstance(definition, StrawberryObjectDefinition) and isinstance(made, GraphQLInputObjectType):
-            definition.from_input = _builder(definition, made, schema.config.name_converter)
+            kinds = [field.resolve_type(type_definition=definition) for field in definition.fields]
+            if definition.from_input is None and not any(map(_is_special, kinds)):
+                definition.from_input = _builder(definition, made, schema.config.name_converter)
+
+
+def _is_special(kind: object) -> bool:
+    """Values that may be absent, and ids with a type in them, are wrapped where other leaves are not."""
+    while isinstance(kind, StrawberryContainer) and not isinstance(kind, StrawberryMaybe):
+        kind = kind.of_type
+    return isinstance(kind, StrawberryMaybe) or kind is GlobalID
 
 
 def _builder(

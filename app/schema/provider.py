@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import strawberry
 
@@ -11,6 +11,7 @@ from app import models
 from app.core.ids import IdKind
 from app.queries.pagination import page_request
 from app.queries.payout import PayoutFilter
+from app.queries.provider_rows import FoundProvider
 from app.resolvers import payout as payouts
 from app.resolvers import provider as resolvers
 from app.resolvers.calendar_source import list_calendar_sources
@@ -169,8 +170,17 @@ class Provider(Node):
 
     @classmethod
     def from_model(cls, record: models.Provider) -> Provider:
+        return cls._of(record, public_id(IdKind.PROVIDER, record.id))
+
+    @classmethod
+    def from_found(cls, found: FoundProvider) -> Provider:
+        """One of many on a page of a search."""
+        return cls._of(cast(models.Provider, found), strawberry.ID(found.public_id))
+
+    @classmethod
+    def _of(cls, record: models.Provider, id: strawberry.ID) -> Provider:
         return cls(
-            id=public_id(IdKind.PROVIDER, record.id),
+            id=id,
             name=record.name,
             bio=record.bio,
             rating=record.rating,

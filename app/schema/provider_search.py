@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from app import models
 from app.core.ids import IdKind
 from app.domain import provider_search as domain
 from app.domain.errors import BadInput
 from app.domain.instants import zone
 from app.queries import provider_free
 from app.queries.pagination import page_request
-from app.queries.provider_search import SearchHit
+from app.queries.provider_rows import FoundProvider, SearchHit
 from app.resolvers import provider as resolvers
 from app.schema.connection import PageInfo
 from app.schema.ids import public_id, read_id, read_optional_id
@@ -37,47 +35,56 @@ strawberry.enum(
 
 @strawberry.type(description="The first free start of a provider within the time that was asked for.")
 class SoonestSlot:
-    starts_at: datetime
-    ends_at: datetime
-    service_id: strawberry.ID = strawberry.field(description="The service that can start then.")
-    price: Money | None = strawberry.field(
+    slot: strawberry.Private[provider_free.SoonestSlot]
+    found: strawberry.Private[FoundProvider]
+
+    @strawberry.field
+    def starts_at(self) -> datetime:
+        return self.slot.starts_at
+
+    @strawberry.field
+    def ends_at(self) -> datetime:
+        return self.slot.ends_at
+
+    @strawberry.field(description="The service that can start then.")
+    def service_id(self) -> strawberry.ID:
+        return public_id(IdKind.SERVICE, self.slot.service_id)
+
+    @strawberry.field(
         description="The base price, without rules and added tax: `availability` says those too. None: by quote."
     )
-    key: strawberry.Private[tuple[UUID, UUID]]
+    def price(self) -> Money | None:
+        slot = self.slot
+        return None if slot.price_minor is None else Money.of(slot.price_minor, slot.currency)
 
     @strawberry.field
     async def service(self, info: Ctx) -> Annotated[Service, strawberry.lazy("app.schema.service")]:
         from app.schema.service import Service  # noqa: PLC0415
 
-        return Service.from_model(await info.context.loaders.service_by_id.load(self.key))
-
-    @classmethod
-    def of(cls, slot: provider_free.SoonestSlot, organization_id: UUID) -> SoonestSlot:
-        return cls(
-            starts_at=slot.starts_at,
-            ends_at=slot.ends_at,
-            service_id=public_id(IdKind.SERVICE, slot.service_id),
-            price=None if slot.price_minor is None else Money.of(slot.price_minor, slot.currency),
-            key=(organization_id, slot.service_id),
-        )
+        key = (self.found.organization_id, self.slot.service_id)
+        return Service.from_model(await info.context.loaders.service_by_id.load(key))
 
 
 @strawberry.type
 class ProviderEdge:
-    node: Provider
-    cursor: str
-    distance_km: float | None = strawberry.field(description="As the crow flies, when asked by `near`.")
-    soonest_slot: SoonestSlot | None = strawberry.field(description="When asked by `availability`.")
+    hit: strawberry.Private[SearchHit]
 
-    @classmethod
-    def of(cls, hit: SearchHit) -> ProviderEdge:
-        found = hit.provider
-        return cls(
-            node=Provider.from_model(cast(models.Provider, found)),
-            cursor=hit.cursor,
-            distance_km=hit.distance_km,
-            soonest_slot=None if hit.soonest is None else SoonestSlot.of(hit.soonest, found.organization_id),
-        )
+    @strawberry.field
+    def node(self) -> Provider:
+        return Provider.from_found(self.hit.provider)
+
+    @strawberry.field
+    def cursor(self) -> str:
+        return self.hit.cursor
+
+    @strawberry.field(description="As the crow flies, when asked by `near`.")
+    def distance_km(self) -> float | None:
+        return self.hit.distance_km
+
+    @strawberry.field(description="When asked by `availability`.")
+    def soonest_slot(self) -> SoonestSlot | None:
+        slot = self.hit.soonest
+        return None if slot is None else SoonestSlot(slot=slot, found=self.hit.provider)
 
 
 @strawberry.type
@@ -207,5 +214,5 @@ class ProviderSearchQuery:
             end_cursor=page.end_cursor,
         )
         return ProviderConnection(
-            edges=[ProviderEdge.of(hit) for hit in page.hits], page_info=page_info, count=found.count
+            edges=[ProviderEdge(hit=hit) for hit in page.hits], page_info=page_info, count=found.count
         )

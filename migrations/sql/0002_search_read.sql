@@ -79,8 +79,10 @@ CREATE FUNCTION search_text_sql(
 )
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
+    c_few_words CONSTANT integer := 8;
     v_word text;
     v_like jsonb;
+    v_best text;
     v_words text[];
     v_services uuid[];
     v_own text;
@@ -95,9 +97,20 @@ BEGIN
         v_own := format('s.words && %L::text[]', v_words);
         SELECT array_agg(t.service_id) INTO v_services FROM service_search t JOIN service v ON v.id = t.service_id
         WHERE t.organization_id = p_organization AND (v.is_active OR p_is_staff) AND t.words && v_words;
-        score := score || format(' + greatest(0, CASE WHEN %s THEN (SELECT max((%L::jsonb ->> w)::float8'
-            ' * CASE WHEN n <= cardinality(string_to_array(s.name, '' '')) THEN 1 ELSE 0.8 END)'
-            ' FROM unnest(s.words) WITH ORDINALITY AS u (w, n)) END', v_own, v_like);
+        -- Words of the name come first, and count more. A few words are looked for among the provider's, of many the
+        -- provider's among them.
+        IF cardinality(v_words) BETWEEN 1 AND c_few_words THEN
+            SELECT string_agg(format(
+                'CASE WHEN array_position(s.words, %1$L) <= %2$s THEN %3$s::float8'
+                ' WHEN array_position(s.words, %1$L) > %2$s THEN %3$s::float8 * 0.8 END',
+                k.word, 'cardinality(string_to_array(s.name, '' ''))', k.likeness), ', ')
+            INTO v_best FROM jsonb_each_text(v_like) AS k (word, likeness);
+            score := score || format(' + greatest(0, CASE WHEN %s THEN greatest(%s) END', v_own, v_best);
+        ELSE
+            score := score || format(' + greatest(0, CASE WHEN %s THEN (SELECT max((%L::jsonb ->> w)::float8'
+                ' * CASE WHEN n <= cardinality(string_to_array(s.name, '' '')) THEN 1 ELSE 0.8 END)'
+                ' FROM unnest(s.words) WITH ORDINALITY AS u (w, n)) END', v_own, v_like);
+        END IF;
         IF v_services IS NULL THEN
             narrow := concat_ws(' AND ', narrow, v_own);
             score := score || ')';
@@ -118,12 +131,71 @@ BEGIN
     END LOOP;
 END $$;
 
--- A select of the providers who are free, with `soonest` (a minute since 1970) and the service of it, or for whom `asks`
--- says that the slot engine must be asked, about `services`. Not grouped yet; `is_few`: it has few rows.
+-- When an offer is first free from the notice on, and whether the slot engine must be asked; no row: it is not free. The
+-- horizon is the end of a local day, so it is surely not reached within a whole number of days from now, and surely passed
+-- a day later, but for two hours because clocks change. Minutes since 1970.
+-- (OFFSET 0 keeps PostgreSQL from computing each step again wherever it is used.)
+CREATE FUNCTION search_free_start(
+    p_now integer, p_from integer, p_to integer, p_duration integer, p_party integer, p_is_stale boolean,
+    notice_minutes integer, horizon_days integer, duration_minutes integer, longest_minutes integer, largest_party integer,
+    covered_to integer, firsts integer[], lasts integer[], steps integer[]
+) RETURNS TABLE (start integer, asks boolean)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT t.start, t.asks
+    FROM (SELECT greatest(p_from, p_now + notice_minutes) AS low,
+                 least(p_to, p_now + horizon_days * 1440 + 1560) AS high,
+                 p_now + horizon_days * 1440 - 120 AS far OFFSET 0) b
+    CROSS JOIN LATERAL (SELECT width_bucket(b.low - 1, lasts) + 1 AS run OFFSET 0) x
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN firsts[x.run] >= b.low THEN firsts[x.run]
+                    ELSE firsts[x.run] + (b.low - firsts[x.run] + steps[x.run] - 1) / steps[x.run] * steps[x.run]
+               END AS start OFFSET 0) y
+    CROSS JOIN LATERAL (
+        SELECT y.start, p_is_stale OR b.low < b.high AND (
+            COALESCE(duration_minutes <> p_duration, false) OR COALESCE(y.start >= b.far, false)
+            OR y.start IS NULL AND covered_to < b.high) AS asks OFFSET 0) t
+    WHERE p_is_stale
+       OR (t.start < b.high OR t.start IS NULL AND t.asks) AND p_party <= largest_party
+          AND (p_duration IS NULL OR p_duration BETWEEN duration_minutes AND longest_minutes);
+END;
+
+-- The few rows of offer_outlook at these places (as this very statement sees them), each provider once. All at once,
+-- by a plan that is kept: to make it anew takes as long as to run it.
+CREATE FUNCTION search_free_few(
+    p_rows tid[], p_now integer, p_at timestamptz, p_from integer, p_to integer, p_duration integer, p_party integer,
+    p_everything boolean, p_providers uuid[], p_services uuid[],
+    OUT providers uuid[], OUT asks boolean[], OUT soonest integer[], OUT service_ids uuid[], OUT services text[]
+)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    SELECT COALESCE(array_agg(o.provider_id), '{}'), array_agg(o.asks), array_agg(o.soonest), array_agg(o.service_id),
+           array_agg(o.services)
+    INTO providers, asks, soonest, service_ids, services
+    FROM (
+        SELECT k.provider_id, bool_or(t.asks) AS asks, min(t.start) FILTER (WHERE NOT t.asks) AS soonest,
+               (array_agg(k.service_id ORDER BY t.start, k.service_id) FILTER (WHERE NOT t.asks))[1] AS service_id,
+               CASE WHEN bool_or(t.asks) THEN array_agg(k.service_id)::text END AS services
+        FROM offer_outlook k
+        CROSS JOIN LATERAL search_free_start(
+            p_now, p_from, p_to, p_duration, p_party,
+            p_everything OR k.known_until <= p_at OR k.provider_id = ANY(p_providers) OR k.service_id = ANY(p_services),
+            k.notice_minutes, k.horizon_days, k.duration_minutes, k.longest_minutes, k.largest_party, k.covered_to,
+            k.firsts, k.lasts, k.steps
+        ) t
+        WHERE k.ctid = ANY(p_rows)
+        GROUP BY 1
+    ) o;
+END $$;
+
+-- The providers who are free, with `soonest` (a minute since 1970) and the service of it, or for whom `asks` says that the
+-- slot engine must be asked, about `services`. Where they are few: these themselves, as arrays, or (with p_offer) a select
+-- of them, not grouped yet. Else `is_few` is false, and the select is for looking at one provider after the other.
 -- p_offer: a condition on offer f and service v, or null. p_services: of these, or of any.
 CREATE FUNCTION search_free_sql(
     p_organization uuid, p_now timestamptz, p_from integer, p_to integer, p_duration integer, p_party integer,
-    p_services uuid[], p_offer text, p_dense integer, OUT statement text, OUT is_few boolean
+    p_services uuid[], p_offer text, p_dense integer, OUT statement text, OUT is_few boolean,
+    OUT providers uuid[], OUT asks boolean[], OUT soonest integer[], OUT service_ids uuid[], OUT services text[]
 )
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -131,8 +203,8 @@ DECLARE
     v_now CONSTANT integer := ceil(extract(epoch FROM p_now) / 60);
     v_touched record;
     v_stale text;
-    v_rows text;
-    v_count integer;
+    v_where text;
+    v_rows tid[];
 BEGIN
     -- Events that were purged before the worker looked at them may have changed anything.
     SELECT t.providers, t.services, t.is_everything OR o.position < r.purged_position AS is_everything INTO v_touched
@@ -144,38 +216,104 @@ BEGIN
         CASE WHEN v_touched.providers <> '{}' THEN format('k.provider_id = ANY(%L::uuid[])', v_touched.providers) END,
         CASE WHEN v_touched.services <> '{}' THEN format('k.service_id = ANY(%L::uuid[])', v_touched.services) END);
     -- Rows that have a start on one of the days by what is known, and rows of which not enough is known.
-    v_rows := format('k.organization_id = %L AND (k.days && %L::integer[] OR k.covered_to < %s OR %s)%s', p_organization,
+    v_where := format('k.organization_id = %L AND (k.days && %L::integer[] OR k.covered_to < %s OR %s)%s', p_organization,
         ARRAY(SELECT generate_series(greatest(p_from, v_now) / 1440, (p_to - 1) / 1440)), p_to, v_stale,
         CASE WHEN p_services IS NULL THEN '' ELSE format(' AND k.service_id = ANY(%L::uuid[])', p_services) END);
-    EXECUTE format('SELECT count(*) FROM (SELECT 1 FROM offer_outlook k WHERE %s LIMIT %s) few', v_rows, p_dense)
-        INTO v_count;
-    is_few := v_count < p_dense;
-    -- `start` is the first free one from the notice on. The horizon is the end of a local day, so it is surely not reached
-    -- within a whole number of days from now, and surely passed a day later, but for two hours because clocks change.
-    -- (OFFSET 0 keeps PostgreSQL from computing each step again wherever it is used.)
+    EXECUTE format('SELECT ARRAY(SELECT k.ctid FROM offer_outlook k WHERE %s LIMIT %s)', v_where, p_dense) INTO v_rows;
+    is_few := cardinality(v_rows) < p_dense;
+    IF is_few AND p_offer IS NULL THEN
+        SELECT f.providers, f.asks, f.soonest, f.service_ids, f.services
+        INTO providers, asks, soonest, service_ids, services
+        FROM search_free_few(v_rows, v_now, p_now, p_from, p_to, p_duration, p_party, v_touched.is_everything,
+                             v_touched.providers, v_touched.services) f;
+        RETURN;
+    END IF;
     statement := format(
         'SELECT k.provider_id, bool_or(t.asks) AS asks, min(t.start) FILTER (WHERE NOT t.asks) AS soonest,'
         ' (array_agg(k.service_id ORDER BY t.start, k.service_id) FILTER (WHERE NOT t.asks))[1] AS service_id,'
         ' array_agg(k.service_id) AS services'
-        ' FROM offer_outlook k%s'
-        ' CROSS JOIN LATERAL (SELECT greatest(%s, %s + k.notice_minutes) AS low,'
-        ' least(%s, %s + k.horizon_days * 1440 + 1560) AS high, %s + k.horizon_days * 1440 - 120 AS far,'
-        ' (%s) AS is_stale OFFSET 0) b'
-        ' CROSS JOIN LATERAL (SELECT width_bucket(b.low - 1, k.lasts) + 1 AS run OFFSET 0) x'
-        ' CROSS JOIN LATERAL (SELECT CASE WHEN k.firsts[x.run] >= b.low THEN k.firsts[x.run] ELSE k.firsts[x.run]'
-        ' + (b.low - k.firsts[x.run] + k.steps[x.run] - 1) / k.steps[x.run] * k.steps[x.run] END AS start OFFSET 0) y'
-        ' CROSS JOIN LATERAL (SELECT y.start, b.is_stale OR b.low < b.high AND (%s OR COALESCE(y.start >= b.far, false)'
-        ' OR y.start IS NULL AND k.covered_to < b.high) AS asks OFFSET 0) t'
-        ' WHERE %s AND (b.is_stale OR (t.start < b.high OR t.start IS NULL AND t.asks) AND %s <= k.largest_party AND %s)%s',
+        ' FROM offer_outlook k%s CROSS JOIN LATERAL search_free_start(%s, %s, %s, %L::integer, %s, %s, k.notice_minutes,'
+        ' k.horizon_days, k.duration_minutes, k.longest_minutes, k.largest_party, k.covered_to, k.firsts, k.lasts, k.steps) t'
+        ' WHERE %s%s',
         CASE WHEN p_offer IS NULL THEN '' ELSE
             ' JOIN offer f ON f.provider_id = k.provider_id AND f.service_id = k.service_id'
             ' JOIN service v ON v.id = k.service_id' END,
-        p_from, v_now, p_to, v_now, v_now, v_stale,
-        CASE WHEN p_duration IS NULL THEN 'false' ELSE format('k.duration_minutes <> %s', p_duration) END,
-        v_rows, p_party,
-        CASE WHEN p_duration IS NULL THEN 'true'
-             ELSE format('%s BETWEEN k.duration_minutes AND k.longest_minutes', p_duration) END,
-        ' AND ' || p_offer);
+        v_now, p_from, p_to, p_duration, p_party, v_stale, v_where, ' AND ' || p_offer);
+END $$;
+
+-- The page of search_providers where all who may be free are few, and are given: o.provider_id, whether they must be asked
+-- about, and so on. Each is looked up by itself, by a plan that is kept: to make it anew takes as long as to run it.
+-- p_scores: of relevance. p_point, p_chord: a circle. What is null is not asked.
+CREATE FUNCTION search_few(
+    p_organization uuid, p_is_staff boolean, p_is_active boolean, p_venue uuid, p_rating double precision,
+    p_languages text[], p_point cube, p_chord double precision, p_sort text, p_falling boolean, p_backward boolean,
+    p_size integer, p_unsure integer, p_after text, p_after_id uuid, p_before text, p_before_id uuid,
+    p_providers uuid[], p_asks boolean[], p_soonest integer[], p_service_ids uuid[], p_services text[], p_scores integer[]
+) RETURNS TABLE (
+    key text, is_sure boolean, distance_km double precision, service_id uuid, soonest integer, duration_minutes integer,
+    price_minor bigint, services uuid[], found provider
+)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+DECLARE
+    -- Bounds as the order has them from small to large.
+    v_low CONSTANT text := CASE WHEN p_falling THEN p_before ELSE p_after END;
+    v_low_id CONSTANT uuid := CASE WHEN p_falling THEN p_before_id ELSE p_after_id END;
+    v_high CONSTANT text := CASE WHEN p_falling THEN p_after ELSE p_before END;
+    v_high_id CONSTANT uuid := CASE WHEN p_falling THEN p_after_id ELSE p_before_id END;
+    v_is_name CONSTANT boolean := p_sort = 'name';
+    v_is_time CONSTANT boolean := p_sort = 'created';
+    v_is_whole CONSTANT boolean := p_sort IN ('price', 'soonest', 'relevance');
+BEGIN
+    RETURN QUERY
+    WITH hit AS (
+        SELECT s.provider_id, s.position, o.asks, o.soonest, o.service_id, o.services, i.name, i.time, i.number,
+               p_sort = 'soonest' AND o.asks AS is_apart
+        FROM unnest(p_providers, p_asks, p_soonest, p_service_ids, p_services, p_scores)
+             AS o (provider_id, asks, soonest, service_id, services, score)
+        CROSS JOIN LATERAL (SELECT s.* FROM provider_search s WHERE s.provider_id = o.provider_id OFFSET 0) s
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN v_is_name THEN s.name END AS name, CASE WHEN v_is_time THEN s.created_at END AS time,
+                   CASE p_sort WHEN 'rating' THEN s.rating WHEN 'distance' THEN s.position <-> p_point
+                               WHEN 'soonest' THEN o.soonest WHEN 'relevance' THEN o.score
+                               WHEN 'price' THEN (SELECT CASE WHEN p_falling THEN a.falling_minor ELSE a.rising_minor END
+                                                  FROM provider_price a WHERE a.provider_id = s.provider_id)
+                   END AS number OFFSET 0) i
+        WHERE s.organization_id = p_organization AND (p_is_staff OR s.is_visible)
+          AND (p_is_active IS NULL OR s.is_active = p_is_active) AND (p_venue IS NULL OR s.venue_id = p_venue)
+          AND (p_rating IS NULL OR s.rating >= p_rating) AND (p_languages IS NULL OR s.languages && p_languages)
+          AND (p_point IS NULL OR (s.position <-> p_point) <= p_chord)
+    ), ranked AS (
+        SELECT h.*, row_number() OVER rising AS place, count(*) OVER (PARTITION BY h.is_apart) AS size
+        FROM hit h
+        WHERE h.is_apart
+           OR (v_low IS NULL OR CASE WHEN v_is_name THEN (h.name, h.provider_id) > (v_low, v_low_id)
+                                     WHEN v_is_time THEN (h.time, h.provider_id) > (v_low::timestamptz, v_low_id)
+                                     ELSE (h.number, h.provider_id) > (v_low::double precision, v_low_id) END)
+              AND (v_high IS NULL OR CASE WHEN v_is_name THEN (h.name, h.provider_id) < (v_high, v_high_id)
+                                          WHEN v_is_time THEN (h.time, h.provider_id) < (v_high::timestamptz, v_high_id)
+                                          ELSE (h.number, h.provider_id) < (v_high::double precision, v_high_id) END)
+        WINDOW rising AS (PARTITION BY h.is_apart ORDER BY h.name, h.time, h.number, h.provider_id)
+    ), page AS (
+        SELECT r.*, w.turn FROM ranked r
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN p_falling <> p_backward AND NOT r.is_apart THEN r.size + 1 - r.place ELSE r.place END AS turn OFFSET 0) w
+        WHERE w.turn <= CASE WHEN r.is_apart THEN p_unsure + 1 ELSE p_size END
+    )
+    SELECT COALESCE(g.name, g.time::text, CASE WHEN v_is_whole THEN g.number::bigint::text ELSE g.number::text END),
+           NOT g.asks,
+           CASE WHEN p_point IS NOT NULL
+                THEN 2 * 6371.0088 * asin(least(1, (g.position <-> p_point) / (2 * 6371.0088))) END,
+           g.service_id, g.soonest, t.duration_minutes, t.price_minor, CASE WHEN g.asks THEN g.services::uuid[] END, x.p
+    FROM page g
+    CROSS JOIN LATERAL (SELECT p FROM provider p WHERE p.id = g.provider_id OFFSET 0) x
+    LEFT JOIN LATERAL (
+        SELECT COALESCE(f.duration_minutes, v.duration_minutes) AS duration_minutes,
+               price_of_offer(v.price_type, v.price_minor, f.price_minor, v.duration_minutes, f.duration_minutes) AS price_minor
+        FROM offer f JOIN service v ON v.id = f.service_id
+        WHERE f.provider_id = g.provider_id AND f.service_id = g.service_id OFFSET 0
+    ) t ON true
+    ORDER BY NOT g.is_apart, g.turn;
 END $$;
 
 -- A condition on provider_search s, that the provider offers one of these services (null: any), and that p_offer holds
@@ -197,6 +335,42 @@ BEGIN
     RETURN CASE WHEN v_count < p_dense THEN format(' AND EXISTS (SELECT 1 %s)', v_offers)
                 ELSE format(' AND (SELECT true %s LIMIT 1)', v_offers) END;
 END $$;
+
+-- A page of everybody in an order that has an index of its own, from a place on (itself excluded; null: from the
+-- beginning). p_falling: the order in which it is read. Nothing else is asked, so its plans can be kept: to make one takes
+-- longer than to read the page. They have to be told so, for it cannot be seen from them that the page is short; and for
+-- the same reason each row is looked up by itself.
+DO $do$
+DECLARE
+    v_branches text;
+BEGIN
+    SELECT string_agg(format($branch$
+        WHEN %1$L THEN RETURN QUERY
+            SELECT g.key, x.p FROM (
+                SELECT s.provider_id, s.%2$s::text AS key FROM provider_search s
+                WHERE s.organization_id = p_organization AND (s.is_visible OR p_is_staff)
+                  AND (s.%2$s, s.provider_id) %3$s (COALESCE(p_from::%4$s, %5$s), COALESCE(p_from_id, %6$L))
+                ORDER BY s.%2$s%7$s, s.provider_id%7$s LIMIT p_size
+            ) g CROSS JOIN LATERAL (SELECT p FROM provider p WHERE p.id = g.provider_id OFFSET 0) x;$branch$,
+        k.sort || ' ' || w.is_falling, k.field, CASE WHEN w.is_falling THEN '<' ELSE '>' END, k.kind,
+        CASE WHEN w.is_falling THEN k.beyond ELSE k.before END,
+        CASE WHEN w.is_falling THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff' ELSE '00000000-0000-0000-0000-000000000000' END,
+        CASE WHEN w.is_falling THEN ' DESC' ELSE '' END), '') INTO v_branches
+    FROM (VALUES
+        ('name', 'name', 'text COLLATE "C"', $$''$$, $$repeat(U&'\+10FFFF', 201)$$),  -- names have 200 characters at most
+        ('created', 'created_at', 'timestamptz', $$'-infinity'$$, $$'infinity'$$),
+        ('rating', 'rating', 'float8', $$'-infinity'$$, $$'infinity'$$)
+    ) k (sort, field, kind, before, beyond) CROSS JOIN (VALUES (false), (true)) w (is_falling);
+    EXECUTE format($function$
+        CREATE FUNCTION search_everybody(
+            p_organization uuid, p_is_staff boolean, p_sort text, p_falling boolean, p_size integer, p_from text, p_from_id uuid
+        ) RETURNS TABLE (key text, found provider)
+        LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $body$
+        BEGIN
+            CASE p_sort || ' ' || p_falling%s
+            END CASE;
+        END $body$ $function$, v_branches);
+END $do$;
 
 -- A page of providers, in order, and what the searcher learns with each. It looks past row-level security, under which
 -- PostgreSQL may not use the indexes of `%`, `<->` and `&&` (they are not leakproof): so it acts as turnero_system, and
@@ -242,6 +416,13 @@ DECLARE
     v_score text;
     v_free text;
     v_is_few boolean;
+    v_free_providers uuid[];
+    v_free_asks boolean[];
+    v_free_soonest integer[];
+    v_free_service_ids uuid[];
+    v_free_services text[];
+    v_scores integer[];
+    v_rest text;
     v_from text := 'provider_search s';
     v_where text := format('s.organization_id = %L', p_organization);
     v_columns text := 'true AS is_sure, NULL::uuid AS service_id, NULL::integer AS soonest, NULL::uuid[] AS services';
@@ -262,6 +443,16 @@ BEGIN
         WHERE p.organization_id = p_organization AND p.user_id = p_user AND p.is_active;
     END IF;
     v_is_staff := v_role IS NOT NULL;
+    IF p_wanted = '{}' AND p_sort IN ('name', 'created', 'rating')
+       AND (CASE WHEN p_backward THEN p_after ELSE p_before END) IS NULL THEN
+        RETURN QUERY SELECT v_role, v_own, (g.found).id, g.key, true, NULL::double precision, NULL::uuid, NULL::integer,
+                            NULL::integer, NULL::bigint, NULL::uuid[], v_currency, g.found
+        FROM search_everybody(
+            p_organization, v_is_staff, p_sort, p_falling <> p_backward, p_size,
+            CASE WHEN p_backward THEN p_before ELSE p_after END, CASE WHEN p_backward THEN p_before_id ELSE p_after_id END
+        ) g;
+        RETURN;
+    END IF;
     SELECT * INTO w FROM jsonb_to_record(p_wanted) AS w (
         "venueId" uuid, "serviceId" uuid, category text, text text, "isActive" boolean, latitude double precision,
         longitude double precision, "radiusKm" double precision, "minimumRating" double precision, languages text[],
@@ -289,13 +480,6 @@ BEGIN
         FROM search_text_sql(p_organization, w.text, v_is_staff, c_dense) t;
         v_where := v_where || v_wide;
     END IF;
-    IF v_narrow IS NOT NULL THEN
-        -- How many there are decides how to go on, and no statistics tell it of rare words.
-        EXECUTE format('SELECT ARRAY(SELECT s.provider_id FROM provider_search s WHERE s.organization_id = %L AND %s LIMIT %s)',
-                       p_organization, v_narrow, c_dense) INTO v_ids;
-        v_where := v_where || CASE WHEN cardinality(v_ids) < c_dense THEN format(' AND s.provider_id = ANY(%L::uuid[])', v_ids)
-                                   ELSE ' AND ' || v_narrow END;
-    END IF;
 
     -- What is asked of a service that they offer.
     IF w."serviceId" IS NOT NULL OR w.category IS NOT NULL THEN
@@ -311,6 +495,42 @@ BEGIN
         'f.service_id = ANY(' || quote_literal(v_services) || '::uuid[])',
         c_price || ' >= ' || w."minimumMinor",
         c_price || ' <= ' || w."maximumMinor");
+
+    IF w."fromMinute" IS NOT NULL THEN
+        SELECT t.statement, t.is_few, t.providers, t.asks, t.soonest, t.service_ids, t.services
+        INTO v_free, v_is_few, v_free_providers, v_free_asks, v_free_soonest, v_free_service_ids, v_free_services
+        FROM search_free_sql(
+            p_organization, p_now, w."fromMinute", w."toMinute", w."durationMinutes", COALESCE(w."partySize", 1),
+            v_services, CASE WHEN v_by_price THEN v_offer END, c_dense) t;
+    END IF;
+    IF v_free_providers IS NOT NULL AND p_sort <> 'count' AND (p_sort <> 'price' OR v_services IS NULL) THEN
+        IF w.text IS NOT NULL THEN
+            EXECUTE format(
+                'SELECT COALESCE(array_agg(o.provider_id), %L), array_agg(o.asks), array_agg(o.soonest), array_agg(o.service_id),'
+                ' array_agg(o.services), array_agg(round(1000 * (%s))::integer)'
+                ' FROM unnest($1, $2, $3, $4, $5) AS o (provider_id, asks, soonest, service_id, services)'
+                ' CROSS JOIN LATERAL (SELECT s.* FROM provider_search s WHERE s.provider_id = o.provider_id OFFSET 0) s'
+                ' WHERE s.organization_id = %L%s%s', '{}', v_score, p_organization, ' AND ' || v_narrow, v_wide)
+            INTO v_free_providers, v_free_asks, v_free_soonest, v_free_service_ids, v_free_services, v_scores
+            USING v_free_providers, v_free_asks, v_free_soonest, v_free_service_ids, v_free_services;
+        END IF;
+        RETURN QUERY SELECT v_role, v_own, (g.found).id, g.key, g.is_sure, g.distance_km, g.service_id, g.soonest,
+                            g.duration_minutes, g.price_minor, g.services, v_currency, g.found
+        FROM search_few(
+            p_organization, v_is_staff, w."isActive", w."venueId", w."minimumRating", w.languages,
+            CASE WHEN v_point IS NOT NULL THEN earth_point(w.latitude, w.longitude) END, v_chord, p_sort, p_falling, p_backward,
+            p_size, p_unsure, p_after, p_after_id, p_before, p_before_id, v_free_providers, v_free_asks, v_free_soonest,
+            v_free_service_ids, v_free_services, v_scores) g;
+        RETURN;
+    ELSIF v_narrow IS NOT NULL AND v_is_few THEN
+        v_where := v_where || ' AND ' || v_narrow;
+    ELSIF v_narrow IS NOT NULL THEN
+        -- How many there are decides how to go on, and no statistics tell it of rare words.
+        EXECUTE format('SELECT ARRAY(SELECT s.provider_id FROM provider_search s WHERE s.organization_id = %L AND %s LIMIT %s)',
+                       p_organization, v_narrow, c_dense) INTO v_ids;
+        v_where := v_where || CASE WHEN cardinality(v_ids) < c_dense THEN format(' AND s.provider_id = ANY(%L::uuid[])', v_ids)
+                                   ELSE ' AND ' || v_narrow END;
+    END IF;
 
     -- Where the order and the free time come from.
     v_key := CASE p_sort WHEN 'name' THEN 's.name' WHEN 'created' THEN 's.created_at' WHEN 'rating' THEN 's.rating'
@@ -335,15 +555,17 @@ BEGIN
         v_where := v_where || search_offer_sql(v_services, CASE WHEN v_by_price THEN v_offer END, c_dense);
     END IF;
     IF w."fromMinute" IS NOT NULL THEN
-        SELECT t.statement, t.is_few INTO v_free, v_is_few FROM search_free_sql(
-            p_organization, p_now, w."fromMinute", w."toMinute", w."durationMinutes", COALESCE(w."partySize", 1),
-            v_services, CASE WHEN v_by_price THEN v_offer END, c_dense) t;
         v_columns := 'NOT o.asks AS is_sure, o.service_id, o.soonest, CASE WHEN o.asks THEN o.services END AS services';
+        v_rest := substr(v_from, length('provider_search s') + 1);
         v_from := CASE
             -- From the few to who they are: by what it expects of words and places, PostgreSQL would walk the whole town.
             WHEN v_is_few THEN format(
-                '(%s GROUP BY 1 OFFSET 0) o CROSS JOIN LATERAL (SELECT s.* FROM provider_search s'
-                ' WHERE s.provider_id = o.provider_id OFFSET 0) s%s', v_free, substr(v_from, length('provider_search s') + 1))
+                '(%s OFFSET 0) o CROSS JOIN LATERAL (SELECT s.* FROM provider_search s'
+                ' WHERE s.provider_id = o.provider_id OFFSET 0) s%s',
+                COALESCE(v_free || ' GROUP BY 1',
+                         'SELECT o.provider_id, o.asks, o.soonest, o.service_id, o.services::uuid[]'
+                         ' FROM unnest($1, $2, $3, $4, $5) AS o (provider_id, asks, soonest, service_id, services)'),
+                v_rest)
             WHEN v_key IN ('o.soonest', 'a.key', '0')
             THEN format('%s JOIN (%s GROUP BY 1) o ON o.provider_id = s.provider_id', v_from, v_free)
             ELSE format('%s CROSS JOIN LATERAL (%s AND k.provider_id = s.provider_id GROUP BY 1) o', v_from, v_free) END;
@@ -384,7 +606,8 @@ BEGIN
         CASE WHEN v_point IS NULL THEN 'NULL::float8'
              ELSE format('2 * 6371.0088 * asin(least(1, (g.position <-> %s) / (2 * 6371.0088)))', v_point) END,
         c_price, v_currency, v_hits,
-        CASE WHEN p_sort IN ('soonest', 'count') THEN 'g.is_sure, ' END, v_order, v_order);
+        CASE WHEN p_sort IN ('soonest', 'count') THEN 'g.is_sure, ' END, v_order, v_order)
+        USING v_free_providers, v_free_asks, v_free_soonest, v_free_service_ids, v_free_services;
 END $$;
 
 DO $$
@@ -397,7 +620,13 @@ BEGIN
         'search_words_like(uuid, text, integer)',
         'search_text_sql(uuid, text, boolean, integer)',
         'search_offer_sql(uuid[], text, integer)',
+        'search_free_start(integer, integer, integer, integer, integer, boolean, integer, integer, integer, integer, integer,'
+        ' integer, integer[], integer[], integer[])',
+        'search_free_few(tid[], integer, timestamptz, integer, integer, integer, integer, boolean, uuid[], uuid[])',
         'search_free_sql(uuid, timestamptz, integer, integer, integer, integer, uuid[], text, integer)',
+        'search_few(uuid, boolean, boolean, uuid, double precision, text[], cube, double precision, text, boolean, boolean,'
+        ' integer, integer, text, uuid, text, uuid, uuid[], boolean[], integer[], uuid[], text[], integer[])',
+        'search_everybody(uuid, boolean, text, boolean, integer, text, uuid)',
         'search_providers(uuid, uuid, timestamptz, jsonb, text, boolean, boolean, integer, integer, text, uuid, text, uuid)'
     ] LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', t);

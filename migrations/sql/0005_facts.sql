@@ -94,6 +94,7 @@ END;
 -- restored backup positions may have gone back and been given again, so that versions of another epoch say nothing. A backup
 -- that is restored below a running server brings a new table, or an emptied one, and so another file. Another book makes
 -- other claims matter.
+-- Plans are kept and fit all arguments, as before.
 DROP FUNCTION availability_facts(
     uuid, uuid[], timestamptz, timestamptz, uuid, bigint, uuid[], bigint[], integer, integer);
 CREATE FUNCTION availability_facts(
@@ -103,7 +104,7 @@ CREATE FUNCTION availability_facts(
 RETURNS TABLE (organization_id uuid, role text, provider_id uuid, installation_id uuid, epoch bigint,
                last_position bigint, waiting bigint[], subjects uuid[], versions bigint[], places integer, facts text,
                busy text, price_version uuid)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     v_service record;

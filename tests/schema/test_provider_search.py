@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import random
 from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy import select
 
+from app.core.ids import IdKind, decode_id, encode_id
+from app.domain.provider_search import ProviderSort, ProviderWanted
 from app.models import Provider
-from app.queries.provider_search import FoundProvider
+from app.queries.pagination import PageRequest
+from app.queries.provider_free import Offers, SoonestSlot
+from app.queries.provider_search import ProviderSearch
+from app.queries.tenancy import bind
 from app.resolvers.context import Services
 from tests.city import CENTRE, EVERYBODY, OBELISK, SEARCH, City
 from tests.factories import call, make_catalogue
@@ -314,5 +321,19 @@ async def test_one_statement(city: City, statements: StatementLog) -> None:
     assert len(statements) == 2  # and the count
 
 
-def test_what_is_found_reads_like_a_provider() -> None:
-    assert set(FoundProvider.__struct_fields__) == set(Provider.__mapper__.columns.keys())
+async def test_what_is_found_reads_like_a_provider(city: City, services: Services) -> None:
+    async def ask(_offers: Offers) -> dict[UUID, SoonestSlot]:
+        raise AssertionError("nobody asked for free time")
+
+    organization_id = decode_id(IdKind.ORGANIZATION, city.catalogue.id)
+    search = ProviderSearch(services.database, organization_id, None, services.clock.now(), ProviderWanted(), ask)
+    page = await search.page(ProviderSort.NAME_ASC, PageRequest(100))
+    async with services.database.transaction() as tx:
+        await bind(tx, organization_id=organization_id)
+        rows = {row.id: row for row in await tx.scalars(select(Provider))}
+    assert len(page.hits) == len(rows) > 5
+    for hit in page.hits:
+        row = rows[hit.provider.id]
+        for column in [each.key for each in Provider.__mapper__.columns]:
+            assert getattr(hit.provider, column) == getattr(row, column), column
+        assert hit.provider.public_id == encode_id(IdKind.PROVIDER, row.id)

@@ -8,21 +8,30 @@ step is graphql-core's own, from its beginning. See docs/adr/0008.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
 
 from graphql import (
     Executor,
+    FieldNode,
     GraphQLError,
+    GraphQLField,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
+    GraphQLResolveInfo,
     GraphQLSchema,
+    OperationDefinitionNode,
     OperationType,
+    get_argument_values,
     is_leaf_type,
 )
 from graphql.execution.collect_fields import CollectedFields, FieldDetailsList, GroupedFieldSet
+from graphql.pyutils import Path
 
+from app.web.graphql.readings import Resolver, resolver_of
 from app.web.graphql.shapes import NoRoom, Shaper
+from app.web.graphql.templates import template
 from app.web.graphql.writer import Read, Writer
 
 MOST_FIELDS = 1_500
@@ -55,8 +64,26 @@ class Plan:
         self._reads: dict[tuple[GraphQLOutputType, int], Read | None] = {}
         self._partial: dict[int, tuple[GroupedFieldSet, Partial | None]] = {}
         self._collected: dict[tuple[GraphQLObjectType, int], CollectedFields] = {}
+        self._straight: Straight | Literal[False] | None = None
         self.root: GroupedFieldSet | None = None
         self.root_type = GraphQLObjectType("Unknown", {})
+
+    def straight(self, operation: OperationDefinitionNode) -> Straight | None:
+        """The root field, if there is but one and nothing stands between it and its function."""
+        if self._straight is None:
+            self._straight = self._find_straight(operation) or False
+        return self._straight or None
+
+    def _find_straight(self, operation: OperationDefinitionNode) -> Straight | None:
+        if operation.operation is not OperationType.QUERY or self.root is None or len(self.root) != 1:
+            return None
+        [(name, details)] = self.root.items()
+        field = self._schema.get_field(self.root_type, details[0].node.name.value)
+        resolver = None if field is None else resolver_of(field)
+        if field is None or resolver is None or details[0].fragment_variable_values:
+            return None
+        positional = [None] if resolver.is_method else []
+        return Straight(name, field, details, [one.node for one in details], resolver, positional)
 
     def collected(self, type_: GraphQLObjectType, details: FieldDetailsList) -> CollectedFields | None:
         """The fields of an object of that type below that field, if they were collected before."""
@@ -125,6 +152,26 @@ class Plan:
         return made
 
 
+class Remembers(Protocol):
+    """What is kept with a request that comes again and again. See `Call`."""
+
+    is_remembered: bool
+    arguments: Callable[[], dict[str, Any]] | Literal[False] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Straight:
+    """The only root field of a query, when a function of the library resolves it."""
+
+    name: str
+    field: GraphQLField
+    details: FieldDetailsList
+    nodes: list[FieldNode]
+    resolver: Resolver
+    positional: list[None]
+    """The root value for a method, which is none."""
+
+
 class Partial:
     """An object of which some fields are read at once, and `others` are graphql-core's."""
 
@@ -144,10 +191,11 @@ class Partial:
 class CompiledExecutor(Executor[Any]):
     """The steps of graphql-core where a plan may have a shorter way. Mixed into the executor of another library.
 
-    Whoever makes one sets its plan before anything else.
+    Whoever makes one sets its plan and its call before anything else.
     """
 
     plan: Plan
+    call: Remembers
     _by_the_book = False
     """Below something unusual nothing is tried again: each part of an answer is attempted once."""
 
@@ -165,6 +213,9 @@ class CompiledExecutor(Executor[Any]):
         plan = self.plan
         if plan.root is None:
             return super().execute_operation(serially)
+        straight = plan.straight(self.operation)
+        if straight is not None:
+            return self._go_straight(straight)
         try:
             if serially is None:
                 serially = self.operation.operation is OperationType.MUTATION
@@ -173,6 +224,44 @@ class CompiledExecutor(Executor[Any]):
             self.collected_errors.add(error, None)
             return self.build_response(None)
         return self._respond_later(data) if self.is_awaitable(data) else self.build_response(data)
+
+    async def _go_straight(self, straight: Straight) -> Any:
+        """As graphql-core and the library do together for a single field that an async function resolves."""
+        path = Path(None, straight.name, self.plan.root_type.name)
+        info = self.build_resolve_info(straight.field, straight.nodes, self.plan.root_type, path)
+        try:
+            try:
+                value = await self._call_resolver(straight, info)
+                data = self.complete_value(straight.field.type, straight.details, info, path, value, None)
+                if self.is_awaitable(data):
+                    data = await data
+            except Exception as error:
+                self.handle_field_error(error, straight.field.type, straight.details, path)
+                data = None
+        except GraphQLError as error:
+            self.collected_errors.add(error, None)
+            return self.build_response(None)
+        return self.build_response({straight.name: data})
+
+    def _call_resolver(self, straight: Straight, info: GraphQLResolveInfo[Any]) -> Awaitable[Any]:
+        resolver, call = straight.resolver, self.call
+        library_info, positional = resolver.info(info), straight.positional
+        if call.arguments:
+            named = call.arguments()
+        else:
+            values = get_argument_values(
+                straight.field, straight.nodes[0], self.variable_values, None, self.hide_suggestions
+            )
+            positional, named = resolver.arguments(None, library_info, values)
+            if resolver.info_name is not None:
+                del named[resolver.info_name]
+            if call.is_remembered and call.arguments is None:
+                fresh = template(named)
+                call.arguments = fresh or False
+                named = named if fresh is None else fresh()
+        if resolver.info_name is not None:
+            named[resolver.info_name] = library_info
+        return resolver.function(*positional, **named)
 
     async def _respond_later(self, data: Awaitable[dict[str, Any]]) -> Any:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from graphql import (
     DirectiveNode,
@@ -17,6 +18,7 @@ from graphql import (
     VariableNode,
 )
 from graphql.execution.collect_fields import FragmentDetails
+from graphql.execution.values import VariableValues
 
 from app.web.graphql.compiled import Plan
 from app.web.graphql.limits import Cost
@@ -24,6 +26,8 @@ from app.web.graphql.limits import Cost
 _BYTES_PER_CHARACTER = 255
 """Memory of a parsed document for each character of its text, as measured; long texts are mostly single tokens."""
 _DENSE_CHARACTERS = 4_000
+_LONGEST_REQUEST = 4_000
+"""Bytes of one that is remembered."""
 _MOST_PLANS = 8
 """Of one document: its operations, under the outcomes of their `@skip` and `@include`."""
 
@@ -50,6 +54,8 @@ class Document:
     """The variables that decide on `@skip` and `@include`. None: it has other directives, so it has no plans."""
     plans: dict[tuple[str | None, tuple[object, ...]], Plan | None] = field(default_factory=dict, compare=False)
     """By operation and the values of the switches; None for one that was used once."""
+    requests: set[bytes] = field(default_factory=set, compare=False)
+    """Those that are remembered."""
 
     def plan(self, operation: Operation, variables: Mapping[str, object], make: Callable[[], Plan]) -> Plan | None:
         """The plan for an operation with these (coerced) variables, from its second use on."""
@@ -71,11 +77,19 @@ class Document:
 
 @dataclass(slots=True)
 class Call:
-    """An operation that passed, and the variables it was sent with."""
+    """An operation that passed, and the variables it was sent with.
+
+    One that `is_remembered` is executed again for each request that is the same, so what is worked out of its variables
+    is kept with it: `values`, once they have passed, and `arguments`, what its only root field is called with (False:
+    they are to be made anew each time).
+    """
 
     document: Document
     operation: Operation
     variables: Mapping[str, object]
+    is_remembered: bool = False
+    values: VariableValues | None = None
+    arguments: Callable[[], dict[str, Any]] | Literal[False] | None = None
 
     @property
     def kind(self) -> OperationType:
@@ -100,7 +114,10 @@ def plan_switches(ast: DocumentNode) -> tuple[str, ...] | None:
 
 
 class DocumentCache:
-    """The documents used last, bounded by count and by an estimate of their memory, what they compiled included."""
+    """The documents used last, bounded by count and by an estimate of their memory, what they compiled included.
+
+    And the requests for them that came last, word for word: bounded by themselves, so that they drive out no document.
+    """
 
     def __init__(self, *, count: int, memory_bytes: int) -> None:
         self._count = count
@@ -108,6 +125,8 @@ class DocumentCache:
         self._held_bytes = 0
         self._documents: OrderedDict[str, Document] = OrderedDict()
         self._compiled_bytes: dict[str, int] = {}
+        self._calls: OrderedDict[bytes, Call] = OrderedDict()
+        self._calls_bytes = 0
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -137,12 +156,45 @@ class DocumentCache:
             self._held_bytes += compiled_bytes
             self._shrink()
 
+    def recall(self, request: bytes) -> Call | None:
+        """The call that the very same request made before."""
+        call = self._calls.get(request)
+        if call is not None:
+            self._calls.move_to_end(request)
+            self._documents.move_to_end(call.document.text)
+        return call
+
+    def remember(self, request: bytes, call: Call) -> None:
+        """Only queries, for they hold no secrets, and small ones, whose values take little memory."""
+        document = call.document
+        if len(request) > _LONGEST_REQUEST or call.kind is not OperationType.QUERY or request in self._calls:
+            return
+        if self._documents.get(document.text) is not document:
+            return
+        call.is_remembered = True
+        self._calls[request] = call
+        document.requests.add(request)
+        self._calls_bytes += _weight_of_request(request)
+        while len(self._calls) > self._count or self._calls_bytes > self._memory_bytes // 8:
+            self._forget(next(iter(self._calls)))
+
+    def _forget(self, request: bytes) -> None:
+        self._calls.pop(request).document.requests.discard(request)
+        self._calls_bytes -= _weight_of_request(request)
+
     def _shrink(self) -> None:
         while len(self._documents) > self._count or self._held_bytes > self._memory_bytes:
-            oldest, _ = self._documents.popitem(last=False)
+            oldest, document = self._documents.popitem(last=False)
             self._held_bytes -= self.weight(oldest) + self._compiled_bytes.pop(oldest, 0)
+            for request in tuple(document.requests):
+                self._forget(request)
 
     @staticmethod
     def weight(query: str) -> int:
         """Estimated bytes of the document of this text."""
         return 4 * len(query) + _BYTES_PER_CHARACTER * min(len(query), _DENSE_CHARACTERS)
+
+
+def _weight_of_request(request: bytes) -> int:
+    """Estimated bytes of it and what is made of it, as measured of the densest: lists of small objects."""
+    return 2_000 + 60 * len(request)

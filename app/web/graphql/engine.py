@@ -26,9 +26,11 @@ from graphql import (
     get_variable_values,
     map_source_to_response_event,
     parse,
+    type_from_ast,
     validate,
 )
 from graphql.execution.collect_fields import FragmentDetails
+from graphql.execution.values import VariableValues
 from graphql.validation.validate import ValidationAbortedError
 
 from app.web.graphql.bounded import BoundedExecutor, with_bound
@@ -38,6 +40,7 @@ from app.web.graphql.errors import DescribeError, request_error
 from app.web.graphql.limits import Limits, cost_error, nesting_error, tokens_error, validation_error
 from app.web.graphql.measure import measure
 from app.web.graphql.rules import RULES
+from app.web.graphql.templates import is_shareable
 from app.web.graphql.writer import Writer
 
 
@@ -165,6 +168,14 @@ class GraphQLEngine:
         operation = self.select(document, operation_name)
         return Call(document, operation, variables)
 
+    def recall(self, request: bytes) -> Call | None:
+        """What `accept` made of the very same request before, as far as that is remembered."""
+        return self._passed.recall(request)
+
+    def remember(self, request: bytes, call: Call) -> None:
+        """`request`: all that the call was made of, as it was sent."""
+        self._passed.remember(request, call)
+
     async def execute(self, call: Call, context: object) -> ExecutionResult:
         """Run a query or a mutation. Raises RequestRefused for variables that do not fit or that make it too costly."""
         executor = self._build(call, context)
@@ -185,31 +196,20 @@ class GraphQLEngine:
         return map_source_to_response_event(executor, source, _execute_event)
 
     def _build(self, call: Call, context: object) -> Executor[Any]:
-        operation = call.operation
-        try:
-            too_costly = cost_error(operation.node, operation.cost, call.variables, self.limits)
-        except RecursionError:
-            too_costly = nesting_error()
-        if too_costly is not None:
-            raise RequestRefused([too_costly])
-        # As `Executor.build` does, without looking again for what is known of the document.
-        values = get_variable_values(
-            self.schema,
-            operation.node.variable_definitions or (),
-            dict(call.variables),
-            max_errors=self.limits.errors,
-            hide_suggestions=self._hide_suggestions,
-        )
-        if isinstance(values, list):
-            raise RequestRefused([request_error(error) for error in values[: self.limits.errors]])
+        values = call.values
+        if values is None:
+            values = self._values(call)
+            if call.is_remembered and self._are_shareable(call, values):
+                call.values = values
         plan = self._plan(call, values.coerced)
+        # As `Executor.build` does, without looking again for what is known of the document.
         executor = (self._executor_class if plan is None else self._compiled_class)(
             self.schema,
             call.document.fragment_definitions,
             call.document.fragments,
             None,
             context,
-            operation.node,
+            call.operation.node,
             values,
             default_field_resolver,
             default_type_resolver,
@@ -219,7 +219,35 @@ class GraphQLEngine:
         )
         if plan is not None and isinstance(executor, CompiledExecutor):
             executor.plan = plan
+            executor.call = call
         return executor
+
+    def _values(self, call: Call) -> VariableValues:
+        """The variables as the operation takes them. Raises RequestRefused, also for what they make too costly."""
+        operation = call.operation
+        try:
+            too_costly = cost_error(operation.node, operation.cost, call.variables, self.limits)
+        except RecursionError:
+            too_costly = nesting_error()
+        if too_costly is not None:
+            raise RequestRefused([too_costly])
+        values = get_variable_values(
+            self.schema,
+            operation.node.variable_definitions or (),
+            dict(call.variables),
+            max_errors=self.limits.errors,
+            hide_suggestions=self._hide_suggestions,
+        )
+        if isinstance(values, list):
+            raise RequestRefused([request_error(error) for error in values[: self.limits.errors]])
+        return values
+
+    def _are_shareable(self, call: Call, values: VariableValues) -> bool:
+        for definition in call.operation.node.variable_definitions or ():
+            type_: Any = type_from_ast(self.schema, definition.type)
+            if not is_shareable(type_, values.coerced.get(definition.variable.name.value)):
+                return False
+        return True
 
     def _plan(self, call: Call, variables: Mapping[str, object]) -> Plan | None:
         writer, document = self._writer, call.document

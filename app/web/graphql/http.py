@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from os import urandom
 from typing import Any
 
@@ -109,8 +109,7 @@ class HttpHandler:
             page, page_headers = render_ide()
             return HttpAnswer(200, page, HTML, {name.lower(): value for name, value in page_headers.items()})
         try:
-            request = await self._read(scope, headers, receive, watch)
-            call = self._engine.accept(request.query, request.operation_name, request.variables)
+            call = await self._call(scope, headers, receive, watch)
             _check_kind(call, method)
             address = client_address(scope, self._options.trusted_proxies)
             work = self._work(call, headers, address, request_id)
@@ -125,18 +124,27 @@ class HttpHandler:
             message = f"The query took longer than {self._options.query_timeout_s:g} s. Ask for less at once."
             raise HttpRefusal(503, message, code="UNAVAILABLE") from None
 
-    async def _read(self, scope: Scope, headers: Mapping[str, str], receive: Receive, watch: Watch) -> GraphQLRequest:
+    async def _call(self, scope: Scope, headers: Mapping[str, str], receive: Receive, watch: Watch) -> Call:
+        if scope["method"] == "GET":
+            return self._accept(partial(read_query_string, scope["query_string"]))
+        _check_content_type(headers.get("content-type"))
         try:
-            if scope["method"] == "GET":
-                return read_query_string(scope["query_string"])
-            _check_content_type(headers.get("content-type"))
             with watch.over(self._options.body_timeout_s):
                 raw = await _read_limited(headers, receive, self._options.max_body_bytes)
-            return read_body(raw)
-        except BadRequest as bad:
-            raise HttpRefusal(400, bad.message, violations=bad.violations) from None
         except TookTooLong:
             raise HttpRefusal(408, "The request's body did not arrive in time.", headers=_CLOSE) from None
+        call = self._engine.recall(raw)
+        if call is None:
+            call = self._accept(partial(read_body, raw))
+            self._engine.remember(raw, call)
+        return call
+
+    def _accept(self, read: Callable[[], GraphQLRequest]) -> Call:
+        try:
+            request = read()
+        except BadRequest as bad:
+            raise HttpRefusal(400, bad.message, violations=bad.violations) from None
+        return self._engine.accept(request.query, request.operation_name, request.variables)
 
     async def _work(self, call: Call, headers: Mapping[str, str], address: str | None, request_id: str) -> bytes:
         context = await self._context_factory(headers, address, request_id, "http")

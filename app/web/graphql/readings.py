@@ -8,8 +8,9 @@ graphql-core, which calls it. So a new version of the library can make answers s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from keyword import iskeyword
 from types import FunctionType
 from typing import Any, TypeGuard
@@ -20,6 +21,8 @@ _LIBRARY = "strawberry."
 _DEFINITION = "strawberry-definition"
 _GETTER = "GraphQLCoreConverter.from_resolver.<locals>._get_basic_result"
 _CALLER = "GraphQLCoreConverter.from_resolver.<locals>._resolver"
+_ASYNC_CALLER = "GraphQLCoreConverter.from_resolver.<locals>._async_resolver"
+_MAKES_INFO = "GraphQLCoreConverter.from_resolver.<locals>._strawberry_info_from_graphql"
 _CHAIN = "GraphQLCoreConverter.from_resolver.<locals>.wrap_field_extensions.<locals>.extension_resolver"
 _IS_TYPE_OF = "GraphQLCoreConverter.from_object.<locals>._get_is_type_of.<locals>.is_type_of"
 _RESOLVE_TYPE = frozenset(
@@ -47,13 +50,60 @@ class Method:
 Reading = Attribute | Method
 
 
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """An async function that gives the value, without the library's layers around it.
+
+    `info` makes what the library calls so of what graphql-core does; `arguments` makes, of source, that and the values
+    that graphql-core found, those that the function is called with. `info_name`: under which of them it gets `info`.
+    `is_method`: it gets the source first.
+    """
+
+    function: Callable[..., Awaitable[Any]]
+    info: Callable[[Any], Any]
+    arguments: Callable[[Any, Any, dict[str, Any]], tuple[list[Any], dict[str, Any]]]
+    info_name: str | None
+    is_method: bool
+
+
+def resolver_of(field: GraphQLField) -> Resolver | None:
+    """None when the field's resolver has to be called as graphql-core does."""
+    resolve = field.resolve
+    definition: Any = field.extensions.get(_DEFINITION)
+    if not _is_library_function(resolve) or resolve.__qualname__ != _ASYNC_CALLER or not _is_usual(definition):
+        return None
+    closure = _closure(resolve)
+    chain, info = closure.get("_get_result_with_extensions"), closure.get("_strawberry_info_from_graphql")
+    if not _is_chain_of(chain, definition, closure) or not _is_library_function(info):
+        return None
+    resolver, get = definition.base_resolver, chain.__globals__.get("get_arguments")
+    converter: Any = _closure(chain).get("self")
+    if info.__qualname__ != _MAKES_INFO or not _is_library_function(get) or converter is None:
+        return None
+    if not iscoroutinefunction(resolver.wrapped_func) or resolver.parent_parameter or resolver.root_parameter:
+        return None
+
+    def arguments(source: Any, info: Any, values: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        found: tuple[list[Any], dict[str, Any]] = get(
+            field=definition,
+            source=source,
+            info=info,
+            kwargs=values,
+            config=converter.config,
+            scalar_registry=converter.scalar_registry,
+        )
+        return found
+
+    named = resolver.info_parameter
+    info_name = None if named is None else named.name
+    return Resolver(resolver.wrapped_func, info, arguments, info_name, resolver.self_parameter is not None)
+
+
 def reading_of(field: GraphQLField) -> Reading | None:
     """How the field is read; None when its resolver has to be called as graphql-core does."""
     resolve = field.resolve
     definition: Any = field.extensions.get(_DEFINITION)
-    if field.args or definition is None or not _is_library_function(resolve):
-        return None
-    if f"{type(definition).__module__}.{type(definition).__qualname__}" != "strawberry.types.field.StrawberryField":
+    if field.args or not _is_usual(definition) or not _is_library_function(resolve):
         return None
     if resolve.__qualname__ == _GETTER:
         return _attribute(_closure(resolve), definition)
@@ -84,20 +134,30 @@ def _attribute(closure: dict[str, object], definition: Any) -> Attribute | None:
 
 
 def _method(closure: dict[str, object], definition: Any) -> Method | None:
-    chain = closure.get("_get_result_with_extensions")
-    if closure.get("field_exception_handlers") != () or not _is_library_function(chain):
-        return None
-    links = _closure(chain)
-    if chain.__qualname__ != _CHAIN or not _is_same(links.get("field"), definition):
-        return None
-    if links.get("extension_functions") != []:
+    if not _is_chain_of(closure.get("_get_result_with_extensions"), definition, closure):
         return None
     resolver = definition.base_resolver
-    if resolver is None or definition.extensions or definition.is_async or not resolver.self_parameter:
+    if definition.is_async or not resolver.self_parameter:
         return None
     if len(resolver.signature.parameters) != 1 or not callable(resolver.wrapped_func):
         return None
     return Method(resolver.wrapped_func)
+
+
+def _is_usual(definition: Any) -> bool:
+    """Is it the library's own kind of field?"""
+    kind = type(definition)
+    return f"{kind.__module__}.{kind.__qualname__}" == "strawberry.types.field.StrawberryField"
+
+
+def _is_chain_of(chain: object, definition: Any, closure: dict[str, object]) -> TypeGuard[FunctionType]:
+    """Does it call the field's own function, with nothing around it?"""
+    if closure.get("field_exception_handlers") != () or not _is_library_function(chain):
+        return False
+    links = _closure(chain)
+    if chain.__qualname__ != _CHAIN or not _is_same(links.get("field"), definition):
+        return False
+    return links.get("extension_functions") == [] and not definition.extensions and definition.base_resolver is not None
 
 
 def _is_library_function(value: object) -> TypeGuard[FunctionType]:
