@@ -126,10 +126,12 @@ class Books:
         for name, row in ours.items():
             self.world.seen[f"payout {row['status']}"] += 1
             wanted = {"sent"} if name in met else {"cancelled"}
-            self._unless(row["status"] in wanted, f"payout {name} is {row['status']}, and {met[name]} transfers are there")
+            self._unless(
+                row["status"] in wanted, f"payout {name} is {row['status']}, and {met[name]} transfers are there"
+            )
         for provider, amount in self._paid_out().items():
-            there = received[provider]
-            self._unless(amount == there, f"provider {provider} has {amount} by our books, and {there} there")
+            told = f"provider {provider} has {amount} by our books, and {received[provider]} there"
+            self._unless(amount == received[provider], told)
         return received.total()
 
     def _paid_out(self) -> Mapping[UUID, int]:
@@ -180,9 +182,7 @@ class Books:
     async def _balances(self, captured: int, returned: int, sent: int) -> None:
         """What is at the processor belongs to somebody in our books, to the cent."""
         sums = {account: sum(journal.total(account) for journal in self.journals) for account in Account}
-        self._unless(
-            sums[Account.PROCESSOR_CLEARING] == 0, f"still on its way: {sums[Account.PROCESSOR_CLEARING]}"
-        )
+        self._unless(sums[Account.PROCESSOR_CLEARING] == 0, f"still on its way: {sums[Account.PROCESSOR_CLEARING]}")
         cash = sum(
             -journal.total(Account.CUSTOMER) - journal.total(Account.REFUNDS)
             for journal in self.journals
@@ -192,9 +192,7 @@ class Books:
         ours = -sums[Account.CUSTOMER] - sums[Account.REFUNDS] - sums[Account.PROCESSOR_FEES] - cash
         theirs = captured - returned - lost
         self._unless(ours == theirs, f"{ours} is left of what came in by our books, {theirs} at the processor")
-        balance = sum(
-            one.available_minor for one in await self._platform() if one.currency.upper() == self.currency
-        )
+        balance = sum(one.available_minor for one in await self._platform() if one.currency.upper() == self.currency)
         there = balance - self.top_up
         self._unless(there == theirs - sent, f"{there} lies at the processor, and {theirs - sent} should")
         kept = await self.world.rows("SELECT payee_id, sum(owed_minor) AS owed FROM provider_payable GROUP BY payee_id")
@@ -205,7 +203,9 @@ class Books:
                     owed[entry.payee_id] += entry.amount_minor
         for row in kept:
             name, amount = row["payee_id"], int(row["owed"])
-            self._unless(owed[name] == amount, f"provider {name} is owed {owed[name]} by the ledger, {amount} beside it")
+            self._unless(
+                owed[name] == amount, f"provider {name} is owed {owed[name]} by the ledger, {amount} beside it"
+            )
             self._unless(amount < charge_step(self.currency), f"{amount} is still owed to provider {name}")
         self.world.seen["paid out in all"] = sent
 
@@ -226,7 +226,9 @@ class Books:
             self.world.seen[f"fee {row['status']}"] = row["count"]
         for row in await self.world.rows("SELECT kind, failed_at, last_error FROM job WHERE done_at IS NULL"):
             self.faults.append(f"a job is left over: {row}")
-        query = "SELECT status, count(*) AS count FROM refund WHERE status NOT IN ('succeeded', 'failed') GROUP BY status"
+        query = (
+            "SELECT status, count(*) AS count FROM refund WHERE status NOT IN ('succeeded', 'failed') GROUP BY status"
+        )
         self.faults += [f"{row['count']} refunds are {row['status']}" for row in await self.world.rows(query)]
         query = "SELECT id, kind, status FROM payment WHERE status IN ('created', 'open', 'processing', 'authorized')"
         self.faults += [f"a payment is still open: {row}" for row in await self.world.rows(query)]

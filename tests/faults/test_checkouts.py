@@ -1,9 +1,9 @@
-"""Very many random checkouts, in slices with a database and a seed each, so that a fault is found near to where it came from.
+"""Very many random checkouts, in slices with a database and a seed each, so that a fault is found near its cause.
 
-    make faults                                             100,000 in slices of 2,000
-    TURNERO_SEED=812040 TURNERO_CHECKOUTS=40000 …           go on with that slice: so many are left
-    TURNERO_SEED=812040 TURNERO_CHECKOUTS=2000 …            one slice again
-    TURNERO_SLICE=150 TURNERO_CHECKOUTS=1500 …              ten small ones, each with its own weather and currency
+make faults                                             100,000 in slices of 2,000
+TURNERO_SEED=812040 TURNERO_CHECKOUTS=40000 …           go on with that slice: so many are left
+TURNERO_SEED=812040 TURNERO_CHECKOUTS=2000 …            one slice again
+TURNERO_SLICE=150 TURNERO_CHECKOUTS=1500 …              ten small ones, each with its own weather and currency
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ async def test_many_checkouts(databases: Databases, redis_url: str) -> None:
         left_s = (time.monotonic() - began) / done * (count - done)
         told = "\n".join([outcome.report, *(f"  {fault}" for fault in outcome.faults[:20])])
         progress = f"{done:,} of {count:,} done, about {left_s / 60:.0f} minutes left"
-        sys.stdout.write(f"{told}\n{progress}: TURNERO_SEED={seed} TURNERO_CHECKOUTS={count - done} goes on from here\n")
+        sys.stdout.write(
+            f"{told}\n{progress}: TURNERO_SEED={seed} TURNERO_CHECKOUTS={count - done} goes on from here\n"
+        )
         sys.stdout.flush()
     assert not faulty, "\n".join(f"{one.report}: {one.faults[0]}" for one in faulty)
