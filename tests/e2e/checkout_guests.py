@@ -285,7 +285,7 @@ class Guests:
 
     async def _step(self, visit: Visit, to: BookingStatus, requester: Requester, *, is_wish: bool = False) -> bool:
         world = self.world
-        request = TransitionRequest(visit.booking_id, to, "A reason", None, is_customers_wish=is_wish)
+        request = TransitionRequest(visit.booking_id, to, "A reason", None, at_customers_request=is_wish)
         async with world.guests.within(self.organization) as tx:
             await transition_booking(tx, world.api.services.tokens, request, requester, world.now())
         world.seen[f"made {to}"] += 1
