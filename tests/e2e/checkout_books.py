@@ -126,10 +126,12 @@ class Books:
         for name, row in ours.items():
             self.world.seen[f"payout {row['status']}"] += 1
             wanted = {"sent"} if name in met else {"cancelled"}
-            self._unless(row["status"] in wanted, f"payout {name} is {row['status']}: {met[name]} transfers are there")
+            self._unless(
+                row["status"] in wanted, f"payout {name} is {row['status']}, and {met[name]} transfers are there"
+            )
         for provider, amount in self._paid_out().items():
-            arrived = received[provider]
-            self._unless(amount == arrived, f"provider {provider} has {amount} by our books, and {arrived} there")
+            told = f"provider {provider} has {amount} by our books, and {received[provider]} there"
+            self._unless(amount == received[provider], told)
         return received.total()
 
     def _paid_out(self) -> Mapping[UUID, int]:
@@ -201,7 +203,9 @@ class Books:
                     owed[entry.payee_id] += entry.amount_minor
         for row in kept:
             name, amount = row["payee_id"], int(row["owed"])
-            self._unless(owed[name] == amount, f"provider {name} is owed {owed[name]}; {amount} beside the ledger")
+            self._unless(
+                owed[name] == amount, f"provider {name} is owed {owed[name]} by the ledger, {amount} beside it"
+            )
             self._unless(amount < charge_step(self.currency), f"{amount} is still owed to provider {name}")
         self.world.seen["paid out in all"] = sent
 
@@ -222,7 +226,9 @@ class Books:
             self.world.seen[f"fee {row['status']}"] = row["count"]
         for row in await self.world.rows("SELECT kind, failed_at, last_error FROM job WHERE done_at IS NULL"):
             self.faults.append(f"a job is left over: {row}")
-        query = "SELECT status, count(*) AS count FROM refund WHERE status IN ('created', 'pending') GROUP BY status"
+        query = (
+            "SELECT status, count(*) AS count FROM refund WHERE status NOT IN ('succeeded', 'failed') GROUP BY status"
+        )
         self.faults += [f"{row['count']} refunds are {row['status']}" for row in await self.world.rows(query)]
         query = "SELECT id, kind, status FROM payment WHERE status IN ('created', 'open', 'processing', 'authorized')"
         self.faults += [f"a payment is still open: {row}" for row in await self.world.rows(query)]

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import httpx
 import msgspec
@@ -49,6 +48,8 @@ LONGEST_LIFE_S = 0.04
 """Of those."""
 MOMENT_S = 0.003
 """At most so long a request is on its way, in each direction."""
+PATIENCE_S = 1.0
+"""Whoever asks the processor gives up after this; it may be done later still."""
 BY_ENDPOINT = 0.1
 """Of the webhooks, so many go through the whole HTTP server; the others to the function behind it."""
 
@@ -59,14 +60,27 @@ class Inside:
     def __init__(self, app: Any, chance: random.Random) -> None:
         self._app = app
         self._chance = chance
+        self._serving: set[asyncio.Future[Any]] = set()
 
     async def ask(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers, body. Raises Dropped when there is no answer."""
         serving = asyncio.ensure_future(self._serve(method, url, headers, body))
-        serving.add_done_callback(_heard)
+        self._serving.add(serving)
+        serving.add_done_callback(self._heard)
         return await asyncio.shield(serving)
+
+    def _heard(self, serving: asyncio.Future[Any]) -> None:
+        """Nobody may be left who would hear how it ended."""
+        self._serving.discard(serving)
+        if not serving.cancelled():
+            serving.exception()
+
+    async def idle(self) -> None:
+        """Once it has done all that it was ever asked for."""
+        while self._serving:
+            await asyncio.wait(self._serving)
 
     async def _serve(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
@@ -101,10 +115,8 @@ class Inside:
         return sent[0]["status"], answered, b"".join(one.get("body", b"") for one in sent[1:])
 
 
-def _heard(serving: asyncio.Future[Any]) -> None:
-    """Nobody may be left who would hear how it ended."""
-    if not serving.cancelled():
-        serving.exception()
+# Any: the package does not type how its errors are made.
+_not_answered: Any = stripe.APIConnectionError
 
 
 async def together(*works: Coroutine[Any, Any, Any]) -> None:
@@ -130,9 +142,7 @@ class InsideClient(stripe.HTTPClient):
         try:
             status, answered, content = await self._server.ask(method.upper(), url, headers, body)
         except Dropped:
-            # Any: the package does not type its errors' arguments.
-            broken: Any = stripe.APIConnectionError
-            raise broken("The connection was reset.") from httpx.ReadError("reset")
+            raise _not_answered("The connection was reset.") from httpx.ReadError("reset")
         return content, status, answered
 
 
@@ -208,8 +218,9 @@ class World:
         return msgspec.json.decode(answer) if status < 300 else None
 
     async def calm(self) -> None:
-        """From now on the processor always answers."""
+        """From now on the processor always answers, and what it was asked for before is done."""
         await self.stripe.ask("DELETE", f"{STRIPE}/_sandbox/faults", _AS_JSON, b"")
+        await self.stripe.idle()
 
     async def at_stripe(self, method: str, path: str, body: str = "") -> Json | None:
         """By its owner's own hands. None: refused, or not answered."""
@@ -253,9 +264,9 @@ _AS_JSON = {**_AS_OWNER, "content-type": "application/json"}
 
 
 @asynccontextmanager
-async def make_world(database_url: str, redis_url: str, seed: int) -> AsyncIterator[World]:
+async def make_world(database_url: str, redis_url: str, chance: random.Random) -> AsyncIterator[World]:
     """An empty one."""
-    chance, clock = random.Random(seed), MovableClock()
+    clock = MovableClock()
     app = create_app(
         SandboxSettings(
             public_url=STRIPE,
@@ -269,7 +280,9 @@ async def make_world(database_url: str, redis_url: str, seed: int) -> AsyncItera
     server = Inside(app, chance)
     # Any: a client of its own is what the package is made for; ours wants to close the one it is given.
     client: Any = InsideClient(server)
-    gateway = StripeGateway(StripeConnection(KEY, base_url=STRIPE, http=client), [SECRET], clock=clock)
+    gateway = StripeGateway(
+        StripeConnection(KEY, base_url=STRIPE, http=client, deadline_s=PATIENCE_S), [SECRET], clock=clock
+    )
     settings = make_settings(
         database_url,
         redis_url,
@@ -285,12 +298,6 @@ async def make_world(database_url: str, redis_url: str, seed: int) -> AsyncItera
         async with alive(app), alive(api.app):
             workers = replace(guests, database=database)
             yield World(api, clock, guests, workers, server, Inside(api.app, chance), chance)
+            await server.idle()
     finally:
         await database.dispose()
-
-
-async def payment_name(world: World, payment_id: UUID) -> str | None:
-    """What the processor calls it, if that is known."""
-    [row] = await world.rows("SELECT processor_id FROM payment WHERE id = :id", id=payment_id)
-    name: str | None = row["processor_id"]
-    return name

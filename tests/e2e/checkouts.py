@@ -19,9 +19,10 @@ from sqlalchemy import text
 from app.checkout.reconcile import reconcile
 from app.checkout.reconcile_books import check_books
 from tests.e2e.checkout_books import Books
+from tests.e2e.checkout_guests import Visit
 from tests.e2e.checkout_office import Office
-from tests.e2e.checkout_people import People, Visit
-from tests.e2e.checkout_world import World, make_world, together
+from tests.e2e.checkout_people import People
+from tests.e2e.checkout_world import PATIENCE_S, World, make_world, together
 from tests.shop import make_shop
 
 AT_ONCE = 16
@@ -30,13 +31,16 @@ STEPS = tuple(timedelta(minutes=one) for one in (0, 5, 20, 60, 180, 360, 720))
 """Between them time passes; now and then, nobody is at work for a day and a half."""
 LONG_WEEKEND = timedelta(hours=36)
 WHOLE = timedelta(days=100)
-MOST_DAYS = 20
-"""A bank that refused a fee is asked again for nine days."""
+PEACE = timedelta(days=2)
+MOST_ROUNDS = 12
+"""Of peace: a bank that refused a fee is asked again for nine days."""
 TOP_UP = 50_000
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "lost_answer", "match": "POST /v1/*", "probability": 0.06},
     {"kind": "lost_to_error", "match": "POST /v1/*", "probability": 0.04, "status": 500},
     {"kind": "error", "match": "POST /v1/*", "probability": 0.05, "status": 503},
+    {"kind": "delay", "match": "POST /v1/*", "probability": 0.005, "seconds": 1.5 * PATIENCE_S},
+    {"kind": "late_answer", "match": "POST /v1/*", "probability": 0.005, "seconds": 1.5 * PATIENCE_S},
     {"kind": "reset", "match": "GET /v1/*", "probability": 0.02},
     {"kind": "lost_answer", "match": "POST /v1/transfers*", "probability": 0.2},
     {"kind": "error", "match": "POST /v1/transfers*", "probability": 0.1, "status": 500},
@@ -69,8 +73,8 @@ async def run_checkouts(count: int, seed: int, database_url: str, redis_url: str
     """So many, in a database of their own."""
     began = time.process_time()
     with _rare_collections():
-        async with make_world(database_url, redis_url, seed) as world:
-            run = await _prepared(world, seed)
+        async with make_world(database_url, redis_url, random.Random(seed)) as world:
+            run = await prepared(world)
             await run.random(count)
             await run.peace()
             faults = await run.faults()
@@ -90,15 +94,23 @@ def _rare_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def _prepared(world: World, seed: int) -> Run:
-    currency = random.Random(seed).choice(("USD", "USD", "EUR", "JPY", "KWD"))
+async def prepared(world: World, currency: str | None = None) -> Run:
+    """A shop with five providers, four of whom are paid out, and money of the platform's own at the processor.
+
+    `currency`: none: one by chance.
+    """
+    currency = currency or world.chance.choice(("USD", "USD", "EUR", "JPY", "KWD"))
     shop = await make_shop(
         world.api.services,
         providers=5,
         currency=currency,
         slot_interval=30,
         service={"price_minor": 1_000, "cancellation_notice_minutes": 720},
-        more_services=({"price_minor": 3_330}, {"price_minor": 4_590}),
+        more_services=(
+            {"price_minor": 3_330},
+            {"price_minor": 4_590},
+            {"price_minor": 2_000, "requires_approval": True},
+        ),
     )
     payees = shop.provider_uuids[:4]
     office = Office(world, shop.organization_uuid, payees)
@@ -140,6 +152,7 @@ class Run:
                 *(people.come() for _ in range(now)),
                 *(people.act() for _ in range(now // 4) if people.visits),
                 *(people.serve(one) for one in expected),
+                people.answer(),
             )
             await self._behind()
             world.wait(LONG_WEEKEND if world.chance.random() < 0.03 else world.chance.choice(STEPS))
@@ -164,12 +177,14 @@ class Run:
         await world.calm()
         office.is_safe = True
         await office.resume()
-        for _ in range(MOST_DAYS):
-            world.wait(timedelta(hours=30))
+        for _ in range(MOST_ROUNDS):
+            world.wait(PEACE)
+            world.seen["rounds of peace"] += 1
             await office.sweep()
             await people.pay_late()
             while people.disputes:
                 await people.decide()
+            await people.answer()
             await self._serve_all()
             await self._hand_back_cash()
             await office.post(share=1.0)
@@ -214,9 +229,5 @@ class Run:
         found = [*self.world.strange, *await self.books.check()]
         reconciled = await reconcile(self.world.workers, "stripe", since=self.books.since, patience_s=0, slice_of=WHOLE)
         checked = await check_books(self.world.workers, is_whole=True)
-        found += [
-            f"{done.processor}: {done.counts.found} differences, {done.counts.healed} healed"
-            for done in (reconciled, checked)
-            if done.counts.found or done.is_busy
-        ]
+        found += [f"differs: {done}" for done in (reconciled, checked) if done.counts.found or done.is_busy]
         return found + [f"open: {one}" for one in await self.office.differences()]

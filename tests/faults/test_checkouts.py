@@ -42,6 +42,8 @@ async def test_many_checkouts(databases: Databases, redis_url: str) -> None:
         left_s = (time.monotonic() - began) / done * (count - done)
         told = "\n".join([outcome.report, *(f"  {fault}" for fault in outcome.faults[:20])])
         progress = f"{done:,} of {count:,} done, about {left_s / 60:.0f} minutes left"
-        sys.stdout.write(f"{told}\n{progress}: TURNERO_SEED={seed} TURNERO_CHECKOUTS={count - done} goes on\n")
+        sys.stdout.write(
+            f"{told}\n{progress}: TURNERO_SEED={seed} TURNERO_CHECKOUTS={count - done} goes on from here\n"
+        )
         sys.stdout.flush()
     assert not faulty, "\n".join(f"{one.report}: {one.faults[0]}" for one in faulty)
