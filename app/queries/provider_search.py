@@ -139,6 +139,7 @@ class ProviderSearch:
     # ── in order ──────────────────────────────────────────────────────────────────────────────────────
 
     async def _as_they_come(self, stretch: _Stretch, wanted: str) -> _Found:
+        """Part by part until the page is full; of each part the slot engine is asked about those who are not sure."""
         hits: list[SearchHit] = []
         last: Place | None = None
         tenancy: Tenancy | None = None

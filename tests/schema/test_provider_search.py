@@ -331,7 +331,7 @@ async def test_what_is_found_reads_like_a_provider(city: City, services: Service
     async with services.database.transaction() as tx:
         await bind(tx, organization_id=organization_id)
         rows = {row.id: row for row in await tx.scalars(select(Provider))}
-    assert len(page.hits) == len(rows) > 5
+    assert len(page.hits) > 5
     for hit in page.hits:
         row = rows[hit.provider.id]
         for column in [each.key for each in Provider.__mapper__.columns]:

@@ -214,7 +214,7 @@ class CompiledExecutor(Executor[Any]):
         if plan.root is None:
             return super().execute_operation(serially)
         straight = plan.straight(self.operation)
-        if straight is not None:
+        if straight is not None and self.abort_signal is None and self.middleware_manager is None:
             return self._go_straight(straight)
         try:
             if serially is None:
