@@ -69,6 +69,11 @@ async def read_price_book(tx: Tx, organization_id: UUID) -> tuple[UUID | None, P
     return version, book_of(settings, [row[2] for row in rows if row[2] is not None])
 
 
+async def read_price_books(tx: Tx, organization_ids: Sequence[UUID]) -> dict[UUID, PriceBook]:
+    """By organization; one after the other, for there is hardly ever more than one. A statement each."""
+    return {one: (await read_price_book(tx, one))[1] for one in dict.fromkeys(organization_ids)}
+
+
 def book_of(settings: PaymentSettings | None, rules: list[PriceRuleRow]) -> PriceBook:
     """`settings` none: the defaults."""
     found = tuple(rule_of_row(row) for row in rules)

@@ -54,7 +54,7 @@ from app.queries.ledger import BookedJournal, journals_of_bookings
 from app.queries.payee import accounts_of
 from app.queries.payment import latest_payments, list_refunds_below
 from app.queries.payout import ProviderBalance, balances_of, items_of_payouts
-from app.queries.price_rule import read_price_book
+from app.queries.price_rule import read_price_books
 from app.queries.provider import (
     list_offers_below_providers,
     list_providers_below_services,
@@ -294,11 +294,8 @@ class Loaders:
     def price_book_by_organization_id(self) -> DataLoader[Key, PriceBook]:
         """What its prices are computed with, as it is now."""
 
-        async def fetch(tx: Tx, ids: Sequence[UUID]) -> Mapping[UUID, PriceBook]:
-            return {one: (await read_price_book(tx, one))[1] for one in dict.fromkeys(ids)}
-
         async def load(keys: list[Key]) -> list[PriceBook]:
-            found = await self._read(keys, fetch)
+            found = await self._read(keys, read_price_books)
             return [found[key] for key in keys]
 
         return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
