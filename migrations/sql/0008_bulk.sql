@@ -1,0 +1,1 @@
+-- Bulk changes by staff: planned, committed and followed.

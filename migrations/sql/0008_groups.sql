@@ -1,0 +1,1 @@
+-- Groups: the people of one booking.

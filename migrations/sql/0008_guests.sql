@@ -1,0 +1,1 @@
+-- Guests: sessions of guests, recipients, addresses, and areas that providers come to.

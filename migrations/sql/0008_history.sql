@@ -1,0 +1,1 @@
+-- History: how a booking came to be what it is, and limits of moving it.

@@ -1,0 +1,1 @@
+-- Waitlist: who wants a place that is not free, and the offers made to them.
