@@ -2,7 +2,10 @@
 # Written for GNU make 3.81, which macOS still has.
 
 PYTHON ?= python3
-TEST_PROCESSES ?= 2
+# More than a small machine has processors: tests wait about half of their time, for servers and for time to pass.
+TEST_PROCESSES ?= 4
+# What one process has compiled, the others need not compile again.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +16,7 @@ UNFINISHED := $(VENV)/.install-unfinished
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test lint fmt schema bench faults
+.PHONY: help up demo test lint fmt schema bench faults types style collected
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -24,16 +27,25 @@ up: $(RUNTIME) ## Start everything: make up PORT=8000 DATA_DIR=.turnero SEED=0
 demo: $(RUNTIME) ## A guest's journey against the running server: make demo PORT=8000
 	@exec $(BIN)/turnero demo $(if $(PORT),--port "$(PORT)")
 
-test: lint ## All checks, then the tests (without the long fault runs)
-	@exec $(BIN)/python -m pytest -n $(TEST_PROCESSES) -m "not faults"
+test: $(DEV) ## All checks, then the tests (without the long fault runs)
+	@$(MAKE) --no-print-directory -j 2 types style collected
+	@exec $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not faults"
 
-lint: $(DEV) ## Style, types, architecture, and files made from the code
+lint: style types ## Style, types, architecture, and files made from the code
+
+types: $(DEV)
+	@$(BIN)/mypy --no-error-summary
+
+style: $(DEV)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.txt || { cat $(VENV)/lint-imports.txt; exit 1; }
 	@$(BIN)/turnero export-schema --check
 	@$(BIN)/turnero settings-doc --check
+
+# Every test is read once, beside the types, so that the test processes find them compiled.
+collected: $(DEV)
+	@$(BIN)/python -m pytest -n 0 --collect-only > $(VENV)/collected.txt || { cat $(VENV)/collected.txt; exit 1; }
 
 fmt: $(DEV) ## Format, and mend what can be mended
 	@$(BIN)/ruff check --fix .

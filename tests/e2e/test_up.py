@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -77,61 +77,61 @@ def run_up(data_dir: Path, port: int) -> Up:
     return Up(data_dir, port, process)
 
 
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
+@contextmanager
+def running_up() -> Iterator[Up]:
+    """One in a folder of its own, ready."""
     folder = Path(tempfile.mkdtemp(prefix="turnero-test-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def up(data_dir: Path) -> Iterator[Up]:
-    running = run_up(data_dir, free_port())
+    running = run_up(folder, free_port())
     try:
         running.wait_until_ready()
         yield running
     finally:
         running.end()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_it_serves_and_ctrl_c_ends_everything_within_five_seconds(up: Up) -> None:
-    assert up.status() == 200
-    assert f"http://127.0.0.1:{up.port}/graphql" in up.output
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Up]:
+    """For tests that leave it at work."""
+    with running_up() as running:
+        yield running
+
+
+@pytest.fixture
+def up() -> Iterator[Up]:
+    """For a test that ends it."""
+    with running_up() as running:
+        yield running
+
+
+def test_it_serves(lasting: Up) -> None:
+    assert lasting.status() == 200
+    assert f"http://127.0.0.1:{lasting.port}/graphql" in lasting.output
     for processor, answer in (("stripe", 400), ("mercadopago", 400), ("cash", 404)):  # there, and not signed
-        assert up.status("POST", f"/webhooks/{processor}") == answer
-    records = up.records()
+        assert lasting.status("POST", f"/webhooks/{processor}") == answer
+    records = lasting.records()
     assert set(records) == {"postgres", "valkey", "sandbox", "api", "worker"}
     assert all(r.is_alive() for r in records.values())
-    # A terminal's Ctrl-C goes to its foreground group: the children must not be in it.
-    group = os.getpgid(up.process.pid)
-    assert all(os.getpgid(r.pid) != group for r in records.values())
-
-    began = time.monotonic()
-    up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(10) == 0
-    assert time.monotonic() - began < 5
-    assert not any(r.is_alive() for r in records.values())
-    assert up.records() == {}
 
 
-def test_a_second_up_in_the_folder_is_refused(up: Up) -> None:
-    second = run_up(up.data_dir, free_port())
+def test_a_second_up_in_the_folder_is_refused(lasting: Up) -> None:
+    second = run_up(lasting.data_dir, free_port())
     output, _ = second.process.communicate(timeout=30)
     assert second.process.returncode == 1
-    assert f"already runs in {up.data_dir.resolve()} (process {up.process.pid})" in output
-    assert up.status() == 200
+    assert f"already runs in {lasting.data_dir.resolve()} (process {lasting.process.pid})" in output
+    assert lasting.status() == 200
 
 
-def test_killed_children_come_back_and_the_port_stays_open(up: Up) -> None:
+def test_killed_children_come_back_and_the_port_stays_open(lasting: Up) -> None:
     for name in ("api", "worker", "sandbox", "valkey", "postgres"):
-        before = up.records()[name]
+        before = lasting.records()[name]
         os.kill(before.pid, signal.SIGKILL)
-        eventually(partial(up.has_replaced, name, before))
-        eventually(lambda: up.status() == 200)
-    assert all(r.is_alive() for r in up.records().values())
+        eventually(partial(lasting.has_replaced, name, before))
+        eventually(lambda: lasting.status() == 200)
+    assert all(r.is_alive() for r in lasting.records().values())
 
 
-def test_what_a_killed_supervisor_leaves_is_taken_up_by_the_next(up: Up) -> None:
+def test_what_a_killed_supervisor_leaves_is_taken_up_by_the_next_which_ctrl_c_ends(up: Up) -> None:
     left = up.records()
     up.process.kill()
     up.process.wait()
@@ -143,9 +143,24 @@ def test_what_a_killed_supervisor_leaves_is_taken_up_by_the_next(up: Up) -> None
         again.wait_until_ready()
         assert again.status() == 200
         assert not any(r.is_alive() for r in left.values())
+        _end_by_ctrl_c(again)
     finally:
         again.end()
-    assert again.records() == {}
+
+
+def _end_by_ctrl_c(up: Up) -> None:
+    """Everything is gone within five seconds."""
+    records = up.records()
+    assert set(records) == {"postgres", "valkey", "sandbox", "api", "worker"}
+    # A terminal's Ctrl-C goes to its foreground group: the children must not be in it.
+    group = os.getpgid(up.process.pid)
+    assert all(os.getpgid(r.pid) != group for r in records.values())
+    began = time.monotonic()
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(10) == 0
+    assert time.monotonic() - began < 5
+    assert not any(r.is_alive() for r in records.values())
+    assert up.records() == {}
 
 
 def eventually(check: Callable[[], bool], within_s: float = 20) -> None:
