@@ -162,7 +162,8 @@ async def _text(rows: Iterable[Row]) -> AsyncIterator[bytes]:
 async def _catalogue(connection: asyncpg.Connection[Any], seeded: Seeded, *, offers_each: int) -> None:
     organization = seeded.organization_uuid
     await connection.execute(
-        "INSERT INTO organization (id, slug, name, currency, locale) VALUES ($1, $2, 'City', 'ARS', 'es')",
+        "INSERT INTO organization (id, slug, name, currency, locale, bookings_per_hour_limit)"
+        " VALUES ($1, $2, 'City', 'ARS', 'es', NULL)",
         organization,
         f"city-{organization.hex[-12:]}",
     )

@@ -125,6 +125,7 @@ async def make_shop(
         slug = f"shop-{next(_NUMBERS)}"
         facts = {"name": "Shop", "slug": slug, "currency": currency, "locale": "en", "country": None}
         organization = await create_organization(tx, TEST, owner.user_id, facts)
+        organization.bookings_per_hour_limit = None  # a test's Ana books as often as the test likes
         service_uuids = [await _service(tx, organization.id, extra) for extra in (service or {}, *more_services)]
         venue = await create_venue(
             tx,

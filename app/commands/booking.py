@@ -87,7 +87,7 @@ async def create_booking(
     """Turn a live hold of time into a booking. Three statements; one more each for a payment, for customers' limits and
     for a price by quote; two or three for a promo code.
 
-    Raises InvalidInput, NotAllowed, NotFound, HoldExpired; Unauthenticated for an account that is gone.
+    Raises InvalidInput, NotAllowed, RateLimited, NotFound, HoldExpired; Unauthenticated for an account that is gone.
     """
     account = account_of(customer, tenancy, actor.user_id)
     locked = await lock_hold(tx, request.hold_id)

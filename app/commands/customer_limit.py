@@ -1,27 +1,28 @@
-"""Keeping to what one customer may book on a day and in a week."""
+"""Keeping to what one customer may book on a day and in a week, and in one hour."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, bindparam, select, text
+from sqlalchemy import Integer, Text, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
 from app.core.database import Tx
 from app.domain.booking import OCCUPYING
-from app.domain.customer_limit import CountedTime, CustomerLimits, broken_limit
+from app.domain.customer_limit import CountedTime, CustomerLimits, broken_limit, hour_is_full
 from app.domain.errors import NotAllowed
 from app.domain.instants import zone
 from app.models import Booking, Customer, Organization
 
 _COUNT = text(
-    "SELECT in_day, in_week FROM count_customer_bookings(:organization, :user_id, :email, :day_from, :day_to,"
-    " :week_from, :week_to, :statuses, :except)"
+    "SELECT in_day, in_week, retry_after FROM count_customer_bookings(:organization, :user_id, :email, :day_from,"
+    " :day_to, :week_from, :week_to, :statuses, :except, :per_hour)"
 ).bindparams(
     bindparam("user_id", type_=Uuid),
     bindparam("except", type_=Uuid),
     bindparam("email", type_=Text),
+    bindparam("per_hour", type_=Integer),
     bindparam("statuses", type_=ARRAY(Text)),
     *(bindparam(name, type_=TIMESTAMP(timezone=True)) for name in ("day_from", "day_to", "week_from", "week_to")),
 )
@@ -37,10 +38,10 @@ async def check_customer_limits(
     starts_at: datetime,
     time_zone: str,
 ) -> None:
-    """May this customer have one booking more, on the day and in the week of its start in its own zone?
+    """May this customer make one booking more, and have it on the day and in the week of its start in its own zone?
 
     They are who has the account or the e-mail address (None: the account's). Nobody else counts for them until this
-    transaction ends. One statement; none without limits. Raises NotAllowed.
+    transaction ends. One statement; none without limits. Raises NotAllowed, RateLimited.
     """
     if limits:
         counted = CountedTime.around(starts_at, zone(time_zone))
@@ -90,9 +91,12 @@ async def _check(
                 "week_to": time.week_to,
                 "statuses": sorted(OCCUPYING),
                 "except": moved_id,
+                "per_hour": limits.per_hour,
             },
         )
     ).one()
     broken = broken_limit(limits, time, row.in_day, row.in_week)
     if broken is not None:
         raise NotAllowed(broken.rule, broken.message)
+    if limits.per_hour is not None and row.retry_after is not None:
+        raise hour_is_full(limits.per_hour, row.retry_after)

@@ -22,7 +22,7 @@ from app.queries.rows import lock_row
 from app.queries.tenancy import bind
 
 LIMIT_MAXIMUM = 1_000
-"""Bookings of one customer a day, or a week."""
+"""Bookings of one customer a day, or a week, or made in an hour."""
 
 
 def _currency(value: str) -> str:
@@ -45,6 +45,7 @@ FORM = Form(
         "template": optional(_template),
         "customer_daily_limit": whole_number(1, LIMIT_MAXIMUM),
         "customer_weekly_limit": whole_number(1, LIMIT_MAXIMUM),
+        "bookings_per_hour_limit": optional(whole_number(0, LIMIT_MAXIMUM)),
     }
 )
 """The currency is given once: every price of the catalogue is counted in it."""

@@ -59,7 +59,7 @@ async def create_session_booking(
     """Turn a live hold of places into a booking, whatever became of the session meanwhile: a hold is a promise.
 
     Four statements; one more each for a payment and for customers' limits; two or three for a promo code.
-    Raises InvalidInput, NotAllowed, NotFound, HoldExpired; Unauthenticated for an account that is gone.
+    Raises InvalidInput, NotAllowed, RateLimited, NotFound, HoldExpired; Unauthenticated for an account that is gone.
     """
     account = account_of(customer, tenancy, actor.user_id)
     locked = await own_places(tx, signer, request.hold_id, request.hold_token)

@@ -1,11 +1,13 @@
-"""How many bookings one customer may have on a day and in a week."""
+"""How many bookings one customer may have on a day and in a week, and make in an hour."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from app.domain.errors import RateLimited
 from app.domain.instants import day_bounds
 from app.domain.limits import day_of
 from app.domain.policy import RuleBroken
@@ -13,16 +15,23 @@ from app.domain.policy import RuleBroken
 
 @dataclass(frozen=True, slots=True)
 class CustomerLimits:
-    """Live bookings that start on one local day, and in one ISO week (from Monday). None: as many as one likes."""
+    """Live bookings that start on one local day, and in one ISO week (from Monday). None: as many as one likes.
+
+    `per_hour`: bookings made within any hour, whatever became of them; those of a series are one.
+    """
 
     per_day: int | None = None
     per_week: int | None = None
+    per_hour: int | None = None
 
     def __bool__(self) -> bool:
-        return self.per_day is not None or self.per_week is not None
+        return any(limit is not None for limit in (self.per_day, self.per_week, self.per_hour))
 
     def of_move(self, old: CountedTime, new: CountedTime) -> CustomerLimits:
-        """What a booking that moves has to keep to: on the day, or in the week, where it is already, it may stay."""
+        """What a booking that moves has to keep to: on the day, or in the week, where it is already, it may stay.
+
+        It is none that is made.
+        """
         return CustomerLimits(
             None if (old.day_from, old.day_to) == (new.day_from, new.day_to) else self.per_day,
             None if (old.week_from, old.week_to) == (new.week_from, new.week_to) else self.per_week,
@@ -66,6 +75,17 @@ def broken_limit(limits: CustomerLimits, time: CountedTime, in_day: int, in_week
         )
         return RuleBroken("customer_daily_limit", message)
     return None
+
+
+def hour_is_full(limit: int, retry_after: timedelta) -> RateLimited:
+    """Too many were made within the last hour; the next may be in `retry_after`."""
+    seconds = math.ceil(retry_after.total_seconds())
+    minutes = math.ceil(seconds / 60)
+    message = (
+        f"You have made {_bookings(limit)} within an hour, and may not make more."
+        f" You can book again in {minutes} minute{'' if minutes == 1 else 's'}."
+    )
+    return RateLimited(message, seconds)
 
 
 def _bookings(count: int) -> str:

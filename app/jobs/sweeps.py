@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from app.commands.bulk import purge_plans
 from app.commands.expiry import expire_holds, expire_unpaid_bookings
 from app.commands.purge import (
     purge_events,
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 EXPIRY_BATCH = 200
 PURGE_BATCH = 5_000
+PLAN_BATCH = 20
+"""Of bulk changes, each of which may have a thousand bookings."""
 MOST_BATCHES = 1_000
 """Of one run; what is left is for the next."""
 
@@ -55,6 +58,7 @@ async def _purge_events(run: JobRun) -> None:
 
 async def _purge_jobs(run: JobRun) -> None:
     await _sweep(run, lambda tx: purge_jobs(tx, PURGE_BATCH), PURGE_BATCH)
+    await _sweep(run, lambda tx: purge_plans(tx, PLAN_BATCH), PLAN_BATCH)
     async with run.finishing() as tx:
         await purge_recurring_runs(tx)
         await purge_heartbeats(tx)

@@ -5,6 +5,7 @@ from app.models.allocation import Allocation
 from app.models.audit import AuditEntry
 from app.models.base import Base
 from app.models.booking import Booking, BookingItem, BookingTransition
+from app.models.bulk import BulkChange, BulkChangeItem
 from app.models.calendar_source import CalendarSource
 from app.models.customer import Customer
 from app.models.exception import BlockedTime, ScheduleException
@@ -48,6 +49,8 @@ __all__ = [
     "BookingFee",
     "BookingItem",
     "BookingTransition",
+    "BulkChange",
+    "BulkChangeItem",
     "CalendarSource",
     "Customer",
     "Hold",

@@ -20,6 +20,7 @@ class Organization(Identified, Timestamped, Base):
             "customer_daily_limit BETWEEN 1 AND 1000 AND customer_weekly_limit BETWEEN 1 AND 1000",
             name="customer_limits",
         ),
+        CheckConstraint("bookings_per_hour_limit BETWEEN 1 AND 1000", name="hourly_limit"),
     )
 
     slug: Mapped[str]
@@ -29,6 +30,7 @@ class Organization(Identified, Timestamped, Base):
     country: Mapped[str | None]
     customer_daily_limit: Mapped[int | None]
     customer_weekly_limit: Mapped[int | None]
+    bookings_per_hour_limit: Mapped[int | None] = mapped_column(server_default="5")
     price_version: Mapped[UUID | None]
 
 

@@ -49,6 +49,7 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
                 Venue.time_zone,
                 Organization.customer_daily_limit,
                 Organization.customer_weekly_limit,
+                Organization.bookings_per_hour_limit,
                 PaymentSettings,
                 # What is held for a booking that is not paid yet is the booking's: the hold is used up.
                 case((Allocation.booking_id.is_(None), Allocation.status), else_="booked").label("status"),
@@ -68,7 +69,7 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
     ).all()
     if not rows:
         raise NotFound
-    hold, provider, service, venue_time_zone, per_day, per_week, payment_settings, *_ = rows[0]
+    hold, provider, service, venue_time_zone, per_day, per_week, per_hour, payment_settings, *_ = rows[0]
     statuses = {row.status for row in rows}
     is_used = any(row.booking_id is not None for row in rows)  # booked, or held until it is paid
     if is_used:
@@ -81,7 +82,7 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
         provider=provider,
         service=service,
         time_zone=provider.time_zone or venue_time_zone,
-        customer_limits=CustomerLimits(per_day, per_week),
+        customer_limits=CustomerLimits(per_day, per_week, per_hour),
         payment_terms=terms_of_settings(payment_settings),
         is_whole=statuses == {"held"} and not is_used,
         held_until=min((row.expires_at for row in rows if row.expires_at is not None), default=hold.expires_at),

@@ -49,6 +49,7 @@ async def lock_places(tx: Tx, hold_id: UUID) -> LockedPlaces:
                 PlaceClaim.expires_at,
                 Organization.customer_daily_limit,
                 Organization.customer_weekly_limit,
+                Organization.bookings_per_hour_limit,
                 PaymentSettings,
                 PlaceClaim.booking_id,
             )
@@ -64,13 +65,12 @@ async def lock_places(tx: Tx, hold_id: UUID) -> LockedPlaces:
     ).first()
     if row is None:
         raise NotFound
-    hold, session, activity, time_zone, status, expires_at, per_day, per_week, payment_settings, booking_id = row
+    hold, session, activity, time_zone, status, expires_at, *limits, payment_settings, booking_id = row
     if booking_id is not None:
         status = "booked"  # or still held for a booking that waits for its payment: used up all the same
     tx.expunge(hold)
-    limits = CustomerLimits(per_day, per_week)
     terms = terms_of_settings(payment_settings)
-    return LockedPlaces(hold, session, activity, time_zone, status, expires_at, limits, terms)
+    return LockedPlaces(hold, session, activity, time_zone, status, expires_at, CustomerLimits(*limits), terms)
 
 
 async def get_place_hold(tx: Tx, hold_id: UUID) -> tuple[Hold, UUID]:

@@ -17,8 +17,8 @@ NO_ORGANIZATION = UUID(int=0)
 
 
 class Door(StrEnum):
-    """What can name an organization. The values are those of the SQL function `enter_organization`; PAYOUT has a
-    function of its own."""
+    """What can name an organization. The values are those of the SQL function `enter_organization`; PAYOUT and
+    BULK_CHANGE have functions of their own."""
 
     ORGANIZATION = "organization"
     SLUG = "slug"
@@ -41,6 +41,7 @@ class Door(StrEnum):
     PROMO_CODE = "promo_code"
     PRICE_OFFER = "price_offer"
     PAYOUT = "payout"
+    BULK_CHANGE = "bulk_change"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,15 @@ _ENTER = text("SELECT * FROM enter_organization(:kind, :id, :key, :user_id, :clo
     bindparam("user_id", type_=Uuid),
     bindparam("clock_offset", type_=Interval),
 )
-_ENTER_PAYOUT = text("SELECT * FROM enter_payout(:id, :user_id, :clock_offset)").bindparams(
-    bindparam("id", type_=Uuid), bindparam("user_id", type_=Uuid), bindparam("clock_offset", type_=Interval)
-)
+_OWN_DOORS = {
+    door: text(statement).bindparams(
+        bindparam("id", type_=Uuid), bindparam("user_id", type_=Uuid), bindparam("clock_offset", type_=Interval)
+    )
+    for door, statement in (
+        (Door.PAYOUT, "SELECT * FROM enter_payout(:id, :user_id, :clock_offset)"),
+        (Door.BULK_CHANGE, "SELECT * FROM enter_bulk_change(:id, :user_id, :clock_offset)"),
+    )
+}
 
 _BIND = text(
     "SELECT set_config('app.organization_id', :organization_id, true), set_config('app.user_id', :user_id, true),"
@@ -86,8 +93,8 @@ async def enter(
         "user_id": user_id,
         "clock_offset": clock_offset or None,
     }
-    if door is Door.PAYOUT:
-        row = (await tx.execute(_ENTER_PAYOUT, values)).first()
+    if door in _OWN_DOORS:
+        row = (await tx.execute(_OWN_DOORS[door], values)).first()
     else:
         values |= {"kind": door.value, "key": None if isinstance(name, UUID) else name}
         row = (await tx.execute(_ENTER, values)).first()

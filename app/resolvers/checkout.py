@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from app.checkout.capture import capture_payment
+from app.checkout.ending import end_payment_first
 from app.checkout.payment import Shown, cancel_payment, confirm_payment, open_payment, refresh_payment
 from app.commands import balance
 from app.commands.actor import Actor
@@ -16,7 +17,6 @@ from app.commands.balance import OtherAmount, StartedBalance
 from app.commands.booking_change import Requester, lock_for_change
 from app.commands.payment_attempt import Attempt, retry_payment
 from app.core.database import Tx
-from app.domain.booking import HELD, BookingStatus
 from app.domain.errors import InvalidInput, NotAllowed, PaymentDeclined, Unavailable
 from app.domain.policy import ActorKind
 from app.gateway import (
@@ -267,20 +267,6 @@ async def _start_balance(
 
 
 async def end_before_cancelling(context: RequestContext, booking: Booking) -> int | None:
-    """Before the time is given back. The booking's version after it, if it is still unpaid.
-
-    While the processor is away the booking ends all the same: a worker ends the payment, and what lands goes back.
-    """
-    checkout = context.services.checkout
+    """As `end_payment_first`."""
     actor = context.actor(ActorKind.SYSTEM.value)
-    async with checkout.within(booking.organization_id) as tx:
-        payment = (await latest_payments(tx, [booking.id])).get(booking.id)
-    if payment is None or payment.status not in LIVE:
-        return booking.version
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            shown = await cancel_payment(checkout, payment, booking, actor=actor)
-    except (GatewayError, NotAllowed, TimeoutError) as error:
-        log.warning("payment.not_ended", payment=str(payment.id), error=str(error))
-        return booking.version
-    return shown.booking.version if BookingStatus(shown.booking.status) in HELD else None
+    return await end_payment_first(context.services.checkout, booking, actor=actor, patience_s=PATIENCE_S)

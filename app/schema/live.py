@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
+from uuid import UUID
 
 import strawberry
 
 from app.core.ids import IdKind
+from app.domain.bulk import BulkResult
 from app.domain.live import AvailabilityCause
 from app.domain.sessions import SessionStatus
 from app.resolvers.live_availability import AvailabilityUpdate, EventKind, watch_availability
 from app.resolvers.live_booking import BookingUpdate, watch_booking
+from app.resolvers.live_bulk import BulkUpdate, watch_bulk_change
 from app.resolvers.live_session import SessionUpdate, watch_session
 from app.schema.availability import AvailabilityInput
 from app.schema.booking import Booking
+from app.schema.bulk import BulkChange, BulkProgress
 from app.schema.ids import public_id, read_id
 from app.schema.info import Ctx
 from app.schema.slot import Slot
@@ -84,6 +88,40 @@ class SessionEvent:
 
 
 @strawberry.type
+class BulkChangeEvent:
+    kind: EventKind
+    cursor: str
+    type: str = strawberry.field(
+        description='What happened: "bulk.started", "bulk.progressed", "bulk.stopped", "bulk.finished"; at first '
+        '"bulk.snapshot".'
+    )
+    progress: BulkProgress = strawberry.field(description="How far it was then.")
+    booking_id: strawberry.ID | None = strawberry.field(description="Of bulk.progressed: whose turn it was.")
+    result: BulkResult | None
+    rule: str | None
+    message: str | None
+    bulk_change: BulkChange = strawberry.field(description="As it is now.")
+
+    @classmethod
+    def from_update(cls, update: BulkUpdate) -> BulkChangeEvent:
+        facts = update.facts
+        booking_id, result = facts.get("bookingId"), facts.get("result")
+        return cls(
+            kind=update.kind,
+            cursor=update.cursor,
+            type=update.type,
+            progress=BulkProgress(
+                total=facts["total"], done=facts["done"], skipped=facts["skipped"], refused=facts["refused"]
+            ),
+            booking_id=None if booking_id is None else public_id(IdKind.BOOKING, UUID(booking_id)),
+            result=None if result is None else BulkResult(result),
+            rule=facts.get("rule"),
+            message=facts.get("message"),
+            bulk_change=BulkChange.from_seen(update.seen),
+        )
+
+
+@strawberry.type
 class Subscription:
     @strawberry.subscription(description="Places of a session as they are taken and come back.")
     async def session(
@@ -110,3 +148,14 @@ class Subscription:
         async with aclosing(watch_booking(info.context, booking_id, access_token, after)) as updates:
             async for update in updates:
                 yield BookingEvent.from_update(update)
+
+    @strawberry.subscription(
+        description="How far a bulk change is, and what became of each booking, in order. It ends with the change."
+    )
+    async def bulk_change(
+        self, info: Ctx, id: strawberry.ID, after: str | None = None
+    ) -> AsyncGenerator[BulkChangeEvent, None]:
+        change_id = read_id(IdKind.BULK_CHANGE, id, "id")
+        async with aclosing(watch_bulk_change(info.context, change_id, after)) as updates:
+            async for update in updates:
+                yield BulkChangeEvent.from_update(update)

@@ -37,6 +37,10 @@ class Organization(Node):
         description="Most bookings of one customer that start on one day. None: no limit."
     )
     customer_weekly_limit: int | None = strawberry.field(description="The same for a week, from Monday.")
+    bookings_per_hour_limit: int | None = strawberry.field(
+        description="Most bookings that one customer, told by account or e-mail address, may make within any hour; a "
+        "series counts once. None: no limit."
+    )
     record: strawberry.Private[models.Organization]
 
     @strawberry.field(description="The active ones, by name.")
@@ -96,6 +100,7 @@ class Organization(Node):
             country=record.country,
             customer_daily_limit=record.customer_daily_limit,
             customer_weekly_limit=record.customer_weekly_limit,
+            bookings_per_hour_limit=record.bookings_per_hour_limit,
             record=record,
         )
 
@@ -120,6 +125,9 @@ class UpdateOrganizationInput:
     country: str | None = strawberry.UNSET
     customer_daily_limit: int | None = strawberry.field(default=strawberry.UNSET, description="1 to 1000; null: none.")
     customer_weekly_limit: int | None = strawberry.field(default=strawberry.UNSET, description="1 to 1000; null: none.")
+    bookings_per_hour_limit: int | None = strawberry.field(
+        default=strawberry.UNSET, description="1 to 1000; 0 or null: none. Staff and providers are not bound by it."
+    )
     idempotency_key: str | None = None
 
 

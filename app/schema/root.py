@@ -9,6 +9,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from app.core.ids import IdKind
 from app.resolvers.booking import read_booking
+from app.resolvers.bulk import read_bulk_change
 from app.resolvers.calendar_source import read_calendar_source
 from app.resolvers.context import RequestContext
 from app.resolvers.customer import read_customer
@@ -29,6 +30,8 @@ from app.schema.availability import AvailabilityQuery
 from app.schema.booking import Booking, BookingQuery
 from app.schema.booking_list import BookingListQuery
 from app.schema.booking_mutation import BookingMutation
+from app.schema.bulk import BulkChange, BulkChangeQuery
+from app.schema.bulk_mutation import BulkChangeMutation
 from app.schema.calendar_source import CalendarMutation, CalendarSource
 from app.schema.cash_mutation import CashMutation
 from app.schema.customer import Customer
@@ -88,6 +91,7 @@ class Query(
     FeeQuery,
     PayoutQuery,
     ReconciliationQuery,
+    BulkChangeQuery,
 ):
     pass
 
@@ -117,6 +121,7 @@ class Mutation(
     CashMutation,
     PayoutMutation,
     ReconciliationMutation,
+    BulkChangeMutation,
 ):
     pass
 
@@ -173,6 +178,10 @@ async def _payout(context: RequestContext, row_id: UUID) -> Node:
     return Payout.from_model(await read_payout(context, row_id))
 
 
+async def _bulk_change(context: RequestContext, row_id: UUID) -> Node:
+    return BulkChange.from_seen(await read_bulk_change(context, row_id))
+
+
 NODE_READERS.update(
     {
         IdKind.BOOKING: _booking,
@@ -188,6 +197,7 @@ NODE_READERS.update(
         IdKind.PROMO_CODE: _promo_code,
         IdKind.PRICE_OFFER: _price_quote,
         IdKind.PAYOUT: _payout,
+        IdKind.BULK_CHANGE: _bulk_change,
     }
 )
 

@@ -1,0 +1,128 @@
+"""Bulk changes, the bookings they are about, and who may see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, func, or_, select
+
+from app.core.database import Tx
+from app.domain.bulk import OPEN_STATUSES, BulkScope
+from app.domain.errors import NotFound
+from app.domain.sessions import SessionStatus
+from app.models import Activity, ActivitySession, Booking, BookingItem, BulkChange, BulkChangeItem, Provider
+from app.queries.rows import get_row, lock_row
+from app.queries.tenancy import Tenancy
+
+NEW_LIMIT = 100
+"""So many bookings that are not in a plan are shown."""
+_LONGEST_VISIT = timedelta(days=2)
+"""No service of a visit starts so long after it."""
+_OPEN = sorted(status.value for status in OPEN_STATUSES)
+
+
+def scope_of(change: BulkChange) -> BulkScope:
+    return BulkScope(change.starts_from, change.starts_before, change.provider_id, change.venue_id, change.activity_id)
+
+
+def may_see(tenancy: Tenancy, provider_id: UUID | None) -> bool:
+    """Staff see all; a provider what is about their own bookings."""
+    return tenancy.is_staff or (provider_id is not None and provider_id == tenancy.provider_id)
+
+
+async def get_bulk_change(tx: Tx, change_id: UUID, tenancy: Tenancy) -> BulkChange:
+    """One statement. Raises NotFound."""
+    return _visible(await get_row(tx, BulkChange, change_id), tenancy)
+
+
+async def lock_bulk_change(tx: Tx, change_id: UUID, tenancy: Tenancy) -> BulkChange:
+    """The same, locked until the transaction ends."""
+    return _visible(await lock_row(tx, BulkChange, change_id), tenancy)
+
+
+def _visible(change: BulkChange, tenancy: Tenancy) -> BulkChange:
+    if not may_see(tenancy, change.provider_id):
+        raise NotFound
+    return change
+
+
+async def list_items(tx: Tx, change_ids: Sequence[UUID]) -> list[tuple[BulkChangeItem, Booking]]:
+    """Of these changes, each with its booking, by its start. One statement."""
+    query = (
+        select(BulkChangeItem, Booking)
+        .join(Booking, Booking.id == BulkChangeItem.booking_id)
+        .where(BulkChangeItem.bulk_change_id.in_(change_ids))
+        .order_by(BulkChangeItem.bulk_change_id, Booking.starts_at, Booking.id)
+    )
+    return [(row[0], row[1]) for row in await tx.execute(query)]
+
+
+async def list_bookings_in(
+    tx: Tx, organization_id: UUID, scope: BulkScope, *, besides: UUID | None = None, limit: int
+) -> list[Booking]:
+    """Those that are not over, by their start; `besides`: not those of this bulk change. One statement."""
+    query = _bookings_in(organization_id, scope)
+    if besides is not None:
+        planned = select(BulkChangeItem.booking_id).where(BulkChangeItem.bulk_change_id == besides)
+        query = query.where(Booking.id.not_in(planned))
+    return list((await tx.execute(query.limit(limit))).scalars())
+
+
+def _bookings_in(organization_id: UUID, scope: BulkScope) -> Select[Booking]:
+    return (
+        select(Booking)
+        .where(
+            Booking.organization_id == organization_id,
+            Booking.status.in_(_OPEN),
+            Booking.starts_at >= scope.starts_from - (_LONGEST_VISIT if scope.provider_id else timedelta(0)),
+            Booking.starts_at < scope.starts_before,
+            _is_in(scope),
+        )
+        .order_by(Booking.starts_at, Booking.id)
+    )
+
+
+def _is_in(scope: BulkScope) -> ColumnElement[bool]:
+    if scope.provider_id is not None:  # a visit is theirs where they do any of its services
+        return (
+            select(BookingItem.id)
+            .where(
+                BookingItem.booking_id == Booking.id,
+                BookingItem.provider_id == scope.provider_id,
+                BookingItem.starts_at >= scope.starts_from,
+                BookingItem.starts_at < scope.starts_before,
+            )
+            .exists()
+        )
+    sessions = Booking.session_id.in_(_sessions_in(scope).with_only_columns(ActivitySession.id))
+    if scope.activity_id is not None:
+        return sessions
+    return or_(Booking.provider_id.in_(select(Provider.id).where(Provider.venue_id == scope.venue_id)), sessions)
+
+
+def _sessions_in(scope: BulkScope) -> Select[ActivitySession]:
+    query = select(ActivitySession).where(
+        ActivitySession.starts_at >= scope.starts_from, ActivitySession.starts_at < scope.starts_before
+    )
+    if scope.activity_id is not None:
+        return query.where(ActivitySession.activity_id == scope.activity_id)
+    return query.where(ActivitySession.activity_id.in_(select(Activity.id).where(Activity.venue_id == scope.venue_id)))
+
+
+async def list_session_ids(tx: Tx, scope: BulkScope) -> list[UUID]:
+    """Sessions that take place, in id order; of a provider's bookings none. One statement."""
+    if scope.provider_id is not None:
+        return []
+    query = _sessions_in(scope).where(ActivitySession.status != SessionStatus.CANCELLED.value)
+    ids = query.with_only_columns(ActivitySession.id).order_by(ActivitySession.id)
+    return list((await tx.execute(ids)).scalars())
+
+
+async def count_sessions(tx: Tx, scope: BulkScope) -> int:
+    """How many these are. One statement; none for a provider's bookings."""
+    if scope.provider_id is not None:
+        return 0
+    query = _sessions_in(scope).where(ActivitySession.status != SessionStatus.CANCELLED.value)
+    return (await tx.execute(query.with_only_columns(func.count()))).scalar_one()

@@ -1,0 +1,148 @@
+"""Bulk changes by staff: planning, committing, stopping and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.commands import bulk as commands
+from app.commands.booking_change import minutes_of
+from app.commands.bulk_plan import plan_bulk_change, role_in
+from app.core.database import Tx
+from app.domain.bulk import BulkAction, BulkRequest, BulkStatus, check_request
+from app.domain.errors import SlotSearch
+from app.domain.plan import Slot
+from app.domain.policy import ActorKind
+from app.models import Booking, BulkChange, BulkChangeItem
+from app.queries.booking import SeenBooking
+from app.queries.bulk import NEW_LIMIT, get_bulk_change, list_bookings_in, list_items, scope_of
+from app.queries.tenancy import Door, Tenancy
+from app.resolvers.alternatives import find_alternatives
+from app.resolvers.context import RequestContext
+from app.resolvers.mutation import Remembered, mutate
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBulkChange:
+    """A bulk change and in what role the one who asks sees it."""
+
+    change: BulkChange
+    viewer: ActorKind
+
+
+def see(change: BulkChange, tenancy: Tenancy) -> SeenBulkChange:
+    return SeenBulkChange(change, role_in(tenancy, BulkAction.CANCEL, change.provider_id))
+
+
+async def plan(
+    context: RequestContext, organization_id: UUID, request: BulkRequest, idempotency_key: str | None
+) -> SeenBulkChange:
+    """Raises Unauthenticated, InvalidInput, NotFound, IdempotencyConflict."""
+    context.require_viewer()
+    check_request(request)
+
+    async def command(tx: Tx, tenancy: Tenancy) -> SeenBulkChange:
+        actor, now = context.actor("unknown"), context.now()
+        return see(await plan_bulk_change(tx, tenancy, request, actor=actor, now=now), tenancy)
+
+    return await _change(
+        context, "planBulkChange", (Door.ORGANIZATION, organization_id), request, idempotency_key, command
+    )
+
+
+async def commit(
+    context: RequestContext, change_id: UUID, *, include_new: bool, idempotency_key: str | None
+) -> SeenBulkChange:
+    """Raises Unauthenticated, NotFound, NotAllowed, InvalidInput, IdempotencyConflict."""
+    context.require_viewer()
+
+    async def command(tx: Tx, tenancy: Tenancy) -> SeenBulkChange:
+        actor, now = context.actor("unknown"), context.now()
+        change = await commands.commit_bulk_change(
+            tx, tenancy, change_id, include_new=include_new, actor=actor, now=now
+        )
+        return see(change, tenancy)
+
+    at = (Door.BULK_CHANGE, change_id)
+    return await _change(context, "commitBulkChange", at, include_new, idempotency_key, command)
+
+
+async def stop(context: RequestContext, change_id: UUID, idempotency_key: str | None) -> SeenBulkChange:
+    """Raises Unauthenticated, NotFound, IdempotencyConflict."""
+    context.require_viewer()
+
+    async def command(tx: Tx, tenancy: Tenancy) -> SeenBulkChange:
+        actor, now = context.actor("unknown"), context.now()
+        return see(await commands.stop_bulk_change(tx, tenancy, change_id, actor=actor, now=now), tenancy)
+
+    return await _change(context, "stopBulkChange", (Door.BULK_CHANGE, change_id), None, idempotency_key, command)
+
+
+async def _change(  # noqa: PLR0917 (as all changes: who, what, to what, and how)
+    context: RequestContext,
+    operation: str,
+    at: tuple[Door, UUID],
+    request: object,
+    idempotency_key: str | None,
+    command: Callable[[Tx, Tenancy], Awaitable[SeenBulkChange]],
+) -> SeenBulkChange:
+    async def again(tx: Tx, tenancy: Tenancy, facts: dict[str, Any]) -> SeenBulkChange:
+        return see(await get_bulk_change(tx, UUID(facts["id"]), tenancy), tenancy)
+
+    return await mutate(
+        context,
+        operation,
+        at=at,
+        request=request,
+        idempotency_key=idempotency_key,
+        command=command,
+        remembered=Remembered(facts=lambda seen: {"id": str(seen.change.id)}, again=again),
+    )
+
+
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def read_bulk_change(context: RequestContext, change_id: UUID) -> SeenBulkChange:
+    """Raises Unauthenticated, NotFound."""
+    context.require_viewer()
+    async with context.read(Door.BULK_CHANGE, change_id) as (tx, tenancy):
+        return see(await get_bulk_change(tx, change_id, tenancy), tenancy)
+
+
+async def items_of(context: RequestContext, seen: SeenBulkChange) -> list[tuple[BulkChangeItem, SeenBooking]]:
+    """Each with its booking as it is now, by its start."""
+    async with context.read_bound(seen.change.organization_id) as tx:
+        found = await list_items(tx, [seen.change.id])
+    return [(item, SeenBooking(booking, seen.viewer)) for item, booking in found]
+
+
+async def new_bookings_of(context: RequestContext, seen: SeenBulkChange) -> list[SeenBooking]:
+    """Bookings that it would be about if it were planned now; none once it is over."""
+    change = seen.change
+    if change.status not in {BulkStatus.PLANNED, BulkStatus.RUNNING}:
+        return []
+    async with context.read_bound(change.organization_id) as tx:
+        found = await list_bookings_in(tx, change.organization_id, scope_of(change), besides=change.id, limit=NEW_LIMIT)
+    return [SeenBooking(booking, seen.viewer) for booking in found]
+
+
+async def alternatives_of(
+    context: RequestContext, change: BulkChange, booking: Booking
+) -> tuple[tuple[Slot, ...], str]:
+    """Of a move that is not possible: times near it, with anybody who gives its service, and their currency."""
+    if change.action != BulkAction.MOVE or booking.service_id is None:
+        return (), booking.currency
+    search = SlotSearch(
+        organization_id=booking.organization_id,
+        service_id=booking.service_id,
+        provider_ids=None,
+        around=booking.starts_at,
+        duration_minutes=minutes_of(booking),
+        party_size=booking.party_size,
+        for_staff=True,
+    )
+    found = await find_alternatives(context, search)
+    return found.slots, found.currency
