@@ -30,7 +30,7 @@ class Activity(Identified, OfOrganization, Timestamped, Base):
             name="horizon",
         ),
         CheckConstraint("max_party_size >= 1", name="max_party_size"),
-        CheckConstraint("min_party_size >= 1", name="min_party_size"),
+        CheckConstraint("minimum_party_size >= 1", name="minimum_party_size"),
         CheckConstraint("private_price_minor >= 0", name="private_price"),
         Index("activity_venue_id_idx", "venue_id"),
         Index("activity_organization_id_idx", "organization_id", "id"),
@@ -48,7 +48,7 @@ class Activity(Identified, OfOrganization, Timestamped, Base):
     session_horizon_days: Mapped[int] = mapped_column(server_default="30")
     cancellation_notice_minutes: Mapped[int] = mapped_column(server_default="1440")
     max_party_size: Mapped[int | None]
-    min_party_size: Mapped[int] = mapped_column(server_default="1")
+    minimum_party_size: Mapped[int] = mapped_column(server_default="1")
     private_price_minor: Mapped[int | None] = mapped_column(BigInteger)
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     is_active: Mapped[bool] = mapped_column(server_default="true")

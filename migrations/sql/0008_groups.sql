@@ -5,9 +5,9 @@ SET LOCAL lock_timeout = '5s';
 
 -- `private_price_minor`: what a whole session costs a private group; none: all of its places.
 ALTER TABLE activity
-    ADD COLUMN min_party_size INTEGER DEFAULT '1' NOT NULL,
+    ADD COLUMN minimum_party_size INTEGER DEFAULT '1' NOT NULL,
     ADD COLUMN private_price_minor BIGINT,
-    ADD CONSTRAINT activity_min_party_size_check CHECK (min_party_size >= 1),
+    ADD CONSTRAINT activity_minimum_party_size_check CHECK (minimum_party_size >= 1),
     ADD CONSTRAINT activity_private_price_check CHECK (private_price_minor >= 0);
 ALTER TABLE service
     ADD COLUMN min_group_size INTEGER DEFAULT '1' NOT NULL,
