@@ -50,7 +50,7 @@ async def test_a_booking_is_made_with_its_people(yoga: Class, session: dict[str,
     )
 
 
-async def test_places_price_and_history_follow(yoga: Class, session: dict[str, Any], made: Made) -> None:
+async def test_places_price_and_history_follow(yoga: Class, made: Made) -> None:
     answer = await change(yoga.client, ADD, made, participants=named("Caro"), unnamed=1)
     assert (answer["__typename"], answer["version"], answer["partySize"]) == ("Booking", 2, 5)
     assert [one["name"] for one in answer["participants"]] == ["Ana", "Caro"]
