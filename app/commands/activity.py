@@ -52,6 +52,9 @@ def _whole(values: Mapping[str, Any], errors: FieldErrors) -> None:
     capacity, party = values.get("capacity"), values.get("max_party_size")
     if capacity is not None and party is not None and party > capacity:
         errors.add("input.maxPartySize", f"must be at most capacity, {capacity}")
+    fewest, most = values.get("minimum_party_size"), [one for one in (capacity, party) if one is not None]
+    if fewest is not None and most and fewest > min(most):
+        errors.add("input.minimumPartySize", f"must be at most capacity and maxPartySize, {min(most)}")
 
 
 FORM = Form(
@@ -67,6 +70,8 @@ FORM = Form(
         "session_horizon_days": required(whole_number(1, ADVANCE_MAXIMUM_DAYS, " days")),
         "cancellation_notice_minutes": required(whole_number(0, NOTICE_MAXIMUM_MINUTES, " minutes")),
         "max_party_size": whole_number(1, CAPACITY_MAXIMUM),
+        "minimum_party_size": required(whole_number(1, CAPACITY_MAXIMUM)),
+        "private_price_minor": whole_number(0, MAXIMUM_MINOR),
         "tags": line_list(TAGS_MAXIMUM, TAG_MAXIMUM),
     },
     _whole,

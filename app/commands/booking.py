@@ -29,6 +29,7 @@ from app.commands.customer_limit import check_customer_limits
 from app.commands.fee_consent import fee_consent
 from app.commands.hold import require_live
 from app.commands.journal import Audit, Event, Transition, write_journal
+from app.commands.participants import write_participants
 from app.commands.price_offer import book_offer
 from app.commands.promo_use import apply_code, check_customer, count_use
 from app.core.database import Tx
@@ -36,6 +37,7 @@ from app.core.ids import new_id
 from app.core.tokens import TokenSigner
 from app.domain.booking import HELD, BookingStatus, PaymentMethod, PaymentStatus, confirmation_code
 from app.domain.errors import InvalidInput, NotFound
+from app.domain.participant import ParticipantDetails
 from app.domain.policy import ActorKind, cancellable_until
 from app.domain.price_quote import NO_FEES, FeeRates
 from app.models import Booking, BookingItem, Customer, Hold, Payment, Provider, Service
@@ -53,6 +55,7 @@ class BookingRequest:
     notes: str | None
     promo_code: str | None = None
     accepts_fees: bool = False
+    participants: tuple[ParticipantDetails, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +135,10 @@ async def create_booking(
     owner, change = await insert_booking(tx, booking, items, customer, account)
     payment = await plan_awaited(tx, booking, frozen, terms.processor, now)
     role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)
-    await tell_booked(tx, booking, change, actor if actor.user_id is None else acting(actor, role))
+    booker = actor if actor.user_id is None else acting(actor, role)
+    await tell_booked(tx, booking, change, booker)
     await book_offer(tx, booking, locked.hold)
+    await write_participants(tx, booking, request.participants, booker)
     await count_use(tx, booking, lowered)
     return Booked(booking, items, owner, locked.provider, locked.service, role, payment)
 
@@ -200,6 +205,7 @@ def _new_booking(locked: LockedHold, request: BookingRequest, now: datetime) -> 
         ends_at=hold.ends_at,
         time_zone=locked.time_zone,
         party_size=hold.party_size,
+        is_private=False,
         provider_id=hold.provider_id,
         service_id=hold.service_id,
         hold_id=hold.id,

@@ -57,11 +57,13 @@ _INSERT = text(
         UPDATE hold SET status = 'consumed' WHERE id = :hold_id
     ), booked AS (
         INSERT INTO booking (id, organization_id, number, confirmation_code, status, starts_at, ends_at, time_zone,
+                             is_private,
                              party_size, provider_id, service_id, session_id, customer_id, hold_id, price_minor,
                              currency, payment_status, payment_method, cancellable_until, cancellation_notice_minutes,
                              requires_approval, notes, expires_at, quote, policy, promo_code_id)
         SELECT :booking_id, :organization_id, next_booking_number(), :confirmation_code, :status, :starts_at, :ends_at,
-               :time_zone, :party_size, :provider_id, :service_id, :session_id, owner.id, :hold_id, :price_minor,
+               :time_zone, :is_private,
+               :party_size, :provider_id, :service_id, :session_id, owner.id, :hold_id, :price_minor,
                :currency, :payment_status, :payment_method, :cancellable_until, :cancellation_notice_minutes,
                :requires_approval, :notes, :expires_at, CAST(:quote AS jsonb), CAST(:policy AS jsonb), :promo_code_id
         FROM owner
@@ -137,6 +139,7 @@ async def insert_booking(
                 "ends_at": booking.ends_at,
                 "time_zone": booking.time_zone,
                 "party_size": booking.party_size,
+                "is_private": booking.is_private,
                 "provider_id": booking.provider_id,
                 "service_id": booking.service_id,
                 "session_id": booking.session_id,

@@ -93,6 +93,28 @@ async def price_of_places(
     tx: Tx, found: BookableSession, party_size: int, *, now: datetime, fees: FeeRates, is_member: bool
 ) -> Quote:
     """Of so many places of a session, by the venue's clock. Raises InvalidInput as the other."""
+    return await _price(tx, found, party_size, found.activity.price_minor, now=now, fees=fees, is_member=is_member)
+
+
+async def price_of_session(tx: Tx, found: BookableSession, *, now: datetime, fees: FeeRates, is_member: bool) -> Quote:
+    """Of a whole session for a private group: the activity's price for that, or that of all places."""
+    activity = found.activity
+    quantity, each = found.session.capacity, activity.price_minor
+    if activity.private_price_minor is not None:
+        quantity, each = 1, activity.private_price_minor
+    return await _price(tx, found, max(1, quantity), each, now=now, fees=fees, is_member=is_member)
+
+
+async def _price(
+    tx: Tx,
+    found: BookableSession,
+    quantity: int,
+    each_minor: int,
+    *,
+    now: datetime,
+    fees: FeeRates,
+    is_member: bool,
+) -> Quote:
     session, activity, organization = found.session, found.activity, found.place.organization
     book = await get_price_book(tx, organization.id, organization.price_version)
     fullness = None
@@ -102,10 +124,10 @@ async def price_of_places(
     item = places(
         book,
         activity.id,
-        activity.price_minor,
+        each_minor,
         session.starts_at,
         zone(found.place.venue.time_zone),
-        quantity=party_size,
+        quantity=quantity,
         label=activity.name,
         occupancy_bps=fullness,
     )

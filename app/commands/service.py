@@ -39,6 +39,9 @@ def _whole(values: Mapping[str, Any], errors: FieldErrors) -> None:
     shortest, longest = values.get("duration_minutes"), values.get("maximum_duration_minutes")
     if shortest is not None and longest is not None and longest < shortest:
         errors.add("input.maximumDurationMinutes", f"must be at least durationMinutes, {shortest}")
+    fewest, most = values.get("min_group_size"), values.get("max_group_size")
+    if fewest is not None and most is not None and fewest > most:
+        errors.add("input.minGroupSize", f"must be at most maxGroupSize, {most}")
 
 
 def _minutes(least: int, most: int = DAY_MINUTES) -> Any:
@@ -62,6 +65,7 @@ FORM = Form(
         "cancellation_notice_minutes": _minutes(0, NOTICE_MAXIMUM_MINUTES),
         "requires_approval": required(as_given),
         "max_group_size": required(whole_number(1, GROUP_MAXIMUM)),
+        "min_group_size": required(whole_number(1, GROUP_MAXIMUM)),
         "tags": line_list(TAGS_MAXIMUM, TAG_MAXIMUM),
     },
     _whole,

@@ -29,6 +29,7 @@ from app.commands.booking_payment import (
 )
 from app.commands.booking_price import check_chargeable, set_platform_fee
 from app.commands.customer_limit import check_customer_limits
+from app.commands.participants import write_participants
 from app.commands.promo_use import apply_code, check_customer, count_use
 from app.commands.session_hold import own_places, require_live_places
 from app.core.database import Tx
@@ -99,7 +100,9 @@ async def create_session_booking(
     owner, change = await insert_booking(tx, booking, (), customer, account)
     payment = await plan_awaited(tx, booking, frozen, terms.processor, now)
     role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)
-    await tell_booked(tx, booking, change, actor if actor.user_id is None else acting(actor, role))
+    booker = actor if actor.user_id is None else acting(actor, role)
+    await tell_booked(tx, booking, change, booker)
+    await write_participants(tx, booking, request.participants, booker)
     await count_use(tx, booking, lowered)
     return Booked(booking, (), owner, None, None, role, payment)
 
@@ -120,6 +123,7 @@ def _new_booking(locked: LockedPlaces, request: BookingRequest, now: datetime) -
         ends_at=hold.ends_at,
         time_zone=locked.time_zone,
         party_size=hold.party_size,
+        is_private=hold.is_private,
         session_id=hold.session_id,
         hold_id=hold.id,
         price_minor=hold.price_minor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Interval, Text, Uuid, bindparam, text
@@ -11,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.commands.expiry import expire_bookings
 from app.commands.hold import HoldLimits
-from app.commands.hold_price import price_of_places
+from app.commands.hold_price import price_of_places, price_of_session
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
@@ -26,6 +27,7 @@ from app.domain.errors import (
     SlotUnavailable,
 )
 from app.domain.instants import zone
+from app.domain.participant import PartyBounds
 from app.domain.price_quote import NO_FEES, FeeRates
 from app.domain.price_quote_codec import quote_to_json
 from app.domain.search import MAXIMUM_PARTY
@@ -41,10 +43,11 @@ from app.queries.tenancy import Tenancy
 
 @dataclass(frozen=True, slots=True)
 class PlacesRequest:
-    """So many places of one session."""
+    """So many places of one session, or the whole of it for so many people."""
 
     session_id: UUID
     party_size: int
+    is_private: bool = False
 
 
 async def hold_places(
@@ -65,10 +68,14 @@ async def hold_places(
     Raises NotFound, InvalidInput, RateLimited, or SlotUnavailable with a search for alternatives.
     """
     found = await get_bookable(tx, request.session_id)
-    check_places(found, request.party_size, tenancy, now)
+    check_places(found, request, tenancy, now)
     await check_hours(tx, found, Refusing.of(found, request.party_size, for_staff=tenancy.is_staff))
     session = found.session
-    quote = await price_of_places(tx, found, request.party_size, now=now, fees=fees, is_member=user_id is not None)
+    facts: Any = {"now": now, "fees": fees, "is_member": user_id is not None}
+    if request.is_private:
+        quote = await price_of_session(tx, found, **facts)
+    else:
+        quote = await price_of_places(tx, found, request.party_size, **facts)
     hold = Hold(
         id=new_id(),
         organization_id=session.organization_id,
@@ -79,6 +86,7 @@ async def hold_places(
         buffer_before_minutes=0,
         buffer_after_minutes=0,
         party_size=request.party_size,
+        is_private=request.is_private,
         price_minor=quote.total_minor,
         currency=quote.currency,
         quote=quote_to_json(quote),
@@ -91,14 +99,20 @@ async def hold_places(
     return hold
 
 
-def check_places(found: BookableSession, party_size: int, tenancy: Tenancy, now: datetime) -> None:
+def check_places(found: BookableSession, request: PlacesRequest, tenancy: Tenancy, now: datetime) -> None:
     """What can be said before places are counted. Raises NotFound, InvalidInput, SlotUnavailable."""
     if not found.place.is_offered and not tenancy.is_staff:
         raise NotFound
-    most = found.activity.max_party_size or MAXIMUM_PARTY
-    if not 1 <= party_size <= most:
-        raise InvalidInput.at("input.partySize", f"must be 1 to {most} for this activity")
-    check_bookable(found, Refusing.of(found, party_size, for_staff=tenancy.is_staff), now)
+    bounds = party_bounds(found, is_private=request.is_private)
+    if not bounds.least <= request.party_size <= bounds.most:
+        raise InvalidInput.at("input.partySize", f"must be {bounds.least} to {bounds.most} for this activity")
+    check_bookable(found, Refusing.of(found, request.party_size, for_staff=tenancy.is_staff), now)
+
+
+def party_bounds(found: BookableSession, *, is_private: bool) -> PartyBounds:
+    """Of one booking. A private group may be as large as the session."""
+    most = found.session.capacity if is_private else found.activity.max_party_size or MAXIMUM_PARTY
+    return PartyBounds(found.activity.minimum_party_size, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +175,21 @@ async def check_hours(tx: Tx, found: BookableSession, refusing: Refusing) -> Non
         raise refusing.because(UnavailableReason.CLOSED, _NO_MORE)
 
 
-_HOLD = text(
-    "SELECT * FROM hold_places(:hold, :claim, :organization, :session, :places, :ttl, :price, :currency, :user_id,"
-    " :address, :user_limit, :address_limit, :quote, :promo)"
-).bindparams(
+_TYPES = (
     bindparam("ttl", type_=Interval),
     bindparam("user_id", type_=Uuid),
     bindparam("address", type_=Text),
     bindparam("quote", type_=JSONB(none_as_null=True)),
     bindparam("promo", type_=Uuid),
 )
+_HOLD = text(
+    "SELECT * FROM hold_places(:hold, :claim, :organization, :session, :places, :ttl, :price, :currency, :user_id,"
+    " :address, :user_limit, :address_limit, :quote, :promo)"
+).bindparams(*_TYPES)
+_HOLD_WHOLE = text(
+    "SELECT * FROM hold_whole_session(:hold, :claim, :organization, :session, :places, :capacity, :ttl, :price,"
+    " :currency, :user_id, :address, :user_limit, :address_limit, :quote, :promo)"
+).bindparams(*_TYPES)
 
 
 async def _claim(  # noqa: PLR0917
@@ -185,8 +204,9 @@ async def _claim(  # noqa: PLR0917
     """One statement; two more to say why not."""
     row = (
         await tx.execute(
-            _HOLD,
+            _HOLD_WHOLE if hold.is_private else _HOLD,
             {
+                **({"capacity": found.session.capacity} if hold.is_private else {}),
                 "hold": hold.id,
                 "claim": new_id(),
                 "organization": hold.organization_id,
@@ -211,7 +231,7 @@ async def _claim(  # noqa: PLR0917
     if row.lapsed_bookings and await expire_bookings(tx, list(row.lapsed_bookings)):
         raise refusing.because(UnavailableReason.HELD, "Somebody else is just paying for these places.")
     if row.outcome != "held":
-        raise await refused_full(tx, found, refusing)
+        raise await (refused_whole if hold.is_private else refused_full)(tx, found, refusing)
     hold.expires_at = row.expires_at
 
 
@@ -225,6 +245,17 @@ async def refused_full(tx: Tx, found: BookableSession, refusing: Refusing) -> Sl
         return refusing.because(UnavailableReason.CAPACITY, "All places of this session are taken.")
     places = "place" if left == 1 else "places"
     return refusing.because(UnavailableReason.CAPACITY, f"This session has {left} {places} left.")
+
+
+async def refused_whole(tx: Tx, found: BookableSession, refusing: Refusing) -> SlotUnavailable:
+    """The same where the whole session was wanted, with a search for others of its size. One statement."""
+    session, capacity = found.session, found.session.capacity
+    await tx.refresh(session)
+    check_open(found, refusing)
+    whole = Refusing.of(found, max(1, capacity), for_staff=refusing.search.for_staff)
+    if session.taken:
+        return whole.because(UnavailableReason.CAPACITY, "Others have places of this session.")
+    return whole.because(UnavailableReason.CAPACITY, "This session has not the places that this needs.")
 
 
 # ── what the holder may do ────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,10 @@ from app.domain.slots import UnavailableReason
 from app.models import ActivitySession, Booking
 from app.queries.rows import get_row
 
+_CLAIM_WHOLE_AGAIN = text(
+    "SELECT * FROM claim_whole_session(:claim, :organization, :session, :places, NULL, 'booked', NULL, :booking, NULL,"
+    " 'BOOKED', true)"
+)
 _CLAIM_AGAIN = text(
     "SELECT * FROM claim_places(:claim, :organization, :session, :places, 'booked', NULL, :booking, NULL, 'BOOKED',"
     " true)"
@@ -19,12 +23,15 @@ _CLAIM_AGAIN = text(
 
 
 async def take_places_again(tx: Tx, booking: Booking) -> None:
-    """A correction brings a booking back: so many places must be left. Two statements. Raises SlotUnavailable."""
+    """A correction brings a booking back: so many places must be left, or all of them. Two statements.
+
+    Raises SlotUnavailable.
+    """
     assert booking.session_id is not None
     session = await get_row(tx, ActivitySession, booking.session_id)
     row = (
         await tx.execute(
-            _CLAIM_AGAIN,
+            _CLAIM_WHOLE_AGAIN if booking.is_private else _CLAIM_AGAIN,
             {
                 "claim": new_id(),
                 "organization": booking.organization_id,

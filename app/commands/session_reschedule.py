@@ -12,7 +12,7 @@ from app.commands.actor import Actor
 from app.commands.booking_change import Requester, acting, lock_for_change, write_change
 from app.commands.customer_limit import check_customer_move
 from app.commands.expiry import expire_bookings
-from app.commands.session_hold import Refusing, check_bookable, check_hours, refused_full
+from app.commands.session_hold import Refusing, check_bookable, check_hours, refused_full, refused_whole
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
@@ -83,7 +83,7 @@ async def move_to_session(
         await check_customer_move(tx, booking, found.session.starts_at, found.place.venue.time_zone)
     row = (
         await tx.execute(
-            _MOVE,
+            _MOVE_WHOLE if booking.is_private else _MOVE,
             {
                 "claim": new_id(),
                 "organization": booking.organization_id,
@@ -96,7 +96,7 @@ async def move_to_session(
     if row.lapsed_bookings and await expire_bookings(tx, list(row.lapsed_bookings)):
         raise refusing.because(UnavailableReason.HELD, "Somebody else is just paying for these places.")
     if not row.claimed:
-        raise await refused_full(tx, found, refusing)
+        raise await (refused_whole if booking.is_private else refused_full)(tx, found, refusing)
     session = found.session
     values = {
         "session_id": session.id,
@@ -110,4 +110,5 @@ async def move_to_session(
     await write_change(tx, booking, values, actor, action="booking.rescheduled", reason=reason, step=None)
 
 
+_MOVE_WHOLE = text("SELECT * FROM move_whole_session(:claim, :organization, :booking, :session, :places)")
 _MOVE = text("SELECT * FROM move_booking_places(:claim, :organization, :booking, :session, :places)")

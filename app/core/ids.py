@@ -38,6 +38,7 @@ class IdKind(StrEnum):
     DIFFERENCE = "rdf"
     PAYOUT = "pyo"
     BULK_CHANGE = "blk"
+    PARTICIPANT = "ptc"
 
 
 class WrongId(ValueError):

@@ -170,6 +170,41 @@ def check_reschedule(facts: BookingFacts, actor: ActorKind, now: datetime) -> No
         raise NotAllowed(broken.rule, broken.message)
 
 
+_GROUP_BEGUN = frozenset({_S.CHECKED_IN, _S.IN_PROGRESS})
+_MARKABLE = frozenset({_S.CONFIRMED, _S.CHECKED_IN, _S.IN_PROGRESS, _S.COMPLETED})
+
+
+def check_group_change(facts: BookingFacts, actor: ActorKind, now: datetime, *, changes_size: bool) -> None:
+    """May this actor change who comes? `changes_size`: people are added or removed; otherwise they are only named.
+
+    A customer changes the party until the notice, and names people until the start. Raises NotAllowed.
+    """
+    is_customer = actor is ActorKind.CUSTOMER
+    if facts.status not in (_MOVABLE if is_customer else _MOVABLE | _GROUP_BEGUN):
+        raise NotAllowed("not_changeable", f"Nobody joins or leaves a booking that is {facts.status.name}.")
+    if not is_customer:
+        broken = _service_day_over(facts, actor, now)
+    elif changes_size:
+        broken = _notice_over(facts, now, "Changing who comes")
+    else:
+        begun = now >= facts.starts_at
+        broken = RuleBroken("service_begun", "This has begun. Ask the staff.") if begun else None
+    if broken is not None:
+        raise NotAllowed(broken.rule, broken.message)
+
+
+def check_marking(facts: BookingFacts, actor: ActorKind, now: datetime, *, is_no_show: bool) -> None:
+    """May this actor write down now whether one person of the booking came? Raises NotAllowed."""
+    if actor is ActorKind.CUSTOMER:
+        raise NotAllowed("staff_only", "Only the provider or the staff can do this.")
+    if facts.status not in _MARKABLE:
+        raise NotAllowed("not_markable", f"Nobody comes to a booking that is {facts.status.name}.")
+    as_if = _S.NO_SHOW if is_no_show else _S.CHECKED_IN
+    broken = None if actor is ActorKind.SYSTEM else _broken_time(facts, actor, as_if, now)
+    if broken is not None:
+        raise NotAllowed(broken.rule, broken.message)
+
+
 def needs_new_approval(facts: BookingFacts, actor: ActorKind) -> bool:
     """Does a move take the booking back to AWAITING_PROVIDER? Not when the staff or the provider moved it."""
     return facts.requires_approval and facts.status is _S.CONFIRMED and actor is ActorKind.CUSTOMER

@@ -22,7 +22,8 @@ from app.domain.shares import Shares, shares_of
 
 
 class LineKind(StrEnum):
-    """BASE, RULE, CAP and PROMO lines belong to an item; TAX (where it is added) and ROUNDING to the whole."""
+    """BASE, RULE, CAP, PROMO and KEPT (for people who were removed late) lines belong to an item; TAX (where it is
+    added) and ROUNDING to the whole."""
 
     BASE = "base"
     RULE = "rule"
@@ -30,6 +31,7 @@ class LineKind(StrEnum):
     PROMO = "promo"
     TAX = "tax"
     ROUNDING = "rounding"
+    KEPT = "kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ def quote(
         lines.append(Line(LineKind.BASE, item.label, price.base_minor, number, item.offer_id))
         lines += [_changed(change, number) for change in price.changes]
     quoted = tuple(QuotedItem(one.subject_id, one.quantity, one.provider_id, one.payee_id) for one in items)
-    plain = _settled(terms, quoted, lines)
+    plain = settled(terms, quoted, lines)
     return plain if promo is None else apply_promo(plain, promo)
 
 
@@ -215,7 +217,7 @@ def apply_promo(locked: Quote, promo: Promo) -> Quote:
         for (number, _), part in zip(lowered, parts, strict=True)
         if part
     ]
-    changed = _settled(locked.terms, locked.items, lines)
+    changed = settled(locked.terms, locked.items, lines)
     return changed if changed.total_minor < locked.total_minor else locked
 
 
@@ -227,7 +229,7 @@ def without_promo(locked: Quote) -> Quote:
     """What it costs when its code is taken back."""
     if locked.promo_id is None:
         return locked
-    return _settled(locked.terms, locked.items, [line for line in locked.lines if line.kind not in _LATER])
+    return settled(locked.terms, locked.items, [line for line in locked.lines if line.kind not in _LATER])
 
 
 def with_platform_fee(locked: Quote, platform_fee_bps: int) -> Quote:
@@ -241,7 +243,7 @@ def on_arrival(locked: Quote) -> Quote:
     return replace(locked, terms=replace(locked.terms, deposit_bps=0), due_now_minor=0)
 
 
-def _settled(terms: QuoteTerms, items: tuple[QuotedItem, ...], lines: Sequence[Line]) -> Quote:
+def settled(terms: QuoteTerms, items: tuple[QuotedItem, ...], lines: Sequence[Line]) -> Quote:
     """Tax, rounding, fee and deposit of these lines of items."""
     subtotal = sum(line.amount_minor for line in lines)
     added, total = _taxed(terms, subtotal)

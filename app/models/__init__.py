@@ -16,6 +16,7 @@ from app.models.job import Job, RecurringRun, WorkerHeartbeat
 from app.models.ledger import LedgerEntry, LedgerJournal
 from app.models.organization import Membership, Organization, User
 from app.models.outbox import OutboxEvent, RelayState
+from app.models.participant import BookingParticipant
 from app.models.payment import Payment, ProcessorEvent, Refund
 from app.models.payment_settings import PaymentSettings
 from app.models.payout import Payout, PayoutAccount, PayoutItem, PayoutReversal, ProviderPayable
@@ -48,6 +49,7 @@ __all__ = [
     "Booking",
     "BookingFee",
     "BookingItem",
+    "BookingParticipant",
     "BookingTransition",
     "BulkChange",
     "BulkChangeItem",

@@ -16,7 +16,7 @@ class Activity(Identified, OfOrganization, Timestamped, Base):
 
     `sessions_generated_on`: the local date of the last daily generation. `sessions_reached`: how far the next one, done
     part by part, has come (none: it is not begun). `sessions_follow` false: the hours have changed, and there may be
-    sessions that they have no more.
+    sessions that they have no more. `private_price_minor`: of a whole session; none: of all its places.
     """
 
     __tablename__ = "activity"
@@ -30,6 +30,8 @@ class Activity(Identified, OfOrganization, Timestamped, Base):
             name="horizon",
         ),
         CheckConstraint("max_party_size >= 1", name="max_party_size"),
+        CheckConstraint("minimum_party_size >= 1", name="minimum_party_size"),
+        CheckConstraint("private_price_minor >= 0", name="private_price"),
         Index("activity_venue_id_idx", "venue_id"),
         Index("activity_organization_id_idx", "organization_id", "id"),
     )
@@ -46,6 +48,8 @@ class Activity(Identified, OfOrganization, Timestamped, Base):
     session_horizon_days: Mapped[int] = mapped_column(server_default="30")
     cancellation_notice_minutes: Mapped[int] = mapped_column(server_default="1440")
     max_party_size: Mapped[int | None]
+    minimum_party_size: Mapped[int] = mapped_column(server_default="1")
+    private_price_minor: Mapped[int | None] = mapped_column(BigInteger)
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     is_active: Mapped[bool] = mapped_column(server_default="true")
     sessions_generated_on: Mapped[date | None]
@@ -96,7 +100,7 @@ class ActivitySession(Identified, OfOrganization, Timestamped, Base):
 
 
 class PlaceClaim(Identified, OfOrganization, Timestamped, Base):
-    """Places of a session that a hold or a booking has."""
+    """Places of a session that a hold or a booking has. Private: all there are, whatever their number becomes."""
 
     __tablename__ = "place_claim"
     __table_args__ = (
@@ -112,6 +116,7 @@ class PlaceClaim(Identified, OfOrganization, Timestamped, Base):
 
     session_id: Mapped[UUID] = mapped_column(ForeignKey("activity_session.id"))
     places: Mapped[int]
+    is_private: Mapped[bool] = mapped_column(server_default="false")
     status: Mapped[str]
     hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("hold.id", deferrable=True, initially="DEFERRED"))
     booking_id: Mapped[UUID | None] = mapped_column(ForeignKey("booking.id", deferrable=True, initially="DEFERRED"))

@@ -18,6 +18,7 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
 
     `paid_minor`: what ever arrived, cash included; `uncounted_minor`: what of it does not count towards the price (a
     fee, cash that was handed back, money that landed too late). `has_saved_method`: fees can be charged to it.
+    `group_quote`: the price that was locked, once the party has another size.
     """
 
     __tablename__ = "booking"
@@ -66,6 +67,7 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     ends_at: Mapped[datetime]
     time_zone: Mapped[str]
     party_size: Mapped[int]
+    is_private: Mapped[bool] = mapped_column(server_default="false")
     provider_id: Mapped[UUID | None] = mapped_column(ForeignKey("provider.id"))
     service_id: Mapped[UUID | None] = mapped_column(ForeignKey("service.id"))
     session_id: Mapped[UUID | None] = mapped_column(ForeignKey("activity_session.id"))
@@ -82,6 +84,7 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     notes: Mapped[str | None]
     access_version: Mapped[int] = mapped_column(server_default="1")
     quote: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    group_quote: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     policy: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     promo_code_id: Mapped[UUID | None] = mapped_column(ForeignKey("promo_code.id"))
     paid_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")

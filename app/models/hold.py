@@ -45,6 +45,7 @@ class Hold(Identified, OfOrganization, Timestamped, Base):
     expires_at: Mapped[datetime]
     extended_at: Mapped[datetime | None]
     party_size: Mapped[int]
+    is_private: Mapped[bool] = mapped_column(server_default="false")
     price_minor: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
     user_id: Mapped[UUID | None]

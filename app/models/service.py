@@ -24,6 +24,7 @@ class Service(Identified, OfOrganization, Timestamped, Base):
         CheckConstraint("advance_notice_minutes >= 0 AND cancellation_notice_minutes >= 0", name="notices"),
         CheckConstraint("maximum_advance_days BETWEEN 1 AND 1095", name="maximum_advance"),
         CheckConstraint("max_group_size >= 1", name="max_group_size"),
+        CheckConstraint("min_group_size >= 1", name="min_group_size"),
         Index("service_organization_id_idx", "organization_id", "id"),
     )
 
@@ -42,5 +43,6 @@ class Service(Identified, OfOrganization, Timestamped, Base):
     cancellation_notice_minutes: Mapped[int]
     requires_approval: Mapped[bool]
     max_group_size: Mapped[int]
+    min_group_size: Mapped[int] = mapped_column(server_default="1")
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     is_active: Mapped[bool] = mapped_column(server_default="true")

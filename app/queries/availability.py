@@ -73,6 +73,8 @@ class ServicePlan:
     position: int
     unnumbered: tuple[tuple[int, UUID], ...]
     name: str = ""
+    min_group_size: int = 1
+    """Asked when a slot is held; reads for fewer people show the same slots."""
     price_version: UUID | None = None
     """Of the organization's price book, as `queries.price_rule` has it."""
     book: PriceBook = PLAIN
@@ -142,6 +144,7 @@ class ServicePlan:
             shortest=min(shortest for shortest, _ in lengths),
             longest=max(longest for _, longest in lengths),
             party_size=party_size,
+            smallest_party=self.min_group_size,
             largest_party=self.max_group_size,
             path=path,
         )
@@ -161,7 +164,7 @@ _PLAN_SQL = Template(
     SELECT $place AS place, s.id, s.organization_id, s.name, o.currency, o.price_version, s.is_active, s.price_type,
            s.duration_minutes, s.maximum_duration_minutes, s.buffer_before_minutes, s.buffer_after_minutes,
            s.advance_notice_minutes, s.maximum_advance_days, s.cancellation_notice_minutes, s.requires_approval,
-           s.max_group_size,
+           s.max_group_size, s.min_group_size,
            p.id AS provider_id, COALESCE(p.time_zone, v.time_zone) AS time_zone,
            COALESCE(f.price_minor, s.price_minor) AS base_price_minor,
            COALESCE(f.duration_minutes, s.duration_minutes) AS offer_duration_minutes,
@@ -330,6 +333,7 @@ def _service_plan(
         position=service.position,
         unnumbered=tuple((event_id, UUID(subject)) for event_id, subject in service.unnumbered or ()),
         name=service.name,
+        min_group_size=service.min_group_size,
         price_version=service.price_version,
     )
 

@@ -71,6 +71,7 @@ from app.queries.tenancy import Door, Tenancy
 from app.queries.venue import list_venues_below
 from app.resolvers.context import RequestContext
 from app.resolvers.first_slots import OfferKey, load_first_slots
+from app.resolvers.group_loaders import GroupLoaders
 
 if TYPE_CHECKING:
     from app.resolvers.checkout import PaymentShown
@@ -86,7 +87,7 @@ BATCH_MAXIMUM = 500
 """Most keys of one batch."""
 
 
-class Loaders:
+class Loaders(GroupLoaders):
     """Each loader is made when it is first asked for."""
 
     def __init__(self, context: RequestContext) -> None:

@@ -69,6 +69,15 @@ async def places_taken(context: RequestContext, seen: SeenSession) -> int | None
     return session.taken - seen.lapsed if tenancy.is_staff else None
 
 
+async def is_private(context: RequestContext, seen: SeenSession) -> bool | None:
+    """Does a private group have it to itself? For staff only."""
+    session = seen.session
+    tenancy = await context.loaders.tenancy_by_organization_id.load(session.organization_id)
+    if not tenancy.is_staff:
+        return None
+    return await context.loaders.is_private_session.load((session.organization_id, session.id))
+
+
 async def cancelled_reason(context: RequestContext, seen: SeenSession) -> str | None:
     """For staff, for those who lead the session, and for customers who have or had a booking in it."""
     session = seen.session

@@ -39,6 +39,7 @@ class Activity(Node):
     session_horizon_days: int = strawberry.field(description="How far ahead sessions are made by themselves.")
     cancellation_notice_minutes: int
     max_party_size: int | None = strawberry.field(description="Most places of one booking. None: all there are.")
+    minimum_party_size: int = strawberry.field(description="Fewest people of one booking.")
     tags: list[str]
     is_active: bool
     record: strawberry.Private[models.Activity]
@@ -47,6 +48,15 @@ class Activity(Node):
     async def price(self, info: Ctx) -> Money:
         currency = await resolvers.currency_of(info.context, self.record.organization_id)
         return Money.of(self.record.price_minor, currency)
+
+    @strawberry.field(
+        description="Of a whole session for a private group (`isPrivate` in holdSlot). None: that of all its places."
+    )
+    async def private_price(self, info: Ctx) -> Money | None:
+        if self.record.private_price_minor is None:
+            return None
+        currency = await resolvers.currency_of(info.context, self.record.organization_id)
+        return Money.of(self.record.private_price_minor, currency)
 
     @strawberry.field
     async def venue(self, info: Ctx) -> Annotated[Venue, strawberry.lazy("app.schema.venue")]:
@@ -97,6 +107,7 @@ class Activity(Node):
             session_horizon_days=record.session_horizon_days,
             cancellation_notice_minutes=record.cancellation_notice_minutes,
             max_party_size=record.max_party_size,
+            minimum_party_size=record.minimum_party_size,
             tags=record.tags,
             is_active=record.is_active,
             record=record,

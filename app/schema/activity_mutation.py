@@ -42,6 +42,10 @@ class CreateActivityInput:
     max_party_size: int | None = strawberry.field(
         default=None, description="Most places of one booking. None: all there are."
     )
+    minimum_party_size: int = strawberry.field(default=1, description="Fewest people of one booking.")
+    private_price_minor: Minor | None = strawberry.field(
+        default=None, description="Of a whole session for a private group. None: the price of all its places."
+    )
     tags: list[str] = strawberry.field(default_factory=list)
     provider_ids: list[strawberry.ID] = strawberry.field(
         default_factory=list, description="Who leads its sessions: each session takes their time."
@@ -69,6 +73,8 @@ class UpdateActivityInput:
     session_horizon_days: int | None = strawberry.UNSET
     cancellation_notice_minutes: int | None = strawberry.UNSET
     max_party_size: int | None = strawberry.UNSET
+    minimum_party_size: int | None = strawberry.UNSET
+    private_price_minor: Minor | None = strawberry.UNSET
     tags: list[str] | None = strawberry.UNSET
     provider_ids: list[strawberry.ID] | None = strawberry.field(
         default=strawberry.UNSET, description="All who lead its sessions from now on."

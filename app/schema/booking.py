@@ -10,6 +10,7 @@ import strawberry
 from app import models
 from app.core.ids import IdKind
 from app.domain.booking import BookingStatus, PaymentMethod, PaymentStatus
+from app.domain.participant import ParticipantStatus
 from app.queries.booking import SeenBooking, due_of
 from app.resolvers import booking as resolvers
 from app.resolvers import checkout
@@ -18,6 +19,7 @@ from app.schema.fee import BookingFee
 from app.schema.ids import public_id, read_optional_id
 from app.schema.info import Ctx
 from app.schema.node import Money, Node
+from app.schema.participant import Participant
 from app.schema.payment import SEES_LEDGER, LedgerJournal, PaymentSession, Refund
 from app.schema.price_lines import PriceLine, price_lines, tax_of
 from app.schema.provider import Provider
@@ -90,7 +92,8 @@ class Booking(Node):
     starts_at: datetime
     ends_at: datetime
     time_zone: TimeZone
-    party_size: int
+    party_size: int = strawberry.field(description="How many come; those with a name are `participants`.")
+    is_private: bool = strawberry.field(description="It has the whole session, for a private group.")
     price: Money
     payment_status: PaymentStatus
     payment_method: PaymentMethod
@@ -126,6 +129,16 @@ class Booking(Node):
     async def items(self, info: Ctx) -> list[BookingItem]:
         items = await info.context.loaders.items_by_booking_id.load(self._key("id"))
         return [BookingItem.from_model(item, self.seen.booking.currency) for item in items]
+
+    @strawberry.field(
+        description="Those of the party who have a name, in the order they got it. `includeRemoved`: those who "
+        "were removed, too."
+    )
+    async def participants(self, info: Ctx, include_removed: bool = False) -> list[Participant]:
+        people = await info.context.loaders.participants_by_booking_id.load(self._key("id"))
+        return [
+            Participant.from_model(one) for one in people if include_removed or one.status != ParticipantStatus.REMOVED
+        ]
 
     @strawberry.field(description="Why it costs so much. Nothing that changes later touches it.")
     def price_lines(self) -> list[PriceLine]:
@@ -210,6 +223,7 @@ class Booking(Node):
             ends_at=record.ends_at,
             time_zone=TimeZone(record.time_zone),
             party_size=record.party_size,
+            is_private=record.is_private,
             price=Money.of(record.price_minor, record.currency),
             payment_status=PaymentStatus(record.payment_status),
             payment_method=PaymentMethod(record.payment_method),

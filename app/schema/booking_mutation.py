@@ -34,6 +34,7 @@ from app.schema.errors import (
 )
 from app.schema.ids import read_id, read_optional_id
 from app.schema.info import Ctx
+from app.schema.participant import ParticipantInput, read_participants
 from app.schema.payment import PaymentSession
 
 NAME_LENGTH = 200
@@ -97,6 +98,9 @@ class CreateBookingInput:
         default=None, description="Lowers the price that was locked; `checkPromoCode` says to what."
     )
     notes: str | None = None
+    participants: list[ParticipantInput] | None = strawberry.field(
+        default=None, description="Who comes, as far as it is known: at most the party size. Others are named later."
+    )
     accepts_fees: bool = strawberry.field(
         default=False,
         description="The customer agrees that what they pay with is kept, and charged with the fees of cancelling late "
@@ -115,6 +119,7 @@ class CreateBookingInput:
         faults = FieldErrors()
         customer = None if self.customer is None else self.customer.read(faults)
         notes = faults.read("input.notes", clean_notes, self.notes)
+        participants = read_participants(self.participants, faults)
         faults.raise_any()
         request = BookingRequest(
             hold_id=hold_id,
@@ -123,6 +128,7 @@ class CreateBookingInput:
             notes=notes or None,
             promo_code=self.promo_code,
             accepts_fees=self.accepts_fees,
+            participants=participants,
         )
         return request, customer
 

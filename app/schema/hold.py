@@ -52,6 +52,7 @@ class Hold(Node):
     ends_at: datetime
     expires_at: datetime
     party_size: int
+    is_private: bool = strawberry.field(description="It keeps the whole session, for a private group.")
     price: Money
     record: strawberry.Private[models.Hold]
 
@@ -105,6 +106,7 @@ class Hold(Node):
             ends_at=record.ends_at,
             expires_at=record.expires_at,
             party_size=record.party_size,
+            is_private=bool(record.is_private),
             price=Money.of(record.price_minor, record.currency),
             record=record,
         )
@@ -129,6 +131,10 @@ class HoldSlotInput:
     starts_at: datetime | None = None
     duration_minutes: int | None = None
     party_size: int = 1
+    is_private: bool = strawberry.field(
+        default=False,
+        description="Of a session nobody has places of yet: the whole of it, for a private group of `partySize`.",
+    )
     price_quote_token: str | None = strawberry.field(
         default=None, description="Of an accepted price quote, for a service whose price is CUSTOM: `accessToken`."
     )
@@ -148,7 +154,7 @@ class HoldSlotInput:
                 errors.add(f"input.{path}", "follows from sessionId; leave it out")
         self._refuse_price_quote(errors)
         errors.raise_any()
-        return PlacesRequest(read_id(IdKind.SESSION, session_id, "input.sessionId"), self.party_size)
+        return PlacesRequest(read_id(IdKind.SESSION, session_id, "input.sessionId"), self.party_size, self.is_private)
 
     def to_request(self) -> HoldRequest:
         """Raises InvalidInput, BadInput."""
@@ -170,6 +176,8 @@ class HoldSlotInput:
             errors.add("input.serviceId", "is needed, or items, or a sessionId")
         if self.starts_at is None:
             errors.add("input.startsAt", "is needed")
+        if self.is_private:
+            errors.add("input.isPrivate", "is for a session; an appointment is nobody else's anyway")
         errors.raise_any()
         assert self.starts_at is not None
         return HoldRequest(

@@ -17,7 +17,8 @@ from app.schema.node import Money
 PriceLineKind = strawberry.enum(
     price_quote.LineKind,
     name="PriceLineKind",
-    description="BASE, RULE, CAP and PROMO belong to an item; TAX is there where it is added to prices.",
+    description="BASE, RULE, CAP and PROMO belong to an item; TAX is there where it is added to prices. KEPT: for "
+    "people who were removed from a booking after its notice.",
 )
 
 

@@ -48,6 +48,7 @@ from app.schema.node import Node
 from app.schema.node_query import NODE_READERS, NodeQuery
 from app.schema.offer import OfferMutation
 from app.schema.organization import OrganizationMutation, OrganizationQuery
+from app.schema.participant_mutation import ParticipantMutation
 from app.schema.payment_mutation import PaymentMutation
 from app.schema.payment_settings_mutation import PaymentSettingsMutation
 from app.schema.payout import Payout, PayoutQuery
@@ -113,6 +114,7 @@ class Mutation(
     CalendarMutation,
     HoldMutation,
     BookingMutation,
+    ParticipantMutation,
     PaymentMutation,
     PaymentSettingsMutation,
     PriceRuleMutation,

@@ -36,6 +36,7 @@ class Service(Node):
     cancellation_notice_minutes: int
     requires_approval: bool
     max_group_size: int
+    min_group_size: int = strawberry.field(description="Fewest people of one booking.")
     is_active: bool
     tags: list[str]
     record: strawberry.Private[models.Service]
@@ -74,6 +75,7 @@ class Service(Node):
             cancellation_notice_minutes=record.cancellation_notice_minutes,
             requires_approval=record.requires_approval,
             max_group_size=record.max_group_size,
+            min_group_size=record.min_group_size,
             is_active=record.is_active,
             tags=record.tags,
             record=record,

@@ -36,6 +36,7 @@ class CreateServiceInput:
     cancellation_notice_minutes: int = 1440
     requires_approval: bool = False
     max_group_size: int = 1
+    min_group_size: int = strawberry.field(default=1, description="Fewest people of one booking.")
     tags: list[str] = strawberry.field(default_factory=list)
     provider_ids: list[strawberry.ID] = strawberry.field(default_factory=list)
     idempotency_key: str | None = None
@@ -59,6 +60,7 @@ class UpdateServiceInput:
     cancellation_notice_minutes: int | None = strawberry.UNSET
     requires_approval: bool | None = strawberry.UNSET
     max_group_size: int | None = strawberry.UNSET
+    min_group_size: int | None = strawberry.UNSET
     tags: list[str] | None = strawberry.UNSET
     idempotency_key: str | None = None
 

@@ -54,6 +54,10 @@ class ActivitySession(Node):
     async def places_taken(self, info: Ctx) -> int | None:
         return await resolvers.places_taken(info.context, self.seen)
 
+    @strawberry.field(description="A private group has it to itself. For staff only.")
+    async def is_private(self, info: Ctx) -> bool | None:
+        return await resolvers.is_private(info.context, self.seen)
+
     @strawberry.field(
         description="Why it was called off. For staff, who leads it, and customers with a booking in it; else None."
     )

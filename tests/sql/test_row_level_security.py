@@ -122,6 +122,7 @@ VALUES = {
     "booking.ends_at": "now() + interval '1 hour'",
     "booking.starts_at": "now()",
     "booking.status": "'confirmed'",
+    "booking_participant.status": "'expected'",
     "booking.payment_method": "'pay_on_arrival'",
     "booking.payment_status": "'unpaid'",
     "hold.status": "'released'",
