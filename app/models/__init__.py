@@ -9,6 +9,7 @@ from app.models.calendar_source import CalendarSource
 from app.models.customer import Customer
 from app.models.exception import BlockedTime, ScheduleException
 from app.models.fee import BookingFee, ProcessorCustomer
+from app.models.guest import GuestHold, GuestSession
 from app.models.hold import Hold
 from app.models.idempotency import IdempotencyKey
 from app.models.job import Job, RecurringRun, WorkerHeartbeat
@@ -50,6 +51,8 @@ __all__ = [
     "BookingTransition",
     "CalendarSource",
     "Customer",
+    "GuestHold",
+    "GuestSession",
     "Hold",
     "IdempotencyKey",
     "Job",

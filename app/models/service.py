@@ -44,3 +44,4 @@ class Service(Identified, OfOrganization, Timestamped, Base):
     max_group_size: Mapped[int]
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     is_active: Mapped[bool] = mapped_column(server_default="true")
+    is_at_customers: Mapped[bool] = mapped_column(server_default="false")

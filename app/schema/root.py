@@ -27,6 +27,7 @@ from app.schema.activity import ActivityQuery
 from app.schema.activity_mutation import ActivityMutation
 from app.schema.availability import AvailabilityQuery
 from app.schema.booking import Booking, BookingQuery
+from app.schema.booking_link import BookingLinkMutation
 from app.schema.booking_list import BookingListQuery
 from app.schema.booking_mutation import BookingMutation
 from app.schema.calendar_source import CalendarMutation, CalendarSource
@@ -109,6 +110,7 @@ class Mutation(
     CalendarMutation,
     HoldMutation,
     BookingMutation,
+    BookingLinkMutation,
     PaymentMutation,
     PaymentSettingsMutation,
     PriceRuleMutation,
