@@ -41,8 +41,8 @@ async def claim_booking(tx: Tx, signer: TokenSigner, booking_id: UUID, requester
     """A guest's booking becomes one of the account that holds its secret link; twice is as once.
 
     It gets the account's record of this organization, made of what the guest gave where there is none: the guest's own
-    record, which other bookings may have, stays. What was paid, saved and owed is the booking's and follows it. The uses of
-    promo codes are counted anew for the account. At most five statements. Raises NotFound, NotAllowed.
+    record, which other bookings may have, stays. What was paid, saved and owed is the booking's and follows it. Its
+    promo code counts as used by the account. At most five statements. Raises NotFound, NotAllowed.
     """
     account = requester.user_id
     assert account is not None  # who asks is signed in

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     booking_lookup_limit: int = Field(
         500, ge=0, description="The same for all who look for bookings of one organization. 0: no limit."
     )
+    guest_session_limit_per_address: int = Field(
+        200, ge=0, description="Guest sessions begun from one network address (IPv6: /64) in an hour. 0: no limit."
+    )
     guest_session_ttl_s: int = Field(
         86_400, ge=60, le=2_592_000, description="How long a guest session lives after its last use."
     )

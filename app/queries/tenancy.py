@@ -17,8 +17,8 @@ NO_ORGANIZATION = UUID(int=0)
 
 
 class Door(StrEnum):
-    """What can name an organization. The values are those of the SQL function `enter_organization`; PAYOUT has a
-    function of its own."""
+    """What can name an organization. The values are those of the SQL function `enter_organization`; PAYOUT and
+    GUEST_SESSION have functions of their own."""
 
     ORGANIZATION = "organization"
     SLUG = "slug"
@@ -41,6 +41,7 @@ class Door(StrEnum):
     PROMO_CODE = "promo_code"
     PRICE_OFFER = "price_offer"
     PAYOUT = "payout"
+    GUEST_SESSION = "guest_session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,10 @@ _ENTER_PAYOUT = text("SELECT * FROM enter_payout(:id, :user_id, :clock_offset)")
     bindparam("id", type_=Uuid), bindparam("user_id", type_=Uuid), bindparam("clock_offset", type_=Interval)
 )
 
+_ENTER_GUEST_SESSION = text("SELECT * FROM enter_guest_session(:id, :user_id, :clock_offset)").bindparams(
+    bindparam("id", type_=Uuid), bindparam("user_id", type_=Uuid), bindparam("clock_offset", type_=Interval)
+)
+
 _BIND = text(
     "SELECT set_config('app.organization_id', :organization_id, true), set_config('app.user_id', :user_id, true),"
     " set_config('app.clock_offset', :clock_offset, true)"
@@ -88,6 +93,8 @@ async def enter(
     }
     if door is Door.PAYOUT:
         row = (await tx.execute(_ENTER_PAYOUT, values)).first()
+    elif door is Door.GUEST_SESSION:
+        row = (await tx.execute(_ENTER_GUEST_SESSION, values)).first()
     else:
         values |= {"kind": door.value, "key": None if isinstance(name, UUID) else name}
         row = (await tx.execute(_ENTER, values)).first()

@@ -45,6 +45,7 @@ class BookingPolicy:
     promo_guess_limit_per_address: int
     booking_lookup_limit: int
     booking_lookup_limit_per_address: int
+    guest_session_limit: int
     guest_session_ttl: timedelta
     guest_session_longest: timedelta
     public_url: str

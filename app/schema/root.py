@@ -37,6 +37,7 @@ from app.schema.errors import ERROR_HANDLERS, PaymentDeclined
 from app.schema.exception import ExceptionMutation, ScheduleException, TimeOff
 from app.schema.explanation import ExplanationQuery
 from app.schema.fee_query import FeeQuery
+from app.schema.guest_session import GuestSessionMutation, GuestSessionQuery
 from app.schema.hold import Hold, HoldMutation
 from app.schema.inputs import prepare_inputs
 from app.schema.live import Subscription
@@ -83,6 +84,7 @@ class Query(
     ExplanationQuery,
     BookingQuery,
     BookingListQuery,
+    GuestSessionQuery,
     ScheduleQuery,
     PromoQuery,
     PriceQuoteQuery,
@@ -108,6 +110,7 @@ class Mutation(
     ScheduleMutation,
     ExceptionMutation,
     CalendarMutation,
+    GuestSessionMutation,
     HoldMutation,
     BookingMutation,
     BookingLinkMutation,

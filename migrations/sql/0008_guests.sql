@@ -65,15 +65,33 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- What one guest (of a session, or of an account) holds, is live, and may be in the way of what they ask for now:
--- `p_asked`: [{"service", "provider", "minutes"}], the services of it in their order; a provider or minutes may be null.
+-- The same for a booking that is made of a hold: the session keeps what the guest gave, and knows the hold.
+CREATE FUNCTION book_in_guest_session(p_session uuid, p_ttl interval, p_most interval, p_hold uuid, p_details jsonb)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF NOT use_guest_session(p_session, p_ttl, p_most) THEN
+        RETURN false;
+    END IF;
+    UPDATE guest_session g SET details = g.details || p_details WHERE g.id = p_session;
+    INSERT INTO guest_hold (guest_session_id, hold_id, organization_id)
+    SELECT p_session, h.id, h.organization_id FROM hold h WHERE h.id = p_hold
+    ON CONFLICT DO NOTHING;
+    RETURN true;
+END $$;
+
+-- Uses the session, where there is one (`is_live`: it is not over), and finds what the guest (of a session, or of an
+-- account) holds, is live, and may be in the way of what is asked for now. `p_asked`: [{"service", "provider", "minutes"}],
+-- the services of it in their order; a provider or minutes may be null. `minutes`: how long that may take. `holds`: null for
+-- none.
 -- Of a session: all that overlaps, since nobody is in two places at once. Of an account, which may hold for several
 -- people: time of the provider who is asked for, or of the same first service where none is named.
--- `minutes`: how long what is asked for may take. An account's requests come one after the other from here on.
-CREATE FUNCTION own_holds(p_session uuid, p_user uuid, p_asked jsonb, p_starts timestamptz)
-RETURNS TABLE (hold_id uuid, minutes integer)
+-- An account's requests come one after the other from here on.
+CREATE FUNCTION own_holds(
+    p_session uuid, p_ttl interval, p_most interval, p_user uuid, p_asked jsonb, p_starts timestamptz,
+    OUT is_live boolean, OUT minutes integer, OUT holds jsonb
+)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     v_minutes integer;
     v_before integer;
@@ -81,6 +99,7 @@ DECLARE
     v_service uuid := (p_asked -> 0 ->> 'service')::uuid;
     v_provider uuid := (p_asked -> 0 ->> 'provider')::uuid;
 BEGIN
+    is_live := p_session IS NULL OR use_guest_session(p_session, p_ttl, p_most);
     IF p_user IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock(hashtextextended('hold:user:' || p_user, 0));
     END IF;
@@ -92,8 +111,12 @@ BEGIN
         SELECT COALESCE(a.minutes, max(COALESCE(o.duration_minutes, s.duration_minutes)), s.duration_minutes) AS minutes
         FROM offer o WHERE o.service_id = s.id AND o.is_active AND o.provider_id = COALESCE(a.provider, o.provider_id)
     ) AS longest;
-    RETURN QUERY
-        SELECT h.id, v_minutes FROM hold h
+    minutes := v_minutes;
+    holds := (
+        SELECT jsonb_agg(jsonb_build_object(
+            'id', h.id, 'startsAt', h.starts_at, 'endsAt', h.ends_at, 'partySize', h.party_size, 'service', h.service_id,
+            'provider', h.provider_id, 'items', h.items) ORDER BY h.id)
+        FROM hold h
         WHERE h.status = 'active' AND h.expires_at > turnero_now() AND h.session_id IS NULL
           AND CASE WHEN p_session IS NULL
               THEN h.user_id = p_user AND CASE WHEN v_provider IS NULL THEN h.service_id = v_service
@@ -102,8 +125,7 @@ BEGIN
           AND h.starts_at - make_interval(mins => h.buffer_before_minutes)
               < p_starts + make_interval(mins => v_minutes + v_after)
           AND h.ends_at + make_interval(mins => h.buffer_after_minutes)
-              > p_starts - make_interval(mins => v_before)
-        ORDER BY h.id;
+              > p_starts - make_interval(mins => v_before));
 END $$;
 
 -- Gives a guest's own holds of time back, so that the next statements may claim it anew; nobody else gets it meanwhile: it
@@ -143,15 +165,17 @@ BEGIN
     RETURN v_count;
 END $$;
 
--- The live hold that one guest has of places of a session, if any: the newest. An account's requests come one after the
--- other from here on.
-CREATE FUNCTION own_places(p_guest uuid, p_user uuid, p_session uuid) RETURNS uuid
+-- As `own_holds`, for places: the newest live hold that the guest has of places of this session, if any.
+CREATE FUNCTION own_places(
+    p_guest uuid, p_ttl interval, p_most interval, p_user uuid, p_session uuid, OUT is_live boolean, OUT hold uuid
+)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
+    is_live := p_guest IS NULL OR use_guest_session(p_guest, p_ttl, p_most);
     IF p_user IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock(hashtextextended('hold:user:' || p_user, 0));
     END IF;
-    RETURN (
+    hold := (
         SELECT h.id FROM hold h
         WHERE h.session_id = p_session AND h.status = 'active' AND h.expires_at > turnero_now()
           AND CASE WHEN p_guest IS NULL THEN h.user_id = p_user
