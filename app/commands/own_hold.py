@@ -164,7 +164,8 @@ _SESSION = (
 )
 _OWN_HOLDS = (
     text(
-        "SELECT is_live, minutes, holds FROM own_holds(:guest, :ttl, :most, :user_id, CAST(:asked AS jsonb), :starts_at)"
+        "SELECT is_live, minutes, holds"
+        " FROM own_holds(:guest, :ttl, :most, :user_id, CAST(:asked AS jsonb), :starts_at)"
     )
     .bindparams(*_SESSION, bindparam("asked", type_=Text))
     .columns(is_live=Boolean, minutes=Integer, holds=JSONB)

@@ -219,13 +219,12 @@ async def test_of_two_accounts_at_once_one_gets_it(guest: Visitor, client: Graph
 async def test_budgets(guest: Visitor, client: GraphQLClient, statements: StatementLog) -> None:
     made = await guest.booked(at(2, 10))
     eva = await account(client, guest.shop, "eva")
-    for ask in (
-        lambda: _find(guest, made.answer["confirmationCode"]),
-        lambda: _renew(guest, made, accessToken=made.token, idempotencyKey=KEY),
-    ):
-        statements.clear()
-        await ask()
-        assert len(statements) <= 8, statements.statements
+    statements.clear()
+    await _find(guest, made.answer["confirmationCode"])
+    assert len(statements) <= 8, statements.statements
+    statements.clear()
+    await _renew(guest, made, accessToken=made.token, idempotencyKey=KEY)
+    assert len(statements) <= 8, statements.statements
     token = (await _find(guest, made.answer["confirmationCode"]))["accessToken"]
     statements.clear()
     assert (await _claim(eva, token))["__typename"] == "ClaimBookingPayload"
