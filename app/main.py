@@ -184,6 +184,11 @@ def _policy(settings: Settings) -> BookingPolicy:
         sign_in_limit_per_address=settings.sign_in_limit_per_address,
         sign_up_limit=settings.sign_up_limit,
         promo_guess_limit_per_address=settings.promo_guess_limit_per_address,
+        booking_lookup_limit=settings.booking_lookup_limit,
+        booking_lookup_limit_per_address=settings.booking_lookup_limit_per_address,
+        guest_session_limit=settings.guest_session_limit_per_address,
+        guest_session_ttl=timedelta(seconds=settings.guest_session_ttl_s),
+        guest_session_longest=timedelta(seconds=settings.guest_session_longest_s),
         public_url=settings.public_url or settings.local_url,
         platform_fees=FeeRates(settings.platform_fee_guest_bps, settings.platform_fee_member_bps),
     )

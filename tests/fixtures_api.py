@@ -65,6 +65,8 @@ def make_settings(database_url: str, redis_url: str, **overrides: Any) -> Settin
         "sign_in_limit": 0,
         "sign_in_limit_per_address": 0,
         "promo_guess_limit_per_address": 0,
+        "booking_lookup_limit_per_address": 0,
+        "guest_session_limit_per_address": 0,
         "data_dir": Path("unused"),
         **overrides,
     }

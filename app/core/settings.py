@@ -86,6 +86,24 @@ class Settings(BaseSettings):
     promo_guess_limit_per_address: int = Field(
         30, ge=0, description="Promo codes refused to one network address (IPv6: /64) in an hour. 0: no limit."
     )
+    booking_lookup_limit_per_address: int = Field(
+        20,
+        ge=0,
+        description="Bookings that one network address (IPv6: /64) may look for in vain by code and e-mail in 15 "
+        "minutes. 0: no limit.",
+    )
+    booking_lookup_limit: int = Field(
+        500, ge=0, description="The same for all who look for bookings of one organization. 0: no limit."
+    )
+    guest_session_limit_per_address: int = Field(
+        200, ge=0, description="Guest sessions begun from one network address (IPv6: /64) in an hour. 0: no limit."
+    )
+    guest_session_ttl_s: int = Field(
+        86_400, ge=60, le=2_592_000, description="How long a guest session lives after its last use."
+    )
+    guest_session_longest_s: int = Field(
+        604_800, ge=60, le=7_776_000, description="How long a guest session lives at most, however often it is used."
+    )
     trusted_proxies: list[str] = Field(
         default_factory=list,
         description="Addresses or networks whose `X-Forwarded-For` is believed, as a JSON list: "

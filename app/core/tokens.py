@@ -95,6 +95,18 @@ class TokenSigner:
     def is_guest_token(self, token: str, booking_id: UUID, version: int) -> bool:
         return hmac.compare_digest(token.encode("utf-8", "replace"), self.guest_token(booking_id, version).encode())
 
+    def guest_session_token(self, session_id: UUID) -> str:
+        """A guest's way through a checkout; it names its session, so that it can be presented alone."""
+        return f"{encode_suffix(session_id)}.{self._mac('guest-session', session_id, 1)}"
+
+    def read_guest_session_token(self, token: str) -> UUID | None:
+        """Whose it is. None for a token that is not ours or was altered; whether the session is over, its row says."""
+        session_id = self.named_by(token)
+        if session_id is None:
+            return None
+        known = self.guest_session_token(session_id)
+        return session_id if hmac.compare_digest(token.encode("utf-8", "replace"), known.encode()) else None
+
     def price_offer_token(self, offer_id: UUID, version: int) -> str:
         """The customer's link to a price by quote; it names its offer, so that it can be presented alone."""
         return f"{encode_suffix(offer_id)}.{self._mac('price-offer', offer_id, version)}"

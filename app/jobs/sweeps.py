@@ -9,6 +9,7 @@ import structlog
 
 from app.commands.bulk import purge_plans
 from app.commands.expiry import expire_holds, expire_unpaid_bookings
+from app.commands.guest_session import purge_guest_sessions
 from app.commands.purge import (
     purge_events,
     purge_heartbeats,
@@ -34,6 +35,7 @@ RECURRING = (
     Recurring("expire_unpaid_bookings", timedelta(seconds=10)),
     Recurring("purge_idempotency_keys", timedelta(hours=1)),
     Recurring("purge_events", timedelta(hours=1)),
+    Recurring("purge_guest_sessions", timedelta(hours=1)),
     Recurring("purge_jobs", timedelta(hours=1)),
 )
 
@@ -56,6 +58,10 @@ async def _purge_events(run: JobRun) -> None:
     await _sweep(run, lambda tx: purge_events(tx, kept, PURGE_BATCH), PURGE_BATCH)
 
 
+async def _purge_guest_sessions(run: JobRun) -> None:
+    await _sweep(run, lambda tx: purge_guest_sessions(tx, PURGE_BATCH), PURGE_BATCH)
+
+
 async def _purge_jobs(run: JobRun) -> None:
     await _sweep(run, lambda tx: purge_jobs(tx, PURGE_BATCH), PURGE_BATCH)
     await _sweep(run, lambda tx: purge_plans(tx, PLAN_BATCH), PLAN_BATCH)
@@ -69,6 +75,7 @@ HANDLERS: Handlers = {
     "expire_unpaid_bookings": _expire_unpaid_bookings,
     "purge_idempotency_keys": _purge_idempotency_keys,
     "purge_events": _purge_events,
+    "purge_guest_sessions": _purge_guest_sessions,
     "purge_jobs": _purge_jobs,
 }
 

@@ -10,6 +10,7 @@ from app.models.calendar_source import CalendarSource
 from app.models.customer import Customer
 from app.models.exception import BlockedTime, ScheduleException
 from app.models.fee import BookingFee, ProcessorCustomer
+from app.models.guest import GuestHold, GuestSession
 from app.models.hold import Hold
 from app.models.idempotency import IdempotencyKey
 from app.models.job import Job, RecurringRun, WorkerHeartbeat
@@ -55,6 +56,8 @@ __all__ = [
     "BulkChangeItem",
     "CalendarSource",
     "Customer",
+    "GuestHold",
+    "GuestSession",
     "Hold",
     "IdempotencyKey",
     "Job",

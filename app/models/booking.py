@@ -91,6 +91,8 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
     uncounted_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
     has_saved_method: Mapped[bool] = mapped_column(server_default="false")
+    recipient: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, Text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Identified, OfOrganization, Timestamped
@@ -37,6 +39,7 @@ class Provider(Identified, OfOrganization, Timestamped, Base):
     daily_booking_limit: Mapped[int | None]
     weekly_booking_limit: Mapped[int | None]
     calendar_version: Mapped[int] = mapped_column(server_default="1")
+    service_area: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
 
 class Offer(OfOrganization, Timestamped, Base):

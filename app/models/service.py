@@ -46,3 +46,4 @@ class Service(Identified, OfOrganization, Timestamped, Base):
     min_group_size: Mapped[int] = mapped_column(server_default="1")
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     is_active: Mapped[bool] = mapped_column(server_default="true")
+    is_at_customers: Mapped[bool] = mapped_column(server_default="false")

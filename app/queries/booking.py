@@ -63,7 +63,11 @@ async def get_booking(tx: Tx, booking_id: UUID) -> tuple[Booking, UUID | None]:
 async def lock_booking(tx: Tx, booking_id: UUID) -> tuple[Booking, UUID | None]:
     """The same, locked until the transaction ends. Raises NotFound."""
     query = _with_account().where(Booking.id == booking_id).with_for_update(key_share=True, of=Booking)
-    return _found((await tx.execute(query)).first())
+    row = (await tx.execute(query)).first()
+    if row is None:
+        # Whoever had it before may have made it another customer's: then the joined row was the old one's, and is none.
+        row = (await tx.execute(query)).first()
+    return _found(row)
 
 
 def _with_account() -> Select[Booking, UUID | None]:

@@ -21,6 +21,7 @@ from app.commands.cash import record_cash as take_cash
 from app.commands.cash import return_cash as hand_back
 from app.commands.fee_waive import WaiveFeeRequest
 from app.commands.fee_waive import waive_fee as let_off
+from app.commands.guest_session import book_in_session, details_given
 from app.commands.refund_booking import RefundBookingRequest
 from app.commands.refund_booking import refund_booking as give_back
 from app.commands.session_booking import create_session_booking
@@ -39,6 +40,7 @@ from app.queries.session_booking import get_session_booked
 from app.queries.tenancy import Door, Tenancy
 from app.resolvers.checkout import PaymentShown, end_before_cancelling, open_for, take_authorized
 from app.resolvers.context import RequestContext
+from app.resolvers.guest_session import checkout_of
 from app.resolvers.mutation import Remembered, mutate
 from app.resolvers.promo import limited_guesses
 
@@ -125,7 +127,11 @@ def calendar_url(context: RequestContext, booking: Booking) -> str:
 
 
 async def create_booking(
-    context: RequestContext, request: BookingRequest, customer: CustomerDetails | None, idempotency_key: str | None
+    context: RequestContext,
+    request: BookingRequest,
+    customer: CustomerDetails | None,
+    idempotency_key: str | None,
+    guest_token: str | None = None,
 ) -> tuple[SeenBooking, str, PaymentShown | None]:
     """The booking, its guest's secret link, and what it is paid with.
 
@@ -134,9 +140,12 @@ async def create_booking(
     """
     services = context.services
     tokens = services.tokens
+    guest = checkout_of(context, guest_token)
 
     async def command(tx: Tx, tenancy: Tenancy) -> Booked:
         guesses.check()
+        if guest is not None:
+            await book_in_session(tx, guest, request.hold_id, details_given(customer))
         facts: Any = {
             "tenancy": tenancy,
             "actor": context.actor("guest"),
@@ -166,7 +175,7 @@ async def create_booking(
             context,
             "createBooking",
             at=(Door.HOLD, request.hold_id),
-            request=(request, customer),
+            request=(request, customer) if guest is None else (request, customer, guest),
             idempotency_key=idempotency_key,
             command=command,
             remembered=Remembered(facts=lambda made: {"bookingId": str(made.booking.id)}, again=again),

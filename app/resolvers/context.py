@@ -43,6 +43,11 @@ class BookingPolicy:
     sign_in_limit_per_address: int
     sign_up_limit: int
     promo_guess_limit_per_address: int
+    booking_lookup_limit: int
+    booking_lookup_limit_per_address: int
+    guest_session_limit: int
+    guest_session_ttl: timedelta
+    guest_session_longest: timedelta
     public_url: str
     platform_fees: FeeRates = NO_FEES
 

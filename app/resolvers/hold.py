@@ -9,6 +9,7 @@ from uuid import UUID
 from app.commands import hold as commands
 from app.commands.hold import HoldLimits, HoldRequest
 from app.commands.hold_visit import hold_visit
+from app.commands.own_hold import hold_again
 from app.commands.price_offer import lock_accepted_offer, use_offer
 from app.commands.session_hold import extend_places, release_places
 from app.core.database import Tx
@@ -17,6 +18,7 @@ from app.models import Hold
 from app.queries.hold import get_hold
 from app.queries.tenancy import Door, Tenancy
 from app.resolvers.context import RequestContext
+from app.resolvers.guest_session import checkout_of, holder_of
 from app.resolvers.mutation import Remembered, mutate
 
 
@@ -34,11 +36,20 @@ REMEMBERED_HOLD: Remembered[Hold] = Remembered(
 )
 
 
-async def hold_slot(context: RequestContext, request: HoldRequest, idempotency_key: str | None) -> tuple[Hold, str]:
-    """The hold and its holder's secret."""
+async def hold_slot(
+    context: RequestContext, request: HoldRequest, idempotency_key: str | None, guest_token: str | None = None
+) -> tuple[Hold, str]:
+    """The hold and its holder's secret: a new one, or the own one of this slot. `guest_token`: of a guest session."""
     policy, tokens = context.services.policy, context.services.tokens
+    guest = checkout_of(context, guest_token)
 
     async def command(tx: Tx, tenancy: Tenancy) -> Hold:
+        holder = holder_of(context, tenancy, guest)
+        if holder is None:
+            return await attempt(tx, tenancy)
+        return await hold_again(tx, holder, request, lambda: attempt(tx, tenancy))
+
+    async def attempt(tx: Tx, tenancy: Tenancy) -> Hold:
         now, quote_token = context.now(), request.price_quote_token
         facts: Any = {
             "now": now,
@@ -61,7 +72,7 @@ async def hold_slot(context: RequestContext, request: HoldRequest, idempotency_k
         context,
         "holdSlot",
         at=(Door.SERVICE, request.service_id),
-        request=request,
+        request=request if guest is None else (request, guest),
         idempotency_key=idempotency_key,
         command=command,
         remembered=REMEMBERED_HOLD,

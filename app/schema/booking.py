@@ -14,6 +14,7 @@ from app.domain.participant import ParticipantStatus
 from app.queries.booking import SeenBooking, due_of
 from app.resolvers import booking as resolvers
 from app.resolvers import checkout
+from app.resolvers.calendar_links import links_of
 from app.schema.customer import Customer
 from app.schema.fee import BookingFee
 from app.schema.ids import public_id, read_optional_id
@@ -81,6 +82,18 @@ class BookingTransition:
             channel=record.channel,
             at=record.at,
         )
+
+
+@strawberry.type(
+    description="Pages that open the customer's calendar with the booking filled in. None of them holds a secret, "
+    "except `ics`, which opens the .ics file and nothing else."
+)
+class AddToCalendar:
+    google: str
+    outlook: str
+    office365: str
+    yahoo: str
+    ics: str
 
 
 @strawberry.type(description="A customer's commitment.")
@@ -206,6 +219,19 @@ class Booking(Node):
     @strawberry.field(description="An .ics file of this booking.")
     def calendar_url(self, info: Ctx) -> str:
         return resolvers.calendar_url(info.context, self.seen.booking)
+
+    @strawberry.field(description="None once it does not take place. The .ics file then takes it out of a calendar.")
+    async def add_to_calendar(self, info: Ctx) -> AddToCalendar | None:
+        links = await links_of(info.context, self.seen.booking)
+        if links is None:
+            return None
+        return AddToCalendar(
+            google=links.google,
+            outlook=links.outlook,
+            office365=links.office365,
+            yahoo=links.yahoo,
+            ics=resolvers.calendar_url(info.context, self.seen.booking),
+        )
 
     def _key(self, column: str) -> tuple[UUID, UUID]:
         return (self.seen.booking.organization_id, getattr(self.seen.booking, column))

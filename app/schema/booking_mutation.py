@@ -106,6 +106,9 @@ class CreateBookingInput:
         description="The customer agrees that what they pay with is kept, and charged with the fees of cancelling late "
         "and of not coming, as the hold's `fees` say. Nothing is kept without it.",
     )
+    guest_session_token: str | None = strawberry.field(
+        default=None, description="Of startGuestSession: it then knows the booking, and what the customer gave."
+    )
     idempotency_key: str | None = None
 
     def to_request(self) -> tuple[BookingRequest, CustomerDetails | None]:
@@ -236,7 +239,9 @@ ChangeBookingResult = Annotated[
 class BookingMutation:
     @strawberry.mutation(description="Turn a hold into a booking.")
     async def create_booking(self, info: Ctx, input: CreateBookingInput) -> CreateBookingResult:
-        seen, token, shown = await resolvers.create_booking(info.context, *input.to_request(), input.idempotency_key)
+        seen, token, shown = await resolvers.create_booking(
+            info.context, *input.to_request(), input.idempotency_key, input.guest_session_token
+        )
         payment = None if shown is None else PaymentSession.from_shown(shown)
         return CreateBookingPayload(booking=Booking.from_seen(seen), access_token=token, payment=payment)
 

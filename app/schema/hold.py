@@ -138,6 +138,11 @@ class HoldSlotInput:
     price_quote_token: str | None = strawberry.field(
         default=None, description="Of an accepted price quote, for a service whose price is CUSTOM: `accessToken`."
     )
+    guest_session_token: str | None = strawberry.field(
+        default=None,
+        description="Of startGuestSession: the own hold of this very slot is given again, and own holds that are in "
+        "the way of another one make room for it.",
+    )
     idempotency_key: str | None = None
 
     def to_places(self, session_id: strawberry.ID) -> PlacesRequest:
@@ -216,9 +221,11 @@ class HoldMutation:
     async def hold_slot(self, info: Ctx, input: HoldSlotInput) -> HoldSlotResult:
         if input.session_id is not None:
             places = input.to_places(input.session_id)
-            hold, token = await hold_places(info.context, places, input.idempotency_key)
+            hold, token = await hold_places(info.context, places, input.idempotency_key, input.guest_session_token)
         else:
-            hold, token = await resolvers.hold_slot(info.context, input.to_request(), input.idempotency_key)
+            hold, token = await resolvers.hold_slot(
+                info.context, input.to_request(), input.idempotency_key, input.guest_session_token
+            )
         return HoldSlotPayload(hold=Hold.from_model(hold), hold_token=token)
 
     @strawberry.mutation(description="Keep it for another full term; once.")

@@ -28,6 +28,7 @@ from app.schema.activity import ActivityQuery
 from app.schema.activity_mutation import ActivityMutation
 from app.schema.availability import AvailabilityQuery
 from app.schema.booking import Booking, BookingQuery
+from app.schema.booking_link import BookingLinkMutation
 from app.schema.booking_list import BookingListQuery
 from app.schema.booking_mutation import BookingMutation
 from app.schema.bulk import BulkChange, BulkChangeQuery
@@ -39,6 +40,7 @@ from app.schema.errors import ERROR_HANDLERS, PaymentDeclined
 from app.schema.exception import ExceptionMutation, ScheduleException, TimeOff
 from app.schema.explanation import ExplanationQuery
 from app.schema.fee_query import FeeQuery
+from app.schema.guest_session import GuestSessionMutation, GuestSessionQuery
 from app.schema.hold import Hold, HoldMutation
 from app.schema.inputs import prepare_inputs
 from app.schema.live import Subscription
@@ -86,6 +88,7 @@ class Query(
     ExplanationQuery,
     BookingQuery,
     BookingListQuery,
+    GuestSessionQuery,
     ScheduleQuery,
     PromoQuery,
     PriceQuoteQuery,
@@ -112,9 +115,11 @@ class Mutation(
     ScheduleMutation,
     ExceptionMutation,
     CalendarMutation,
+    GuestSessionMutation,
     HoldMutation,
     BookingMutation,
     ParticipantMutation,
+    BookingLinkMutation,
     PaymentMutation,
     PaymentSettingsMutation,
     PriceRuleMutation,

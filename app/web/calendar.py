@@ -43,6 +43,7 @@ def to_event(entry: CalendarEntry) -> Event:
     event = Event()
     event.add("uid", entry.uid)
     event.add("dtstamp", entry.changed_at.astimezone(UTC))
+    event.add("last-modified", entry.changed_at.astimezone(UTC))
     event.add("dtstart", entry.starts_at.astimezone(UTC))
     event.add("dtend", entry.ends_at.astimezone(UTC))
     event.add("summary", entry.summary)
@@ -55,11 +56,13 @@ def to_event(entry: CalendarEntry) -> Event:
 
 
 def to_ics(entry: CalendarEntry) -> bytes:
-    """A calendar of one booking."""
+    """A calendar of one booking. Opened again, its entry follows the booking: by UID and SEQUENCE a calendar knows the
+    one that it has, and by METHOD that it is to go.
+    """
     calendar = Calendar()
     calendar.add("prodid", "-//Turnero//Booking//EN")
     calendar.add("version", "2.0")
-    calendar.add("method", "PUBLISH")
+    calendar.add("method", "CANCEL" if entry.is_cancelled else "PUBLISH")
     calendar.add_component(to_event(entry))
     return bytes(calendar.to_ical())
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from icalendar import Calendar, Event
 
 from app.core.ids import IdKind, decode_id
+from tests.classes import make_class
 from tests.fixtures_api import GraphQLClient, RunningApi
 from tests.journey import Made, Visitor, rows_of
 from tests.shop import at, make_shop
@@ -26,14 +27,16 @@ def _address(running: RunningApi, made: Made) -> str:
     return f"{running.url}{parts.path}?{parts.query}"
 
 
-async def _event(http: httpx.AsyncClient, address: str) -> Event:
+async def _event(http: httpx.AsyncClient, address: str, method: str = "PUBLISH") -> Event:
     response = await http.get(address)
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/calendar; charset=utf-8"
     assert response.headers["cache-control"] == "private, no-store"
     calendar = Calendar.from_ical(response.content)
     assert isinstance(calendar, Calendar)
+    assert calendar["method"] == method
     [event] = calendar.events
+    assert event["last-modified"].dt == event["dtstamp"].dt
     return event
 
 
@@ -51,7 +54,7 @@ async def test_it_follows_the_booking(guest: Visitor, running: RunningApi, http:
     event = await _event(http, address)
     assert (event["uid"], event.start, event["sequence"]) == (uid, at(4, 12), 1)
     await guest.cancel(made, accessToken=made.token)
-    event = await _event(http, address)
+    event = await _event(http, address, "CANCEL")
     assert (event["uid"], event["status"], event["sequence"]) == (uid, "CANCELLED", 2)
     assert event.DTSTAMP is not None
     assert abs(event.DTSTAMP - datetime.now(UTC)).total_seconds() < 60
@@ -108,3 +111,49 @@ async def test_a_token_of_the_calendar_opens_nothing_else(
         assert (await guest.cancel(made, accessToken=stolen))["__typename"] == "NotFound"
     too_long = await http.get(_address(running, made) + "x" * 10_000)
     assert too_long.status_code in {400, 404}
+
+
+_LINKS = """
+query ($id: ID!, $token: String!) { booking(id: $id, accessToken: $token) {
+  confirmationCode addToCalendar { google outlook office365 yahoo ics } calendarUrl } }
+"""
+
+
+async def test_links_to_calendars_say_when_in_utc_and_no_secret(guest: Visitor, client: GraphQLClient) -> None:
+    await rows_of(guest.shop, "UPDATE service SET name = :name RETURNING id", name="Corte & barba #1 ñ+")
+    made = await guest.booked(at(3, 10))
+    shown = await client(_LINKS, {"id": made.id, "token": made.token})
+    links = shown["addToCalendar"]
+    assert links.pop("ics") == shown["calendarUrl"]
+    secret = urlsplit(shown["calendarUrl"]).query.partition("=")[2]
+    for link in links.values():
+        parts = urlsplit(link)
+        assert (parts.scheme, parts.fragment) == ("https", "")
+        assert "+" not in parts.query
+        assert not any(hidden in link for hidden in (made.token, secret, shown["confirmationCode"], made.id))
+    hosts = {name: urlsplit(link).hostname for name, link in links.items()}
+    assert hosts == {
+        "google": "calendar.google.com",
+        "outlook": "outlook.live.com",
+        "office365": "outlook.office.com",
+        "yahoo": "calendar.yahoo.com",
+    }
+    start, end = at(3, 10), at(3, 10, 30)
+    google, yahoo, outlook = (
+        {name: values[0] for name, values in parse_qs(urlsplit(links[site]).query).items()}
+        for site in ("google", "yahoo", "outlook")
+    )
+    assert google["text"] == yahoo["title"] == outlook["subject"] == "Corte & barba #1 ñ+ · Provider 0"
+    assert google["dates"] == f"{start:%Y%m%dT%H%M%SZ}/{end:%Y%m%dT%H%M%SZ}"
+    assert (yahoo["st"], yahoo["et"]) == tuple(google["dates"].split("/"))
+    assert (outlook["startdt"], outlook["enddt"]) == (f"{start:%Y-%m-%dT%H:%M:%SZ}", f"{end:%Y-%m-%dT%H:%M:%SZ}")
+    assert google["location"] == yahoo["in_loc"] == outlook["location"] == "Venue"
+    await guest.cancel(made, accessToken=made.token)
+    assert (await client(_LINKS, {"id": made.id, "token": made.token}))["addToCalendar"] is None
+
+
+async def test_places_of_a_session_go_into_a_calendar(running: RunningApi, client: GraphQLClient) -> None:
+    yoga = await make_class(client, running.api.services)
+    made = await yoga.booked((await yoga.at(at(2, 9)))["id"], 2)
+    links = (await client(_LINKS, {"id": made.id, "token": made.token}))["addToCalendar"]
+    assert parse_qs(urlsplit(links["google"]).query)["text"] == ["Yoga"]
