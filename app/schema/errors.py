@@ -6,6 +6,7 @@ A field whose union lacks the type gets a top-level error instead (app/web/graph
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import strawberry
@@ -48,6 +49,12 @@ class NotFound(Error):
 @strawberry.type
 class NotAllowed(Error):
     rule: str
+    allowed_from: datetime | None = strawberry.field(
+        default=None, description="From when it will be allowed, where only the time is wrong."
+    )
+    allowed_until: datetime | None = strawberry.field(
+        default=None, description="Until when it was allowed, where it came too late."
+    )
 
 
 @strawberry.type
@@ -129,7 +136,11 @@ ERROR_HANDLERS = (
         lambda e: {"violations": [Violation(path=v.path, message=v.message) for v in e.violations]},
     ),
     _Handler(domain.NotFound, NotFound, lambda _: {}),
-    _Handler(domain.NotAllowed, NotAllowed, lambda e: {"rule": e.rule}),
+    _Handler(
+        domain.NotAllowed,
+        NotAllowed,
+        lambda e: {"rule": e.rule, "allowed_from": e.allowed_from, "allowed_until": e.allowed_until},
+    ),
     _Handler(
         domain.SlotUnavailable,
         SlotUnavailable,
