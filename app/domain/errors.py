@@ -158,6 +158,15 @@ class IllegalTransition(DomainError):
         self.allowed = tuple(allowed)
 
 
+class AlreadyCheckedIn(DomainError):
+    """Somebody showed the same code before. `since` none: it was started without being checked in."""
+
+    def __init__(self, booking_id: UUID, since: datetime | None) -> None:
+        super().__init__("This booking is checked in already.")
+        self.booking_id = booking_id
+        self.since = since
+
+
 class RateLimited(DomainError):
     """Too many of these in a short time."""
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from app.commands.automatic import expire_unanswered, take_automatic_steps
 from app.commands.expiry import expire_holds, expire_unpaid_bookings
 from app.commands.purge import (
     purge_events,
@@ -22,6 +23,8 @@ from app.jobs.registry import Handlers, JobRun
 log = structlog.get_logger(__name__)
 
 EXPIRY_BATCH = 200
+STEP_BATCH = 25
+"""Steps with money lock more, and for longer."""
 PURGE_BATCH = 5_000
 MOST_BATCHES = 1_000
 """Of one run; what is left is for the next."""
@@ -29,6 +32,8 @@ MOST_BATCHES = 1_000
 RECURRING = (
     Recurring("expire_holds", timedelta(seconds=10)),
     Recurring("expire_unpaid_bookings", timedelta(seconds=10)),
+    Recurring("expire_unanswered_bookings", timedelta(seconds=10)),
+    Recurring("take_automatic_steps", timedelta(seconds=30)),
     Recurring("purge_idempotency_keys", timedelta(hours=1)),
     Recurring("purge_events", timedelta(hours=1)),
     Recurring("purge_jobs", timedelta(hours=1)),
@@ -41,6 +46,14 @@ async def _expire_holds(run: JobRun) -> None:
 
 async def _expire_unpaid_bookings(run: JobRun) -> None:
     await _sweep(run, lambda tx: expire_unpaid_bookings(tx, EXPIRY_BATCH), EXPIRY_BATCH)
+
+
+async def _expire_unanswered_bookings(run: JobRun) -> None:
+    await _sweep(run, lambda tx: expire_unanswered(tx, STEP_BATCH), STEP_BATCH)
+
+
+async def _take_automatic_steps(run: JobRun) -> None:
+    await _sweep(run, lambda tx: take_automatic_steps(tx, STEP_BATCH), STEP_BATCH)
 
 
 async def _purge_idempotency_keys(run: JobRun) -> None:
@@ -63,6 +76,8 @@ async def _purge_jobs(run: JobRun) -> None:
 HANDLERS: Handlers = {
     "expire_holds": _expire_holds,
     "expire_unpaid_bookings": _expire_unpaid_bookings,
+    "expire_unanswered_bookings": _expire_unanswered_bookings,
+    "take_automatic_steps": _take_automatic_steps,
     "purge_idempotency_keys": _purge_idempotency_keys,
     "purge_events": _purge_events,
     "purge_jobs": _purge_jobs,

@@ -18,6 +18,7 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
 
     `paid_minor`: what ever arrived, cash included; `uncounted_minor`: what of it does not count towards the price (a
     fee, cash that was handed back, money that landed too late). `has_saved_method`: fees can be charged to it.
+    `reschedules`: how often its customer moved it. `approval_hours`: how long its provider has to answer.
     """
 
     __tablename__ = "booking"
@@ -88,6 +89,11 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
     uncounted_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
     has_saved_method: Mapped[bool] = mapped_column(server_default="false")
+    reschedules: Mapped[int] = mapped_column(server_default="0")
+    maximum_reschedules: Mapped[int | None]
+    reschedule_notice_minutes: Mapped[int | None]
+    approval_hours: Mapped[int | None]
+    terms: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 

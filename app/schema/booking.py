@@ -13,6 +13,8 @@ from app.domain.booking import BookingStatus, PaymentMethod, PaymentStatus
 from app.queries.booking import SeenBooking, due_of
 from app.resolvers import booking as resolvers
 from app.resolvers import checkout
+from app.schema.booking_history import BookingPast
+from app.schema.booking_life import BookingLife
 from app.schema.customer import Customer
 from app.schema.fee import BookingFee
 from app.schema.ids import public_id, read_optional_id
@@ -82,7 +84,7 @@ class BookingTransition:
 
 
 @strawberry.type(description="A customer's commitment.")
-class Booking(Node):
+class Booking(Node, BookingPast, BookingLife):
     number: str
     confirmation_code: str
     status: BookingStatus

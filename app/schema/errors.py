@@ -14,10 +14,12 @@ from strawberry.types import Info
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_snake_case
 
+from app.core.ids import IdKind
 from app.domain import errors as domain
 from app.domain.booking import BookingStatus
 from app.domain.slots import UnavailableReason
 from app.resolvers.alternatives import find_alternatives
+from app.schema.ids import public_id
 from app.schema.info import Ctx
 from app.schema.slot import Slot
 
@@ -77,6 +79,12 @@ class IllegalTransition(Error):
     from_: BookingStatus = strawberry.field(name="from")
     to: BookingStatus
     allowed: list[BookingStatus]
+
+
+@strawberry.type(description="Somebody showed the same confirmation code before.")
+class AlreadyCheckedIn(Error):
+    booking_id: strawberry.ID
+    checked_in_at: datetime | None = strawberry.field(description="None: it was started without being checked in.")
 
 
 @strawberry.type
@@ -152,6 +160,11 @@ ERROR_HANDLERS = (
         domain.IllegalTransition,
         IllegalTransition,
         lambda e: {"from_": e.current, "to": e.wanted, "allowed": list(e.allowed)},
+    ),
+    _Handler(
+        domain.AlreadyCheckedIn,
+        AlreadyCheckedIn,
+        lambda e: {"booking_id": public_id(IdKind.BOOKING, e.booking_id), "checked_in_at": e.since},
     ),
     _Handler(domain.RateLimited, RateLimited, lambda e: {"retry_after_seconds": e.retry_after_seconds}),
     _Handler(domain.IdempotencyConflict, IdempotencyConflict, lambda _: {}),

@@ -31,6 +31,7 @@ from app.schema.booking_list import BookingListQuery
 from app.schema.booking_mutation import BookingMutation
 from app.schema.calendar_source import CalendarMutation, CalendarSource
 from app.schema.cash_mutation import CashMutation
+from app.schema.check_in import CheckInMutation
 from app.schema.customer import Customer
 from app.schema.errors import ERROR_HANDLERS, PaymentDeclined
 from app.schema.exception import ExceptionMutation, ScheduleException, TimeOff
@@ -109,6 +110,7 @@ class Mutation(
     CalendarMutation,
     HoldMutation,
     BookingMutation,
+    CheckInMutation,
     PaymentMutation,
     PaymentSettingsMutation,
     PriceRuleMutation,
