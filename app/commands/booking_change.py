@@ -172,6 +172,8 @@ async def apply_transition(
     """
     before = BookingStatus(booking.status)
     values: dict[str, Any] = {"status": to.value}
+    if (before, to) == (BookingStatus.AWAITING_PROVIDER, BookingStatus.CONFIRMED):
+        values["expires_at"] = None
     is_all_returned = False
     if to in _ENDS and has_money(booking):
         ending = Ending.NO_SHOW if to is BookingStatus.NO_SHOW else ending
