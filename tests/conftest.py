@@ -24,7 +24,7 @@ from app.adapters.embedded_valkey import EmbeddedValkey
 from app.adapters.process import FolderInUse
 from app.adapters.supervisor import ChildFailed
 from app.core.migrations import migrate
-from tests import facts_guard
+from tests import audit_guard, facts_guard
 
 pytest_plugins = ["tests.fixtures_api", "tests.fixtures_live", "tests.fixtures_pay", "tests.city"]
 
@@ -73,6 +73,7 @@ def databases(servers: tuple[EmbeddedPostgres, EmbeddedValkey]) -> Databases:
     with ThreadPoolExecutor(1) as pool:
         pool.submit(migrate, postgres.url(_TEMPLATE)).result()
     postgres.query(facts_guard.INSTALL, database=_TEMPLATE)
+    postgres.query(audit_guard.INSTALL, database=_TEMPLATE)
     return Databases(postgres)
 
 

@@ -22,6 +22,7 @@ from app.jobs.payments import PaymentJobs
 from app.jobs.registry import JobRun, JobServices
 from app.queries.tenancy import bind
 from app.sandbox.settings import ConfiguredEndpoint
+from tests.facts_guard import let_pass
 from tests.fixtures_api import GraphQLClient, RunningApi, make_settings, serve
 from tests.journey import Answer, Made, Visitor, booking_input
 from tests.sandbox.running import KEY, Delivery, Hooks, Sandbox, receiving, running
@@ -114,7 +115,9 @@ class Paying:
 
     async def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
         async with self.worker.transaction() as tx:
-            return [dict(row._mapping) for row in await tx.execute(text(query), values)]
+            found = [dict(row._mapping) for row in await tx.execute(text(query), values)]
+            await let_pass(tx)
+            return found
 
     # ── webhooks ──
 

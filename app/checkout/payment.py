@@ -15,6 +15,7 @@ from app.commands.payment_apply import Applied, OtherIntent, apply_snapshot, is_
 from app.commands.payment_attempt import expire_if_unpaid, refuse_payment
 from app.core.database import Tx
 from app.domain.booking import FREE, HELD, BookingStatus
+from app.domain.fees import answer_by
 from app.domain.payment import IntentPhase
 from app.gateway import (
     Capture,
@@ -192,7 +193,10 @@ def _is_to_end(payment: Payment, booking: Booking, now: datetime) -> bool:
         is_needed = payment.amount_minor <= due_of(booking)
         return not is_needed or (payment.expires_at is not None and payment.expires_at <= now)
     if status is BookingStatus.AWAITING_PROVIDER:
-        return payment.status == "authorized" and booking.expires_at is not None and booking.expires_at <= now
+        until = booking.expires_at
+        if payment.accepted_by is not None and payment.authorized_until is not None:
+            until = answer_by(payment.authorized_until, booking.starts_at)
+        return payment.status == "authorized" and until is not None and until <= now
     return status in HELD or status in FREE
 
 

@@ -14,6 +14,7 @@ from app.commands.actor import Actor
 from app.commands.changes import change_row, write_created
 from app.commands.fields import (
     NOTICE_MAXIMUM_MINUTES,
+    RESCHEDULES_MAXIMUM,
     Form,
     line_list,
     name,
@@ -68,6 +69,8 @@ FORM = Form(
         "advance_notice_minutes": required(whole_number(0, NOTICE_MAXIMUM_MINUTES, " minutes")),
         "maximum_advance_days": required(whole_number(1, ADVANCE_MAXIMUM_DAYS, " days")),
         "session_horizon_days": required(whole_number(1, ADVANCE_MAXIMUM_DAYS, " days")),
+        "maximum_reschedules": whole_number(0, RESCHEDULES_MAXIMUM),
+        "reschedule_notice_minutes": whole_number(0, NOTICE_MAXIMUM_MINUTES, " minutes"),
         "cancellation_notice_minutes": required(whole_number(0, NOTICE_MAXIMUM_MINUTES, " minutes")),
         "max_party_size": whole_number(1, CAPACITY_MAXIMUM),
         "minimum_party_size": required(whole_number(1, CAPACITY_MAXIMUM)),

@@ -36,6 +36,7 @@ from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
 from app.domain.booking import HELD, BookingStatus, PaymentMethod, PaymentStatus, confirmation_code
+from app.domain.booking_terms import answer_deadline
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.participant import ParticipantDetails
 from app.domain.policy import ActorKind, cancellable_until
@@ -131,6 +132,8 @@ async def create_booking(
     await check_customer(tx, lowered, account=account, email=None if customer is None else customer.email)
     booking = _new_booking(locked, request, now)
     put_terms(booking, frozen, terms)
+    if booking.status == BookingStatus.AWAITING_PROVIDER:
+        booking.expires_at = answer_deadline(now, locked.approval_hours, booking.starts_at)
     items = tuple(_new_items(locked.hold, booking.id))
     owner, change = await insert_booking(tx, booking, items, customer, account)
     payment = await plan_awaited(tx, booking, frozen, terms.processor, now)
@@ -218,6 +221,7 @@ def _new_booking(locked: LockedHold, request: BookingRequest, now: datetime) -> 
         cancellable_until=cancellable_until(hold.starts_at, notice),
         cancellation_notice_minutes=notice,
         requires_approval=requires_approval,
+        approval_hours=locked.approval_hours if requires_approval else None,
         notes=request.notes,
         access_version=1,
         created_at=now,
@@ -261,21 +265,34 @@ def _new_items(hold: Hold, booking_id: UUID) -> Iterator[BookingItem]:
         )
 
 
+WRITTEN_DOWN = (
+    "status",
+    "version",
+    "number",
+    "starts_at",
+    "ends_at",
+    "time_zone",
+    "party_size",
+    "provider_id",
+    "service_id",
+    "session_id",
+    "customer_id",
+    "price_minor",
+    "currency",
+    "payment_status",
+    "payment_method",
+    "expires_at",
+    "cancellable_until",
+    "requires_approval",
+    "promo_code_id",
+    "notes",
+)
+"""Of a new booking, in its audit entry."""
+
+
 async def tell_booked(tx: Tx, booking: Booking, change: Audit | None, actor: Actor) -> None:
     """Where PENDING waits for nothing, it passes straight on; both steps are recorded."""
-    after = {
-        "status": booking.status,
-        "number": booking.number,
-        "startsAt": booking.starts_at,
-        "endsAt": booking.ends_at,
-        "providerId": booking.provider_id,
-        "serviceId": booking.service_id,
-        "sessionId": booking.session_id,
-        "customerId": booking.customer_id,
-        "priceMinor": booking.price_minor,
-        "currency": booking.currency,
-        **({} if booking.promo_code_id is None else {"promoCodeId": booking.promo_code_id}),
-    }
+    after = {name: getattr(booking, name) for name in WRITTEN_DOWN}
     is_pending = booking.status in HELD
     payload = {"version": 1, "status": booking.status}
     await write_journal(

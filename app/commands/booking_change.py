@@ -100,7 +100,7 @@ async def transition_booking(
     """
     seen = await lock_for_change(tx, signer, request.booking_id, requester, request.expected_version)
     check_transition(facts_of(seen.booking), seen.viewer, request.to, now)
-    await _refuse_unpaid(tx, seen.booking, request.to)
+    await check_balance(tx, seen.booking, request.to)
     if request.to is BookingStatus.CANCELLED and not request.reason:
         raise InvalidInput.at("input.reason", "is needed to cancel a booking")
     if BookingStatus(seen.booking.status) in HELD and not despite_payment:
@@ -127,7 +127,7 @@ def _accepts(booking: Booking, to: BookingStatus) -> bool:
 _BEGINS = frozenset({BookingStatus.CHECKED_IN, BookingStatus.IN_PROGRESS, BookingStatus.COMPLETED})
 
 
-async def _refuse_unpaid(tx: Tx, booking: Booking, to: BookingStatus) -> None:
+async def check_balance(tx: Tx, booking: Booking, to: BookingStatus) -> None:
     """Where the organization serves nobody who still owes something. Raises NotAllowed."""
     if booking.status != BookingStatus.CONFIRMED or to not in _BEGINS:
         return
@@ -142,7 +142,17 @@ def acting(actor: Actor, role: ActorKind) -> Actor:
     return Actor(role.value, actor.user_id, actor.channel, actor.address, actor.user_agent, actor.request_id)
 
 
-_ENDS = frozenset({BookingStatus.CANCELLED, BookingStatus.NO_SHOW, BookingStatus.COMPLETED})
+_ENDS = frozenset({BookingStatus.CANCELLED, BookingStatus.NO_SHOW, BookingStatus.COMPLETED, BookingStatus.EXPIRED})
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Items of a booking before and after a move, as the audit keeps them."""
+
+    before: list[dict[str, Any]]
+    after: list[dict[str, Any]]
+
+
 NOTHING_NOTED: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -162,6 +172,8 @@ async def apply_transition(
     """
     before = BookingStatus(booking.status)
     values: dict[str, Any] = {"status": to.value}
+    if (before, to) == (BookingStatus.AWAITING_PROVIDER, BookingStatus.CONFIRMED):
+        values["expires_at"] = None
     is_all_returned = False
     if to in _ENDS and has_money(booking):
         ending = Ending.NO_SHOW if to is BookingStatus.NO_SHOW else ending
@@ -219,9 +231,15 @@ async def write_change(
     reason: str | None,
     step: tuple[BookingStatus, BookingStatus] | None,
     noted: Mapping[str, Any] = NOTHING_NOTED,
+    items: Moved | None = None,
 ) -> None:
-    """Update the row, whose trigger raises the version, and write transition, audit and event. Two statements."""
-    before = {name: getattr(booking, name) for name in values}
+    """Update the row, whose trigger raises the version, and write transition, audit and event. Two statements.
+
+    `items`: what became of the booking's items beside it. The audit says what changed, and of which version.
+    """
+    before = {name: getattr(booking, name) for name in values if getattr(booking, name) != values[name]}
+    after = {name: values[name] for name in before}
+    before["version"] = booking.version
     row = (
         await tx.execute(
             update(Booking)
@@ -236,6 +254,8 @@ async def write_change(
     for name, value in values.items():
         setattr(booking, name, value)
     booking.version, booking.updated_at = row.version, row.updated_at
+    if items is not None:
+        before["items"], after["items"] = items.before, items.after
     transitions = [] if step is None else [Transition(booking.id, step[0].value, step[1].value, reason)]
     payload = {"version": booking.version, "status": booking.status}
     await write_journal(
@@ -243,9 +263,14 @@ async def write_change(
         booking.organization_id,
         actor,
         transitions=transitions,
-        audit=[Audit(action, booking.id, before, {**values, **noted}, reason)],
+        audit=[Audit(action, booking.id, before, {**after, "version": booking.version, **noted}, reason)],
         events=[Event(action, booking.id, payload)],
     )
+
+
+def moves_counted(booking: Booking, mover: ActorKind) -> int:
+    """How often its customer moved it, this move included: the staff's are not counted."""
+    return booking.reschedules + (mover is ActorKind.CUSTOMER)
 
 
 _RELEASE_TIME = text("SELECT release_booking_time(:booking_id, :cause)")

@@ -9,14 +9,17 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, Text, Uuid, bindparam, text
+from sqlalchemy import Integer, Row, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.commands.booking_payment import CLAIM_GRACE
 from app.commands.journal import Audit
 from app.core.database import Tx
 from app.core.ids import new_id
+from app.domain.booking import HELD
+from app.domain.booking_terms import terms_in_words
 from app.domain.errors import Unauthenticated
+from app.domain.refund import NOTHING_AFTER_NOTICE, policy_from_json
 from app.models import Booking, BookingItem, Customer
 
 
@@ -55,19 +58,24 @@ _INSERT = text(
         RETURNING *, old.expires_at AS held_until
     ), consumed AS (
         UPDATE hold SET status = 'consumed' WHERE id = :hold_id
+    ), frozen AS (
+        SELECT * FROM frozen_terms(CAST(:items AS jsonb), :session_id)
     ), booked AS (
         INSERT INTO booking (id, organization_id, number, confirmation_code, status, starts_at, ends_at, time_zone,
                              is_private,
                              party_size, provider_id, service_id, session_id, customer_id, hold_id, price_minor,
                              currency, payment_status, payment_method, cancellable_until, cancellation_notice_minutes,
-                             requires_approval, notes, expires_at, quote, policy, promo_code_id)
+                             requires_approval, notes, expires_at, quote, policy, promo_code_id, approval_hours,
+                             terms, maximum_reschedules, reschedule_notice_minutes)
         SELECT :booking_id, :organization_id, next_booking_number(), :confirmation_code, :status, :starts_at, :ends_at,
                :time_zone, :is_private,
                :party_size, :provider_id, :service_id, :session_id, owner.id, :hold_id, :price_minor,
                :currency, :payment_status, :payment_method, :cancellable_until, :cancellation_notice_minutes,
-               :requires_approval, :notes, :expires_at, CAST(:quote AS jsonb), CAST(:policy AS jsonb), :promo_code_id
-        FROM owner
-        RETURNING id, number, created_at
+               :requires_approval, :notes, :expires_at, CAST(:quote AS jsonb), CAST(:policy AS jsonb), :promo_code_id,
+               :approval_hours, frozen.terms || CAST(:terms AS jsonb), frozen.maximum_reschedules,
+               frozen.reschedule_notice_minutes
+        FROM owner, frozen
+        RETURNING id, number, created_at, terms, maximum_reschedules, reschedule_notice_minutes
     ), item AS (
         INSERT INTO booking_item (id, organization_id, booking_id, position, service_id, provider_id, starts_at,
                                   ends_at, buffer_before_minutes, buffer_after_minutes, price_minor)
@@ -87,7 +95,8 @@ _INSERT = text(
                    || jsonb_build_object('previousExpiresAt', held_until)
         FROM taken WHERE status = 'held'
     )
-    SELECT booked.number, booked.created_at, owner.id AS customer_id, owner.name, owner.email, owner.phone,
+    SELECT booked.number, booked.created_at, booked.terms, booked.maximum_reschedules,
+           booked.reschedule_notice_minutes, owner.id AS customer_id, owner.name, owner.email, owner.phone,
            owner.locale, owner.created_at AS customer_created_at, owner.was_there, owner.old_name, owner.old_email,
            owner.old_phone, owner.old_locale
     FROM booked, owner
@@ -99,8 +108,9 @@ _INSERT = text(
     ),
     *(
         bindparam(name, type_=Text)
-        for name in ("name", "email", "phone", "locale", "notes", "items", "quote", "policy")
+        for name in ("name", "email", "phone", "locale", "notes", "items", "quote", "policy", "terms")
     ),
+    bindparam("approval_hours", type_=Integer),
     bindparam("expires_at", type_=_INSTANT),
     bindparam("claim_until", type_=_INSTANT),
     bindparam("starts_at", type_=_INSTANT),
@@ -153,7 +163,9 @@ async def insert_booking(
                 "notes": booking.notes,
                 "items": _json(items),
                 "expires_at": booking.expires_at,
-                "claim_status": "booked" if booking.expires_at is None else "held",
+                "approval_hours": booking.approval_hours,
+                "terms": _optional_json(_words_of(booking)),
+                "claim_status": "held" if booking.status in HELD else "booked",
                 "claim_until": claim_until(booking),
                 "quote": _optional_json(booking.quote),
                 "policy": _optional_json(booking.policy),
@@ -164,6 +176,9 @@ async def insert_booking(
     if row is None:
         raise Unauthenticated("Your account is gone. Sign up again.")
     booking.number, booking.created_at, booking.customer_id = row.number, row.created_at, row.customer_id
+    booking.terms, booking.reschedules = row.terms, 0
+    booking.maximum_reschedules = row.maximum_reschedules
+    booking.reschedule_notice_minutes = row.reschedule_notice_minutes
     owner = Customer(
         id=row.customer_id,
         organization_id=booking.organization_id,
@@ -179,7 +194,14 @@ async def insert_booking(
 
 def claim_until(booking: Booking) -> datetime | None:
     """How long its time is kept while it is not paid; None: for good."""
-    return None if booking.expires_at is None else booking.expires_at + CLAIM_GRACE
+    if booking.status not in HELD or booking.expires_at is None:
+        return None
+    return booking.expires_at + CLAIM_GRACE
+
+
+def _words_of(booking: Booking) -> dict[str, Any]:
+    policy = NOTHING_AFTER_NOTICE if booking.policy is None else policy_from_json(booking.policy)
+    return terms_in_words(policy, booking.cancellation_notice_minutes)
 
 
 def _optional_json(value: dict[str, Any] | None) -> str | None:

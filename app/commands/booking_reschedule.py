@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Interval, Uuid, bindparam, text
 
 from app.commands.booking_change import (
+    Moved,
     Requester,
     acting,
     lock_for_change,
     minutes_of,
+    moves_counted,
     search_of_booking,
     write_change,
 )
 from app.commands.booking_payee import hand_over_price
+from app.commands.booking_texts import terms_with_provider
 from app.commands.claim import CLAIMED, move_claims, visit_taken
 from app.commands.customer_limit import check_customer_move
 from app.commands.hold_visit import refuse_visit
-from app.commands.payment_capture import answer_after_move
+from app.commands.payment_approval import answer_after_move
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
 from app.domain.booking import BookingStatus
@@ -85,17 +88,20 @@ async def reschedule_booking(
     outcome = await move_claims(tx, booking.organization_id, booking.id, parts)
     if outcome != CLAIMED:
         raise await visit_taken(tx, [[target] for target in targets], starts_at, rules, search, outcome=outcome)
-    await tx.execute(_MOVE_ITEMS, {"booking_id": booking.id, "provider_id": request.provider_id, "shift": shift})
-    price = None
+    items_moved = await _move_items(tx, items, request.provider_id, shift)
+    changes: dict[str, Any] = {}
     if targets[0].provider_id != booking.provider_id:
         is_payee = targets[0].provider_id in services[0].payees
         price = await hand_over_price(tx, booking, targets[0].provider_id, is_payee=is_payee)
+        changes = {} if price is None else {"quote": price}
+        changes["terms"] = await terms_with_provider(tx, booking, targets[0].provider_id)
     await _write(
         tx,
         seen,
+        items=items_moved,
         target=targets[0],
         starts_at=starts_at,
-        price=price,
+        changes=changes,
         reason=request.reason,
         requester=requester,
         now=now,
@@ -121,6 +127,22 @@ def _target(service: ServicePlan, item: BookingItem) -> ProviderPlan:
     return replace(current, buffer_before=item.buffer_before_minutes, buffer_after=item.buffer_after_minutes)
 
 
+async def _move_items(tx: Tx, items: Sequence[BookingItem], provider_id: UUID | None, shift: timedelta) -> Moved:
+    """All of them. What they were and are, for the audit."""
+    before = [_placed(item) for item in items]
+    await tx.execute(_MOVE_ITEMS, {"booking_id": items[0].booking_id, "provider_id": provider_id, "shift": shift})
+    for item in items:
+        tx.expunge(item)
+        item.provider_id = provider_id or item.provider_id
+        item.starts_at, item.ends_at = item.starts_at + shift, item.ends_at + shift
+    return Moved(before, [_placed(item) for item in items])
+
+
+def _placed(item: BookingItem) -> dict[str, Any]:
+    """As `booking_item` has it."""
+    return {name: getattr(item, name) for name in ("position", "provider_id", "starts_at", "ends_at")}
+
+
 _MOVE_ITEMS = text(
     "UPDATE booking_item SET provider_id = COALESCE(:provider_id, provider_id), starts_at = starts_at + :shift,"
     " ends_at = ends_at + :shift WHERE booking_id = :booking_id"
@@ -131,14 +153,15 @@ async def _write(
     tx: Tx,
     seen: SeenBooking,
     *,
+    items: Moved,
     target: ProviderPlan,
     starts_at: datetime,
-    price: dict[str, Any] | None,
+    changes: dict[str, Any],
     reason: str | None,
     requester: Requester,
     now: datetime,
 ) -> None:
-    """`price`: as it is locked now, where it changed."""
+    """`changes`: what another provider changes of price and terms."""
     booking = seen.booking
     before = BookingStatus(booking.status)
     asks_again = needs_new_approval(facts_of(booking), seen.viewer)
@@ -152,11 +175,11 @@ async def _write(
             booking.cancellable_until, starts_at, booking.cancellation_notice_minutes, now
         ),
         "status": after.value,
+        "reschedules": moves_counted(booking, seen.viewer),
+        **changes,
     }
-    if price is not None:
-        values["quote"] = price
-    if before is BookingStatus.AWAITING_PROVIDER and booking.expires_at is not None:
-        values["expires_at"] = await answer_after_move(tx, booking, starts_at)
+    if after is BookingStatus.AWAITING_PROVIDER:
+        values["expires_at"] = await answer_after_move(tx, booking, starts_at, now)
     await write_change(
         tx,
         booking,
@@ -165,4 +188,5 @@ async def _write(
         action="booking.rescheduled",
         reason=reason,
         step=None if after is before else (before, after),
+        items=items,
     )

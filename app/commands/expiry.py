@@ -122,7 +122,15 @@ async def _tell(tx: Tx, organization_id: UUID, bookings: Sequence[_Unpaid], vers
         organization_id,
         SYSTEM,
         transitions=[Transition(one.booking_id, one.status.value, status) for one in bookings],
-        audit=[Audit(action, one.booking_id, {"status": one.status.value}, {"status": status}) for one in bookings],
+        audit=[
+            Audit(
+                action,
+                one.booking_id,
+                {"status": one.status.value, "version": versions[one.booking_id] - 1},
+                {"status": status, "version": versions[one.booking_id]},
+            )
+            for one in bookings
+        ],
         events=[
             Event(action, one.booking_id, {"version": versions[one.booking_id], "status": status}) for one in bookings
         ],

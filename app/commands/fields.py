@@ -18,6 +18,8 @@ NAME_MAXIMUM = 200
 TEXT_MAXIMUM = 5_000
 NOTICE_MAXIMUM_MINUTES = 1_095 * 1_440
 """As far as anything can be booked ahead."""
+RESCHEDULES_MAXIMUM = 1_000
+"""Moves of one booking by its customer."""
 
 
 def _nothing(_values: Mapping[str, Any], _errors: FieldErrors) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,9 @@ from app.queries.tenancy import bind
 
 LIMIT_MAXIMUM = 1_000
 """Bookings of one customer a day, or a week, or made in an hour."""
+APPROVAL_MAXIMUM_HOURS = 720
+AUTO_COMPLETE_MAXIMUM_MINUTES = 7 * 1_440
+AUTO_NO_SHOW_MAXIMUM_MINUTES = 1_440
 
 
 def _currency(value: str) -> str:
@@ -46,6 +49,9 @@ FORM = Form(
         "customer_daily_limit": whole_number(1, LIMIT_MAXIMUM),
         "customer_weekly_limit": whole_number(1, LIMIT_MAXIMUM),
         "bookings_per_hour_limit": optional(whole_number(0, LIMIT_MAXIMUM)),
+        "approval_hours": required(whole_number(1, APPROVAL_MAXIMUM_HOURS, " hours")),
+        "auto_complete_after_minutes": whole_number(0, AUTO_COMPLETE_MAXIMUM_MINUTES, " minutes"),
+        "auto_no_show_after_minutes": whole_number(1, AUTO_NO_SHOW_MAXIMUM_MINUTES, " minutes"),
     }
 )
 """The currency is given once: every price of the catalogue is counted in it."""
@@ -74,11 +80,29 @@ async def create_organization(
     return organization
 
 
-async def update_organization(tx: Tx, organization_id: UUID, actor: Actor, values: Mapping[str, Any]) -> Organization:
+async def update_organization(
+    tx: Tx, organization_id: UUID, actor: Actor, values: Mapping[str, Any], now: datetime
+) -> Organization:
     """`values` as FORM cleans them; what is not in it stays. Raises InvalidInput for a slug in use."""
     organization = await lock_row(tx, Organization, organization_id)
+    values = {**values, **_switched(organization, values, now)}
     with refused_as(_TAKEN):
         await change_row(
             tx, organization_id, actor, "organization.updated", organization, subject_id=organization_id, values=values
         )
     return organization
+
+
+_AUTOMATIC = {
+    "auto_complete_after_minutes": "auto_complete_since",
+    "auto_no_show_after_minutes": "auto_no_show_since",
+}
+
+
+def _switched(organization: Organization, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """From when the clock acts: what it judges starts after it was switched on, so nobody's past is judged."""
+    since: dict[str, Any] = {}
+    for minutes, switched_on in _AUTOMATIC.items():
+        if minutes in values and (values[minutes] is None) != (getattr(organization, minutes) is None):
+            since[switched_on] = None if values[minutes] is None else now
+    return since

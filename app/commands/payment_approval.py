@@ -13,9 +13,11 @@ from app.commands.job import enqueue
 from app.commands.payment_booking import BookingSteps
 from app.core.database import Tx
 from app.domain.booking import FREE, BookingStatus
+from app.domain.booking_terms import answer_deadline
 from app.domain.fees import AUTHORIZATION_LIFE, answer_by
 from app.domain.payment import IntentPhase, SeenIntent
 from app.models import Booking, Payment
+from app.queries.payment import lock_payments
 from app.queries.payment_terms import get_terms
 
 _HOLD_AGAIN = text("SELECT hold_booking_claims(:booking_id, :until)")
@@ -31,32 +33,49 @@ async def steps_of_approval(
         if status in FREE:  # nobody will ever take it
             await end_live_payments(tx, [booking.id])
         elif payment.authorized_until is None:
-            await _wait_for_answer(tx, booking, payment, capture_before or now + AUTHORIZATION_LIFE)
+            payment.authorized_until = capture_before or now + AUTHORIZATION_LIFE
+            if status is BookingStatus.AWAITING_PROVIDER:
+                booking.expires_at = await _answer_until(tx, booking, payment, booking.starts_at, now)
         return
+    if status is BookingStatus.AWAITING_PROVIDER and booking.expires_at is None:  # paid, and not accepted yet
+        booking.expires_at = _deadline(booking, booking.starts_at, now)
     if payment.authorized_until is None or status is not BookingStatus.AWAITING_PROVIDER:
         return
     if seen.phase is IntentPhase.SUCCEEDED:
-        booking.expires_at = None
         if payment.accepted_by is not None:
+            booking.expires_at = None
             steps.actor = Actor.from_dict(payment.accepted_by)
             steps.go(BookingStatus.CONFIRMED)
     elif seen.phase in {IntentPhase.CANCELLED, IntentPhase.FAILED}:
         await _nothing_to_take(tx, steps, payment, now)
 
 
-async def _wait_for_answer(tx: Tx, booking: Booking, payment: Payment, until: datetime) -> None:
-    payment.authorized_until = until
-    if booking.status != BookingStatus.AWAITING_PROVIDER:
-        return
-    booking.expires_at = answer_by(until, booking.starts_at)
+def _deadline(booking: Booking, starts_at: datetime, now: datetime) -> datetime:
+    """By the terms it was made under. Made before there were any: until its start."""
+    return starts_at if booking.approval_hours is None else answer_deadline(now, booking.approval_hours, starts_at)
+
+
+async def _answer_until(tx: Tx, booking: Booking, payment: Payment, starts_at: datetime, now: datetime) -> datetime:
+    """Until when it can be accepted, while its payment is only authorized; and a job that ends that payment."""
+    assert payment.authorized_until is not None
+    until = min(_deadline(booking, starts_at, now), answer_by(payment.authorized_until, starts_at))
     await enqueue(
         tx,
         END_PAYMENT,
         {"paymentId": str(payment.id)},
         organization_id=booking.organization_id,
-        run_after=booking.expires_at,
+        run_after=until,
         max_attempts=JOB_ATTEMPTS,
     )
+    return until
+
+
+async def answer_after_move(tx: Tx, booking: Booking, starts_at: datetime, now: datetime) -> datetime:
+    """Until when one that waits for its provider once it is moved can be accepted: it is asked for anew."""
+    payment = next((one for one in await lock_payments(tx, booking.id) if one.status == "authorized"), None)
+    if payment is None or payment.authorized_until is None:
+        return _deadline(booking, starts_at, now)
+    return await _answer_until(tx, booking, payment, starts_at, now)
 
 
 async def _nothing_to_take(tx: Tx, steps: BookingSteps, payment: Payment, now: datetime) -> None:

@@ -146,7 +146,10 @@ async def write_steps(tx: Tx, steps: BookingSteps) -> None:
     if BookingStatus(steps.before["status"]) in _KEEPS_TIME and booking.status == BookingStatus.REFUNDED:
         await tx.execute(_RELEASE_TIME, {"booking_id": booking.id})
     values = {name: getattr(booking, name) for name in _FIELDS if getattr(booking, name) != steps.before[name]}
+    before = {name: steps.before[name] for name in values}
+    after = {**values, **steps.notes}
     if values:
+        before["version"] = booking.version
         row = (
             await tx.execute(
                 update(Booking)
@@ -157,10 +160,9 @@ async def write_steps(tx: Tx, steps: BookingSteps) -> None:
             )
         ).one()
         booking.version, booking.updated_at = row.version, row.updated_at
+        after["version"] = booking.version
     if not values and not steps.events:
         return
-    before = {name: steps.before[name] for name in values}
-    after = {**values, **steps.notes}
     facts = {"version": booking.version, "status": booking.status}
     told = [Event(f"booking.{one.to_status}", booking.id, facts) for one in steps.transitions]
     if values and not steps.transitions:

@@ -27,6 +27,16 @@ async def ask_capture(tx: Tx, booking: Booking, actor: Actor, now: datetime) -> 
     if payment is None or payment.accepted_by is not None:
         return payment
     payment.accepted_by = actor.as_dict()
+    if payment.authorized_until is not None:
+        # The answer came in time; what is left is the life of the authorization.
+        await enqueue(
+            tx,
+            END_PAYMENT,
+            {"paymentId": str(payment.id)},
+            organization_id=booking.organization_id,
+            run_after=answer_by(payment.authorized_until, booking.starts_at),
+            max_attempts=JOB_ATTEMPTS,
+        )
     await enqueue(
         tx,
         CAPTURE_PAYMENT,
@@ -43,20 +53,3 @@ async def ask_capture(tx: Tx, booking: Booking, actor: Actor, now: datetime) -> 
         events=[Event("booking.accepted", booking.id, {"version": booking.version, "status": booking.status})],
     )
     return payment
-
-
-async def answer_after_move(tx: Tx, booking: Booking, starts_at: datetime) -> datetime | None:
-    """Until when one that waits for its provider can be accepted once it is moved there; and a job that ends it."""
-    payment = next((one for one in await lock_payments(tx, booking.id) if one.status == "authorized"), None)
-    if payment is None or payment.authorized_until is None:
-        return booking.expires_at
-    until = answer_by(payment.authorized_until, starts_at)
-    await enqueue(
-        tx,
-        END_PAYMENT,
-        {"paymentId": str(payment.id)},
-        organization_id=booking.organization_id,
-        run_after=until,
-        max_attempts=JOB_ATTEMPTS,
-    )
-    return until

@@ -11,6 +11,7 @@ from app.commands.catalogue_events import offers_updated, service_updated
 from app.commands.changes import change_row, write_created
 from app.commands.fields import (
     NOTICE_MAXIMUM_MINUTES,
+    RESCHEDULES_MAXIMUM,
     Form,
     as_given,
     line_list,
@@ -62,6 +63,8 @@ FORM = Form(
         "buffer_after_minutes": _minutes(0),
         "advance_notice_minutes": _minutes(0, NOTICE_MAXIMUM_MINUTES),
         "maximum_advance_days": required(whole_number(1, 1_095, " days")),
+        "maximum_reschedules": whole_number(0, RESCHEDULES_MAXIMUM),
+        "reschedule_notice_minutes": whole_number(0, NOTICE_MAXIMUM_MINUTES, " minutes"),
         "cancellation_notice_minutes": _minutes(0, NOTICE_MAXIMUM_MINUTES),
         "requires_approval": required(as_given),
         "max_group_size": required(whole_number(1, GROUP_MAXIMUM)),

@@ -207,7 +207,16 @@ async def _cancel(  # noqa: PLR0917
         session.organization_id,
         actor,
         transitions=[Transition(one, before, status, reason) for one, before in was],
-        audit=[Audit(_CANCELLED, one, {"status": before}, {"status": status}, reason) for one, before in was],
+        audit=[
+            Audit(
+                _CANCELLED,
+                one,
+                {"status": before, "version": versions[one] - 1},
+                {"status": status, "version": versions[one]},
+                reason,
+            )
+            for one, before in was
+        ],
         events=[Event(_CANCELLED, one, {"version": versions[one], "status": status}) for one in ids],
     )
 

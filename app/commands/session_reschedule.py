@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from app.commands.actor import Actor
-from app.commands.booking_change import Requester, acting, lock_for_change, write_change
+from app.commands.booking_change import Requester, acting, lock_for_change, moves_counted, write_change
 from app.commands.customer_limit import check_customer_move
 from app.commands.expiry import expire_bookings
 from app.commands.session_hold import Refusing, check_bookable, check_hours, refused_full, refused_whole
@@ -106,6 +106,7 @@ async def move_to_session(
         "cancellable_until": cancellable_until_after_move(
             booking.cancellable_until, session.starts_at, booking.cancellation_notice_minutes, now
         ),
+        "reschedules": moves_counted(booking, role),
     }
     await write_change(tx, booking, values, actor, action="booking.rescheduled", reason=reason, step=None)
 

@@ -67,11 +67,23 @@ class Unauthenticated(DomainError):
 
 
 class NotAllowed(DomainError):
-    """Forbidden to the one who asks, now. `rule` names the rule: `cancellation_notice`."""
+    """Forbidden to the one who asks, now. `rule` names the rule: `cancellation_notice`.
 
-    def __init__(self, rule: str, message: str) -> None:
+    `allowed_from`, `allowed_until`: when it would have been allowed, where time alone decides.
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        message: str,
+        *,
+        allowed_from: datetime | None = None,
+        allowed_until: datetime | None = None,
+    ) -> None:
         super().__init__(message)
         self.rule = rule
+        self.allowed_from = allowed_from
+        self.allowed_until = allowed_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +156,15 @@ class IllegalTransition(DomainError):
         self.current = current
         self.wanted = wanted
         self.allowed = tuple(allowed)
+
+
+class AlreadyCheckedIn(DomainError):
+    """Somebody showed the same code before. `since` none: it was started without being checked in."""
+
+    def __init__(self, booking_id: UUID, since: datetime | None) -> None:
+        super().__init__("This booking is checked in already.")
+        self.booking_id = booking_id
+        self.since = since
 
 
 class RateLimited(DomainError):

@@ -35,7 +35,12 @@ STAFF_ROLES = frozenset({ActorKind.STAFF, ActorKind.ADMIN, ActorKind.OWNER})
 
 @dataclass(frozen=True, slots=True)
 class BookingFacts:
-    """What the rules ask about a booking; `cancellable_until` was fixed with it, `time_zone` is its own."""
+    """What the rules ask about a booking; `cancellable_until` was fixed with it, `time_zone` is its own.
+
+    `answer_until`: of one that waits for its provider. `reschedules`: how often its customer moved it; of
+    `maximum_reschedules` (none: no limit). `reschedule_notice_minutes` none: the same notice as for cancelling.
+    `no_show_at`, `completes_at`: from when the organization lets these steps happen by themselves; none: never.
+    """
 
     status: BookingStatus
     starts_at: datetime
@@ -43,14 +48,25 @@ class BookingFacts:
     time_zone: ZoneInfo
     cancellable_until: datetime
     requires_approval: bool = False
+    answer_until: datetime | None = None
+    reschedules: int = 0
+    maximum_reschedules: int | None = None
+    reschedule_notice_minutes: int | None = None
+    no_show_at: datetime | None = None
+    completes_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RuleBroken:
-    """`rule` is stable, for programs; `message` is for a person."""
+    """`rule` is stable, for programs; `message` is for a person. The instants: when it would have been allowed."""
 
     rule: str
     message: str
+    allowed_from: datetime | None = None
+    allowed_until: datetime | None = None
+
+    def refusal(self) -> NotAllowed:
+        return NotAllowed(self.rule, self.message, allowed_from=self.allowed_from, allowed_until=self.allowed_until)
 
 
 _S = BookingStatus
@@ -68,6 +84,15 @@ _SYSTEM_ONLY = frozenset(
     step for step in _STEPS if step not in _PEOPLE_ONLY and step != _APPROVAL and step[1] is not _S.CANCELLED
 )
 """They follow from money, from time or from another change."""
+_AUTOMATIC = frozenset(
+    {
+        (_S.CONFIRMED, _S.NO_SHOW),
+        (_S.CONFIRMED, _S.COMPLETED),
+        (_S.CHECKED_IN, _S.COMPLETED),
+        (_S.IN_PROGRESS, _S.COMPLETED),
+    }
+)
+"""Of a person's steps, those that an organization may leave to the clock."""
 
 
 def allowed_transitions(facts: BookingFacts, actor: ActorKind, now: datetime) -> tuple[BookingStatus, ...]:
@@ -82,17 +107,28 @@ def check_transition(facts: BookingFacts, actor: ActorKind, to: BookingStatus, n
         raise IllegalTransition(facts.status, to, allowed_transitions(facts, actor, now))
     broken = broken_rule(facts, actor, to, now)
     if broken is not None:
-        raise NotAllowed(broken.rule, broken.message)
+        raise broken.refusal()
 
 
 def broken_rule(facts: BookingFacts, actor: ActorKind, to: BookingStatus, now: datetime) -> RuleBroken | None:
     """The first rule against a step of the table, or None."""
     step = (facts.status, to)
     if actor is ActorKind.SYSTEM:
-        if step in _PEOPLE_ONLY or step == _APPROVAL:
-            return RuleBroken("staff_only", "Only a person can decide this.")
-        return None
+        is_persons = step in _PEOPLE_ONLY or step == _APPROVAL
+        return _broken_automatic(facts, to, now) if is_persons else None
     return _broken_role(step, actor) or _broken_time(facts, actor, to, now)
+
+
+def _broken_automatic(facts: BookingFacts, to: BookingStatus, now: datetime) -> RuleBroken | None:
+    """Who was not checked in is a no-show where the organization marks those; only elsewhere is it completed."""
+    step = (facts.status, to)
+    opens = facts.no_show_at if to is _S.NO_SHOW else facts.completes_at
+    is_left_out = step == (_S.CONFIRMED, _S.COMPLETED) and facts.no_show_at is not None
+    if step not in _AUTOMATIC or opens is None or is_left_out:
+        return RuleBroken("staff_only", "Only a person can decide this.")
+    if now < opens:
+        return RuleBroken("automatic_later", f"This happens by itself from {_when(facts, opens)}.", allowed_from=opens)
+    return None
 
 
 def _broken_role(step: tuple[BookingStatus, BookingStatus], actor: ActorKind) -> RuleBroken | None:
@@ -105,31 +141,36 @@ def _broken_role(step: tuple[BookingStatus, BookingStatus], actor: ActorKind) ->
         return RuleBroken("admin_only", "Only an admin or an owner can correct a booking that is already closed.")
     if actor is ActorKind.CUSTOMER and not (to is _S.CANCELLED and start in _CUSTOMER_CANCELS):
         return RuleBroken("staff_only", "Only the provider or the staff can do this.")
-    if actor is ActorKind.PROVIDER and step == _APPROVAL:
-        return RuleBroken("staff_only", "The staff confirms bookings that wait for approval.")
     return None
 
 
 def _broken_time(facts: BookingFacts, actor: ActorKind, to: BookingStatus, now: datetime) -> RuleBroken | None:
     if actor is ActorKind.CUSTOMER:
-        return _notice_over(facts, now, "Cancelling")
+        return _notice_over(facts, facts.cancellable_until, now, "Cancelling")
     over = _service_day_over(facts, actor, now)
     if over is not None:
         return over
     if to in _ON_THE_DAY:
         opens = day_bounds(local_date(facts.starts_at, facts.time_zone), facts.time_zone)[0]
         if now < opens:
-            return RuleBroken("service_day", f"This is possible on the day of the service, from {_when(facts, opens)}.")
+            message = f"This is possible on the day of the service, from {_when(facts, opens)}."
+            return RuleBroken("service_day", message, allowed_from=opens)
     if to in _AFTER_THE_START and now < facts.starts_at:
-        return RuleBroken("not_started", f"This is possible after the start, from {_when(facts, facts.starts_at)}.")
+        message = f"This is possible after the start, from {_when(facts, facts.starts_at)}."
+        return RuleBroken("not_started", message, allowed_from=facts.starts_at)
+    until = facts.answer_until
+    if (facts.status, to) == _APPROVAL and until is not None and now > until:
+        message = f"It could be accepted until {_when(facts, until)}; the request has lapsed."
+        return RuleBroken("approval_over", message, allowed_until=until)
     return None
 
 
-def _notice_over(facts: BookingFacts, now: datetime, what: str) -> RuleBroken | None:
-    if now <= facts.cancellable_until:
+def _notice_over(
+    facts: BookingFacts, until: datetime, now: datetime, what: str, rule: str = "cancellation_notice"
+) -> RuleBroken | None:
+    if now <= until:
         return None
-    until = _when(facts, facts.cancellable_until)
-    return RuleBroken("cancellation_notice", f"{what} was possible until {until}. Ask the staff.")
+    return RuleBroken(rule, f"{what} was possible until {_when(facts, until)}. Ask the staff.", allowed_until=until)
 
 
 def _service_day_over(facts: BookingFacts, actor: ActorKind, now: datetime) -> RuleBroken | None:
@@ -139,11 +180,27 @@ def _service_day_over(facts: BookingFacts, actor: ActorKind, now: datetime) -> R
     message = (
         f"The day of the service is over: this was possible until {_when(facts, closes)}. An admin can still do it."
     )
-    return RuleBroken("service_day_over", message)
+    return RuleBroken("service_day_over", message, allowed_until=closes)
 
 
 def _when(facts: BookingFacts, instant: datetime) -> str:
     return f"{instant.astimezone(facts.time_zone):%Y-%m-%d %H:%M} ({facts.time_zone.key})"
+
+
+_HERE = frozenset({_S.CHECKED_IN, _S.IN_PROGRESS})
+
+
+def check_code_check_in(facts: BookingFacts, actor: ActorKind, now: datetime) -> bool:
+    """May `actor`, to whom the confirmation code was shown, check this booking in? False: it is in already.
+
+    Not a correction: a no-show who comes after all is put right by hand. Raises IllegalTransition, NotAllowed.
+    """
+    if facts.status in _HERE and actor is not ActorKind.CUSTOMER:
+        return False
+    if (facts.status, _S.CHECKED_IN) in CORRECTIONS:
+        raise IllegalTransition(facts.status, _S.CHECKED_IN, allowed_transitions(facts, actor, now))
+    check_transition(facts, actor, _S.CHECKED_IN, now)
+    return True
 
 
 # ── moving ────────────────────────────────────────────────────────────────────────────────────────────
@@ -159,15 +216,48 @@ def broken_reschedule_rule(facts: BookingFacts, actor: ActorKind, now: datetime)
     if actor is ActorKind.SYSTEM:
         return None
     if actor is ActorKind.CUSTOMER:
-        return _notice_over(facts, now, "Moving")
+        return _broken_move_terms(facts, now)
     return _service_day_over(facts, actor, now)
+
+
+def _broken_move_terms(facts: BookingFacts, now: datetime) -> RuleBroken | None:
+    """What a customer agreed to about moving."""
+    rule = "cancellation_notice" if facts.reschedule_notice_minutes is None else "reschedule_notice"
+    over = _notice_over(facts, _move_notice(facts), now, "Moving", rule)
+    if over is None and reschedules_left(facts) == 0:
+        times = "once" if facts.maximum_reschedules == 1 else f"{facts.maximum_reschedules} times"
+        message = (
+            f"Its customer may move this booking {times}, and did."
+            if facts.maximum_reschedules
+            else ("This booking cannot be moved by its customer.")
+        )
+        return RuleBroken("reschedule_limit", f"{message} Ask the staff.")
+    return over
+
+
+def _move_notice(facts: BookingFacts) -> datetime:
+    if facts.reschedule_notice_minutes is None:
+        return facts.cancellable_until
+    return facts.starts_at - timedelta(minutes=facts.reschedule_notice_minutes)
+
+
+def reschedules_left(facts: BookingFacts) -> int | None:
+    """How often its customer may still move it; none: without limit. Moves by the staff are not counted."""
+    if facts.maximum_reschedules is None:
+        return None
+    return max(0, facts.maximum_reschedules - facts.reschedules)
+
+
+def reschedulable_until(facts: BookingFacts, now: datetime) -> datetime | None:
+    """Until when (inclusive) its customer may move it; none once that is over, for whatever rule."""
+    return _move_notice(facts) if broken_reschedule_rule(facts, ActorKind.CUSTOMER, now) is None else None
 
 
 def check_reschedule(facts: BookingFacts, actor: ActorKind, now: datetime) -> None:
     """Raises NotAllowed when this actor may not move the booking now. (Whether the new time is free is not asked.)"""
     broken = broken_reschedule_rule(facts, actor, now)
     if broken is not None:
-        raise NotAllowed(broken.rule, broken.message)
+        raise broken.refusal()
 
 
 _GROUP_BEGUN = frozenset({_S.CHECKED_IN, _S.IN_PROGRESS})

@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from app.commands.bulk import purge_plans
+from app.commands.automatic import expire_unanswered, take_automatic_steps
 from app.commands.expiry import expire_holds, expire_unpaid_bookings
 from app.commands.guest_session import purge_guest_sessions
 from app.commands.purge import (
@@ -24,6 +25,8 @@ from app.jobs.registry import Handlers, JobRun
 log = structlog.get_logger(__name__)
 
 EXPIRY_BATCH = 200
+STEP_BATCH = 25
+"""Steps with money lock more, and for longer."""
 PURGE_BATCH = 5_000
 PLAN_BATCH = 20
 """Of bulk changes, each of which may have a thousand bookings."""
@@ -33,6 +36,8 @@ MOST_BATCHES = 1_000
 RECURRING = (
     Recurring("expire_holds", timedelta(seconds=10)),
     Recurring("expire_unpaid_bookings", timedelta(seconds=10)),
+    Recurring("expire_unanswered_bookings", timedelta(seconds=10)),
+    Recurring("take_automatic_steps", timedelta(seconds=30)),
     Recurring("purge_idempotency_keys", timedelta(hours=1)),
     Recurring("purge_events", timedelta(hours=1)),
     Recurring("purge_guest_sessions", timedelta(hours=1)),
@@ -46,6 +51,14 @@ async def _expire_holds(run: JobRun) -> None:
 
 async def _expire_unpaid_bookings(run: JobRun) -> None:
     await _sweep(run, lambda tx: expire_unpaid_bookings(tx, EXPIRY_BATCH), EXPIRY_BATCH)
+
+
+async def _expire_unanswered_bookings(run: JobRun) -> None:
+    await _sweep(run, lambda tx: expire_unanswered(tx, STEP_BATCH), STEP_BATCH)
+
+
+async def _take_automatic_steps(run: JobRun) -> None:
+    await _sweep(run, lambda tx: take_automatic_steps(tx, STEP_BATCH), STEP_BATCH)
 
 
 async def _purge_idempotency_keys(run: JobRun) -> None:
@@ -73,6 +86,8 @@ async def _purge_jobs(run: JobRun) -> None:
 HANDLERS: Handlers = {
     "expire_holds": _expire_holds,
     "expire_unpaid_bookings": _expire_unpaid_bookings,
+    "expire_unanswered_bookings": _expire_unanswered_bookings,
+    "take_automatic_steps": _take_automatic_steps,
     "purge_idempotency_keys": _purge_idempotency_keys,
     "purge_events": _purge_events,
     "purge_guest_sessions": _purge_guest_sessions,

@@ -24,6 +24,7 @@ class Activity(Identified, OfOrganization, Timestamped, Base):
         CheckConstraint("price_minor >= 0", name="price"),
         CheckConstraint("capacity BETWEEN 1 AND 10000", name="capacity"),
         CheckConstraint("duration_minutes BETWEEN 1 AND 1440", name="duration"),
+        CheckConstraint("maximum_reschedules BETWEEN 0 AND 1000 AND reschedule_notice_minutes >= 0", name="reschedule"),
         CheckConstraint("advance_notice_minutes >= 0 AND cancellation_notice_minutes >= 0", name="notices"),
         CheckConstraint(
             "maximum_advance_days BETWEEN 1 AND 1095 AND session_horizon_days BETWEEN 1 AND maximum_advance_days",
@@ -50,6 +51,8 @@ class Activity(Identified, OfOrganization, Timestamped, Base):
     max_party_size: Mapped[int | None]
     minimum_party_size: Mapped[int] = mapped_column(server_default="1")
     private_price_minor: Mapped[int | None] = mapped_column(BigInteger)
+    maximum_reschedules: Mapped[int | None]
+    reschedule_notice_minutes: Mapped[int | None]
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     is_active: Mapped[bool] = mapped_column(server_default="true")
     sessions_generated_on: Mapped[date | None]

@@ -19,6 +19,7 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     `paid_minor`: what ever arrived, cash included; `uncounted_minor`: what of it does not count towards the price (a
     fee, cash that was handed back, money that landed too late). `has_saved_method`: fees can be charged to it.
     `group_quote`: the price that was locked, once the party has another size.
+    `reschedules`: how often its customer moved it. `approval_hours`: how long its provider has to answer.
     """
 
     __tablename__ = "booking"
@@ -93,6 +94,11 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     has_saved_method: Mapped[bool] = mapped_column(server_default="false")
     recipient: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    reschedules: Mapped[int] = mapped_column(server_default="0")
+    maximum_reschedules: Mapped[int | None]
+    reschedule_notice_minutes: Mapped[int | None]
+    approval_hours: Mapped[int | None]
+    terms: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 

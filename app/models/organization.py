@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
@@ -11,7 +12,10 @@ from app.models.base import Base, Identified, OfOrganization, Timestamped
 
 
 class Organization(Identified, Timestamped, Base):
-    """`price_version`: another one with every change of price rules or terms of payment; none: there never were any."""
+    """`price_version`: another one with every change of price rules or terms of payment; none: there never were any.
+
+    `auto_…_since`: what the clock does by itself, it does to bookings that start from then on.
+    """
 
     __tablename__ = "organization"
     __table_args__ = (
@@ -21,6 +25,13 @@ class Organization(Identified, Timestamped, Base):
             name="customer_limits",
         ),
         CheckConstraint("bookings_per_hour_limit BETWEEN 1 AND 1000", name="hourly_limit"),
+        CheckConstraint("approval_hours BETWEEN 1 AND 720", name="approval"),
+        CheckConstraint(
+            "auto_complete_after_minutes BETWEEN 0 AND 10080 AND auto_no_show_after_minutes BETWEEN 1 AND 1440"
+            " AND (auto_complete_after_minutes IS NULL) = (auto_complete_since IS NULL)"
+            " AND (auto_no_show_after_minutes IS NULL) = (auto_no_show_since IS NULL)",
+            name="automatic",
+        ),
     )
 
     slug: Mapped[str]
@@ -32,6 +43,11 @@ class Organization(Identified, Timestamped, Base):
     customer_weekly_limit: Mapped[int | None]
     bookings_per_hour_limit: Mapped[int | None] = mapped_column(server_default="5")
     price_version: Mapped[UUID | None]
+    approval_hours: Mapped[int] = mapped_column(server_default="24")
+    auto_complete_after_minutes: Mapped[int | None]
+    auto_complete_since: Mapped[datetime | None]
+    auto_no_show_after_minutes: Mapped[int | None]
+    auto_no_show_since: Mapped[datetime | None]
 
 
 class User(Identified, Timestamped, Base):

@@ -15,6 +15,7 @@ class Service(Identified, OfOrganization, Timestamped, Base):
         CheckConstraint("price_minor >= 0", name="price"),
         CheckConstraint("price_type IN ('fixed', 'hourly', 'custom')", name="price_type"),
         CheckConstraint("duration_minutes BETWEEN 1 AND 1440", name="duration"),
+        CheckConstraint("maximum_reschedules BETWEEN 0 AND 1000 AND reschedule_notice_minutes >= 0", name="reschedule"),
         CheckConstraint(
             "maximum_duration_minutes >= duration_minutes AND maximum_duration_minutes <= 1440", name="maximum_duration"
         ),
@@ -44,6 +45,8 @@ class Service(Identified, OfOrganization, Timestamped, Base):
     requires_approval: Mapped[bool]
     max_group_size: Mapped[int]
     min_group_size: Mapped[int] = mapped_column(server_default="1")
+    maximum_reschedules: Mapped[int | None]
+    reschedule_notice_minutes: Mapped[int | None]
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     is_active: Mapped[bool] = mapped_column(server_default="true")
     is_at_customers: Mapped[bool] = mapped_column(server_default="false")

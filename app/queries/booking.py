@@ -34,6 +34,10 @@ def facts_of(booking: Booking) -> BookingFacts:
         time_zone=zone(booking.time_zone),
         cancellable_until=booking.cancellable_until,
         requires_approval=booking.requires_approval,
+        answer_until=booking.expires_at if booking.status == BookingStatus.AWAITING_PROVIDER else None,
+        reschedules=booking.reschedules,
+        maximum_reschedules=booking.maximum_reschedules,
+        reschedule_notice_minutes=booking.reschedule_notice_minutes,
     )
 
 
@@ -78,6 +82,12 @@ def _found(row: Row[Booking, UUID | None] | None) -> tuple[Booking, UUID | None]
     if row is None:
         raise NotFound
     return row[0], row[1]
+
+
+async def id_by_code(tx: Tx, organization_id: UUID, code: str) -> UUID | None:
+    """Codes are unique in an organization. One statement."""
+    query = select(Booking.id).where(Booking.organization_id == organization_id, Booking.confirmation_code == code)
+    return (await tx.execute(query)).scalar_one_or_none()
 
 
 async def get_booked(tx: Tx, booking_id: UUID) -> tuple[Booking, tuple[BookingItem, ...], Customer, Provider, Service]:

@@ -81,6 +81,8 @@ async def update_organization(
         (Door.ORGANIZATION, organization_id),
         facts,
         idempotency_key=idempotency_key,
-        command=lambda tx, organization, actor: commands.update_organization(tx, organization, actor, facts),
+        command=lambda tx, organization, actor: commands.update_organization(
+            tx, organization, actor, facts, context.now()
+        ),
         model=Organization,
     )

@@ -38,6 +38,12 @@ class Activity(Node):
     maximum_advance_days: int
     session_horizon_days: int = strawberry.field(description="How far ahead sessions are made by themselves.")
     cancellation_notice_minutes: int
+    maximum_reschedules: int | None = strawberry.field(
+        description="How often a customer may move a booking. None: without limit."
+    )
+    reschedule_notice_minutes: int | None = strawberry.field(
+        description="Until so long before the start a customer may move it. None: as for cancelling."
+    )
     max_party_size: int | None = strawberry.field(description="Most places of one booking. None: all there are.")
     minimum_party_size: int = strawberry.field(description="Fewest people of one booking.")
     tags: list[str]
@@ -106,6 +112,8 @@ class Activity(Node):
             maximum_advance_days=record.maximum_advance_days,
             session_horizon_days=record.session_horizon_days,
             cancellation_notice_minutes=record.cancellation_notice_minutes,
+            maximum_reschedules=record.maximum_reschedules,
+            reschedule_notice_minutes=record.reschedule_notice_minutes,
             max_party_size=record.max_party_size,
             minimum_party_size=record.minimum_party_size,
             tags=record.tags,

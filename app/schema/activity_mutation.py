@@ -39,6 +39,10 @@ class CreateActivityInput:
         default=None, description="How far ahead sessions are made by themselves. None: 30 days, or maximumAdvanceDays."
     )
     cancellation_notice_minutes: int = 1440
+    maximum_reschedules: int | None = strawberry.field(
+        default=None, description="0 to 1000 moves of a booking by its customer; null: without limit."
+    )
+    reschedule_notice_minutes: int | None = strawberry.field(default=None, description="Null: as for cancelling.")
     max_party_size: int | None = strawberry.field(
         default=None, description="Most places of one booking. None: all there are."
     )
@@ -72,6 +76,8 @@ class UpdateActivityInput:
     maximum_advance_days: int | None = strawberry.UNSET
     session_horizon_days: int | None = strawberry.UNSET
     cancellation_notice_minutes: int | None = strawberry.UNSET
+    maximum_reschedules: int | None = strawberry.UNSET
+    reschedule_notice_minutes: int | None = strawberry.UNSET
     max_party_size: int | None = strawberry.UNSET
     minimum_party_size: int | None = strawberry.UNSET
     private_price_minor: Minor | None = strawberry.UNSET

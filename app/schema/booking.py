@@ -15,6 +15,8 @@ from app.queries.booking import SeenBooking, due_of
 from app.resolvers import booking as resolvers
 from app.resolvers import checkout
 from app.resolvers.calendar_links import links_of
+from app.schema.booking_history import BookingPast
+from app.schema.booking_life import BookingLife
 from app.schema.customer import Customer
 from app.schema.fee import BookingFee
 from app.schema.ids import public_id, read_optional_id
@@ -97,7 +99,7 @@ class AddToCalendar:
 
 
 @strawberry.type(description="A customer's commitment.")
-class Booking(Node):
+class Booking(Node, BookingPast, BookingLife):
     number: str
     confirmation_code: str
     status: BookingStatus

@@ -6,6 +6,7 @@ A field whose union lacks the type gets a top-level error instead (app/web/graph
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import strawberry
@@ -13,10 +14,12 @@ from strawberry.types import Info
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_snake_case
 
+from app.core.ids import IdKind
 from app.domain import errors as domain
 from app.domain.booking import BookingStatus
 from app.domain.slots import UnavailableReason
 from app.resolvers.alternatives import find_alternatives
+from app.schema.ids import public_id
 from app.schema.info import Ctx
 from app.schema.slot import Slot
 
@@ -48,6 +51,12 @@ class NotFound(Error):
 @strawberry.type
 class NotAllowed(Error):
     rule: str
+    allowed_from: datetime | None = strawberry.field(
+        default=None, description="From when it will be allowed, where only the time is wrong."
+    )
+    allowed_until: datetime | None = strawberry.field(
+        default=None, description="Until when it was allowed, where it came too late."
+    )
 
 
 @strawberry.type
@@ -70,6 +79,12 @@ class IllegalTransition(Error):
     from_: BookingStatus = strawberry.field(name="from")
     to: BookingStatus
     allowed: list[BookingStatus]
+
+
+@strawberry.type(description="Somebody showed the same confirmation code before.")
+class AlreadyCheckedIn(Error):
+    booking_id: strawberry.ID
+    checked_in_at: datetime | None = strawberry.field(description="None: it was started without being checked in.")
 
 
 @strawberry.type
@@ -129,7 +144,11 @@ ERROR_HANDLERS = (
         lambda e: {"violations": [Violation(path=v.path, message=v.message) for v in e.violations]},
     ),
     _Handler(domain.NotFound, NotFound, lambda _: {}),
-    _Handler(domain.NotAllowed, NotAllowed, lambda e: {"rule": e.rule}),
+    _Handler(
+        domain.NotAllowed,
+        NotAllowed,
+        lambda e: {"rule": e.rule, "allowed_from": e.allowed_from, "allowed_until": e.allowed_until},
+    ),
     _Handler(
         domain.SlotUnavailable,
         SlotUnavailable,
@@ -141,6 +160,11 @@ ERROR_HANDLERS = (
         domain.IllegalTransition,
         IllegalTransition,
         lambda e: {"from_": e.current, "to": e.wanted, "allowed": list(e.allowed)},
+    ),
+    _Handler(
+        domain.AlreadyCheckedIn,
+        AlreadyCheckedIn,
+        lambda e: {"booking_id": public_id(IdKind.BOOKING, e.booking_id), "checked_in_at": e.since},
     ),
     _Handler(domain.RateLimited, RateLimited, lambda e: {"retry_after_seconds": e.retry_after_seconds}),
     _Handler(domain.IdempotencyConflict, IdempotencyConflict, lambda _: {}),

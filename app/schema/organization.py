@@ -41,6 +41,15 @@ class Organization(Node):
         description="Most bookings that one customer, told by account or e-mail address, may make within any hour; a "
         "series counts once. None: no limit."
     )
+    approval_hours: int = strawberry.field(
+        description="How long a provider has to accept a booking that asks for it; never longer than to its start."
+    )
+    auto_complete_after_minutes: int | None = strawberry.field(
+        description="So long after its end a booking is COMPLETED by itself. None: never."
+    )
+    auto_no_show_after_minutes: int | None = strawberry.field(
+        description="So long after its start a booking that was not checked in is NO_SHOW by itself. None: never."
+    )
     record: strawberry.Private[models.Organization]
 
     @strawberry.field(description="The active ones, by name.")
@@ -101,6 +110,9 @@ class Organization(Node):
             customer_daily_limit=record.customer_daily_limit,
             customer_weekly_limit=record.customer_weekly_limit,
             bookings_per_hour_limit=record.bookings_per_hour_limit,
+            approval_hours=record.approval_hours,
+            auto_complete_after_minutes=record.auto_complete_after_minutes,
+            auto_no_show_after_minutes=record.auto_no_show_after_minutes,
             record=record,
         )
 
@@ -127,6 +139,18 @@ class UpdateOrganizationInput:
     customer_weekly_limit: int | None = strawberry.field(default=strawberry.UNSET, description="1 to 1000; null: none.")
     bookings_per_hour_limit: int | None = strawberry.field(
         default=strawberry.UNSET, description="1 to 1000; 0 or null: none. Staff and providers are not bound by it."
+    )
+    approval_hours: int | None = strawberry.field(
+        default=strawberry.UNSET, description="1 to 720. New bookings follow."
+    )
+    auto_complete_after_minutes: int | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="0 to 10080; null: never. Where no-shows are marked, who was not checked in is not completed.",
+    )
+    auto_no_show_after_minutes: int | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="1 to 1440; null: never. Its fee is as if the staff had marked it. Bookings that started before it"
+        " was switched on are left alone.",
     )
     idempotency_key: str | None = None
 

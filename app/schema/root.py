@@ -35,6 +35,7 @@ from app.schema.bulk import BulkChange, BulkChangeQuery
 from app.schema.bulk_mutation import BulkChangeMutation
 from app.schema.calendar_source import CalendarMutation, CalendarSource
 from app.schema.cash_mutation import CashMutation
+from app.schema.check_in import CheckInMutation
 from app.schema.customer import Customer
 from app.schema.errors import ERROR_HANDLERS, PaymentDeclined
 from app.schema.exception import ExceptionMutation, ScheduleException, TimeOff
@@ -120,6 +121,7 @@ class Mutation(
     BookingMutation,
     ParticipantMutation,
     BookingLinkMutation,
+    CheckInMutation,
     PaymentMutation,
     PaymentSettingsMutation,
     PriceRuleMutation,

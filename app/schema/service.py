@@ -34,6 +34,12 @@ class Service(Node):
     advance_notice_minutes: int
     maximum_advance_days: int
     cancellation_notice_minutes: int
+    maximum_reschedules: int | None = strawberry.field(
+        description="How often a customer may move a booking. None: without limit."
+    )
+    reschedule_notice_minutes: int | None = strawberry.field(
+        description="Until so long before the start a customer may move it. None: as for cancelling."
+    )
     requires_approval: bool
     max_group_size: int
     min_group_size: int = strawberry.field(description="Fewest people of one booking.")
@@ -73,6 +79,8 @@ class Service(Node):
             advance_notice_minutes=record.advance_notice_minutes,
             maximum_advance_days=record.maximum_advance_days,
             cancellation_notice_minutes=record.cancellation_notice_minutes,
+            maximum_reschedules=record.maximum_reschedules,
+            reschedule_notice_minutes=record.reschedule_notice_minutes,
             requires_approval=record.requires_approval,
             max_group_size=record.max_group_size,
             min_group_size=record.min_group_size,

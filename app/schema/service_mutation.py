@@ -34,6 +34,10 @@ class CreateServiceInput:
     advance_notice_minutes: int = 1440
     maximum_advance_days: int = 365
     cancellation_notice_minutes: int = 1440
+    maximum_reschedules: int | None = strawberry.field(
+        default=None, description="0 to 1000 moves of a booking by its customer; null: without limit."
+    )
+    reschedule_notice_minutes: int | None = strawberry.field(default=None, description="Null: as for cancelling.")
     requires_approval: bool = False
     max_group_size: int = 1
     min_group_size: int = strawberry.field(default=1, description="Fewest people of one booking.")
@@ -58,6 +62,8 @@ class UpdateServiceInput:
     advance_notice_minutes: int | None = strawberry.UNSET
     maximum_advance_days: int | None = strawberry.UNSET
     cancellation_notice_minutes: int | None = strawberry.UNSET
+    maximum_reschedules: int | None = strawberry.UNSET
+    reschedule_notice_minutes: int | None = strawberry.UNSET
     requires_approval: bool | None = strawberry.UNSET
     max_group_size: int | None = strawberry.UNSET
     min_group_size: int | None = strawberry.UNSET

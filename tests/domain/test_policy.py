@@ -24,6 +24,8 @@ from app.domain.policy import (
     check_reschedule,
     check_transition,
     needs_new_approval,
+    reschedulable_until,
+    reschedules_left,
 )
 from tests.domain.permission_matrix import FILE, STARTS_AT, facts, render
 
@@ -42,6 +44,7 @@ def test_a_customer_cancels_until_the_very_last_instant_of_the_notice() -> None:
         check_transition(facts(S.CONFIRMED), ActorKind.CUSTOMER, S.CANCELLED, BEFORE_NOTICE + timedelta(microseconds=1))
     assert refusal.value.rule == "cancellation_notice"
     assert "2026-03-03 15:00 (America/Argentina/Buenos_Aires)" in refusal.value.message
+    assert (refusal.value.allowed_from, refusal.value.allowed_until) == (None, BEFORE_NOTICE)
 
 
 def test_check_in_opens_at_local_midnight_of_the_service_day() -> None:
@@ -51,6 +54,7 @@ def test_check_in_opens_at_local_midnight_of_the_service_day() -> None:
         check_transition(facts(S.CONFIRMED), ActorKind.STAFF, S.CHECKED_IN, midnight - timedelta(seconds=1))
     assert refusal.value.rule == "service_day"
     assert "from 2026-03-04 00:00" in refusal.value.message
+    assert (refusal.value.allowed_from, refusal.value.allowed_until) == (midnight, None)
 
 
 def test_the_service_day_ends_at_local_midnight_after_the_end() -> None:
@@ -60,6 +64,7 @@ def test_the_service_day_ends_at_local_midnight_after_the_end() -> None:
     with pytest.raises(NotAllowed) as refusal:
         check_transition(night, ActorKind.PROVIDER, S.COMPLETED, last)
     assert refusal.value.rule == "service_day_over"
+    assert refusal.value.allowed_until == last
     check_transition(night, ActorKind.ADMIN, S.COMPLETED, last)
 
 
@@ -109,6 +114,48 @@ def test_moving() -> None:
         check_reschedule(facts(S.CHECKED_IN), ActorKind.OWNER, STARTS_AT)
     assert refusal.value.rule == "not_movable"
     check_reschedule(facts(S.CONFIRMED), ActorKind.STAFF, STARTS_AT)
+
+
+@given(
+    st.sampled_from([status for status, steps in TRANSITIONS.items() if steps]),
+    st.sampled_from(list(ActorKind)),
+    st.integers(-10_000, 10_000).map(lambda minutes: STARTS_AT + timedelta(minutes=minutes)),
+    st.data(),
+)
+def test_what_a_refusal_says_about_time_is_true(
+    status: BookingStatus, actor: ActorKind, now: datetime, data: st.DataObject
+) -> None:
+    """At the instant it names the step was, or will be, allowed."""
+    booked = replace(facts(status), answer_until=STARTS_AT - timedelta(hours=1), no_show_at=STARTS_AT)
+    to = data.draw(st.sampled_from(sorted(TRANSITIONS[status])))
+    broken = broken_rule(booked, actor, to, now)
+    if broken is None:
+        return
+    if broken.allowed_from is not None:
+        assert now < broken.allowed_from
+        assert broken_rule(booked, actor, to, broken.allowed_from) is None
+    if broken.allowed_until is not None:
+        assert now >= broken.allowed_until
+        earlier = broken_rule(booked, actor, to, broken.allowed_until - timedelta(microseconds=1))
+        assert earlier is None or earlier.rule != broken.rule
+
+
+def test_how_often_and_until_when_a_customer_moves() -> None:
+    booked = facts(S.CONFIRMED)
+    assert (reschedules_left(booked), reschedulable_until(booked, BEFORE_NOTICE)) == (None, BEFORE_NOTICE)
+    assert reschedulable_until(booked, STARTS_AT) is None
+    own = replace(booked, reschedule_notice_minutes=60, maximum_reschedules=1)
+    assert reschedulable_until(own, BEFORE_NOTICE) == STARTS_AT - timedelta(hours=1)
+    with pytest.raises(NotAllowed) as refusal:
+        check_reschedule(own, ActorKind.CUSTOMER, STARTS_AT)
+    assert refusal.value.rule == "reschedule_notice"
+    assert refusal.value.allowed_until == STARTS_AT - timedelta(hours=1)
+    used = replace(own, reschedules=1)
+    assert (reschedules_left(used), reschedulable_until(used, BEFORE_NOTICE)) == (0, None)
+    with pytest.raises(NotAllowed) as refusal:
+        check_reschedule(used, ActorKind.CUSTOMER, BEFORE_NOTICE)
+    assert (refusal.value.rule, refusal.value.allowed_until) == ("reschedule_limit", None)
+    check_reschedule(used, ActorKind.STAFF, BEFORE_NOTICE)
 
 
 def test_a_lost_notice_stays_lost_after_a_move() -> None:

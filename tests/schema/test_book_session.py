@@ -78,7 +78,7 @@ async def test_a_guests_journey(yoga: Class) -> None:
     assert booking["allowedTransitions"] == ["CANCELLED"]
     assert [step["to"] for step in booking["transitions"]] == ["PENDING", "CONFIRMED"]
     (entry,) = await audit_of(yoga.shop, made)
-    assert entry["after"]["sessionId"] == str(decode_id(IdKind.SESSION, session["id"]))
+    assert entry["after"]["session_id"] == str(decode_id(IdKind.SESSION, session["id"]))
     cancelled = await yoga.guest.cancel(made, accessToken=made.token)
     assert (cancelled["status"], await left(yoga, session)) == ("CANCELLED", 10)
     assert (await yoga.guest.book(await yoga.held(session["id"], 10)))["__typename"] == "CreateBookingPayload"

@@ -32,7 +32,10 @@ async def test_cancelled_it_gives_its_time_back(guest: Visitor) -> None:
     assert (step["actor"], step["channel"]) == ("customer", "api")
     *_, entry = await audit_of(guest.shop, made)
     assert (entry["action"], entry["actor"], entry["reason"]) == ("booking.cancelled", "customer", "I am ill")
-    assert (entry["before"], entry["after"]) == ({"status": "confirmed"}, {"status": "cancelled"})
+    assert (entry["before"], entry["after"]) == (
+        {"status": "confirmed", "version": 1},
+        {"status": "cancelled", "version": 2},
+    )
     assert (entry["address"], entry["user_agent"] is None) == ("127.0.0.1", False)
     told = await rows_of(
         guest.shop, "SELECT type, payload ->> 'cause' AS cause, payload FROM outbox_event ORDER BY id DESC LIMIT 2"

@@ -40,7 +40,7 @@ async def test_the_code_lowers_the_locked_price(guest: Visitor) -> None:
     [use] = await rows_of(guest.shop, "SELECT * FROM promo_use")
     assert (use["discount_minor"], use["returned_at"]) == (200, None)
     [entry] = await audit_of(guest.shop, made)
-    assert entry["after"]["promoCodeId"] == str(row["promo_code_id"])
+    assert entry["after"]["promo_code_id"] == str(row["promo_code_id"])
     [event] = await rows_of(guest.shop, "SELECT subject_id, payload FROM outbox_event WHERE type = 'promo_code.used'")
     assert (event["subject_id"], event["payload"]) == (
         row["promo_code_id"],

@@ -33,6 +33,18 @@ async def authorized(payer: Payer, paying: Paying, days: int = 3) -> Made:
     return made
 
 
+async def answers_within(owner: Visitor, hours: int) -> None:
+    """From now on, of new bookings."""
+    wanted = {"organizationId": owner.shop.organization_id, "approvalHours": hours}
+    answer = await owner.client(UPDATE_ORGANIZATION, {"input": wanted})
+    assert answer["__typename"] == "UpdateOrganizationPayload", answer
+
+
+UPDATE_ORGANIZATION = """mutation ($input: UpdateOrganizationInput!) {
+  updateOrganization(input: $input) { __typename ... on Error { message } }
+}"""
+
+
 async def intent_in(paying: Paying, made: Made) -> Any:
     [intent] = await paying.intents(made)
     return intent
@@ -125,7 +137,8 @@ async def test_what_cannot_be_taken_and_is_not_paid_again_expires(payer: Payer, 
     assert await live_time(payer.shop) == []
 
 
-async def test_nobody_answers_before_the_authorization_ends(payer: Payer, paying: Paying) -> None:
+async def test_nobody_answers_before_the_authorization_ends(payer: Payer, paying: Paying, owner: Visitor) -> None:
+    await answers_within(owner, 720)
     made = await authorized(payer, paying, days=20)
     until = instant((await seen(payer, made))["expiresAt"])
     assert timedelta(days=6, hours=22) < until - at(0, 0) < timedelta(days=8)
@@ -139,7 +152,8 @@ async def test_nobody_answers_before_the_authorization_ends(payer: Payer, paying
     assert await live_time(payer.shop) == []
 
 
-async def test_nobody_answers_before_the_start(payer: Payer, paying: Paying) -> None:
+async def test_nobody_answers_before_the_start(payer: Payer, paying: Paying, owner: Visitor) -> None:
+    await answers_within(owner, 720)
     made = await authorized(payer, paying, days=2)
     assert instant((await seen(payer, made))["expiresAt"]) == at(2, 10)
     paying.api.clock.move_to(at(2, 10, 1))
@@ -148,6 +162,7 @@ async def test_nobody_answers_before_the_start(payer: Payer, paying: Paying) -> 
 
 
 async def test_moved_it_waits_for_its_answer_until_the_new_start(payer: Payer, paying: Paying, owner: Visitor) -> None:
+    await answers_within(owner, 720)
     made = await authorized(payer, paying, days=2)
     assert (await owner.move(made, at(4, 10)))["status"] == "AWAITING_PROVIDER"
     assert instant((await seen(payer, made))["expiresAt"]) == at(4, 10)

@@ -143,22 +143,6 @@ async def test_a_correction_takes_nobodys_time(services: Services, client: Graph
     assert taken["until"] == at(3, 10, 45)
 
 
-async def test_staff_answer_what_waits_for_approval(services: Services, client: GraphQLClient) -> None:
-    linked = await make_person(services, "linked")
-    shop = await make_shop(services, linked=linked, service={"requires_approval": True})
-    shop.provider_uuids.sort()
-    guest, provider = Visitor(client, shop), Visitor(client.signed_in(linked.token), shop)
-    staff = await colleague(client, shop, Role.STAFF)
-    made = await guest.booked(at(3, 10))
-    assert (await staff.read(made))["allowedTransitions"] == ["CONFIRMED", "CANCELLED"]
-    refused = await provider.step(made, "CONFIRMED")
-    assert (refused["__typename"], refused["rule"]) == ("NotAllowed", "staff_only")
-    refused = await guest.step(made, "CONFIRMED")
-    assert refused["__typename"] == "NotFound"
-    confirmed = await staff.step(made, "CONFIRMED")
-    assert (confirmed["status"], confirmed["version"]) == ("CONFIRMED", 2)
-
-
 async def test_a_provider_acts_on_their_own(services: Services, client: GraphQLClient, clock: MovableClock) -> None:
     linked = await make_person(services, "linked")
     shop = await make_shop(services, providers=2, linked=linked)

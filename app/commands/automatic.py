@@ -1,0 +1,130 @@
+"""What the clock does to bookings: requests that nobody answered lapse, and, where the organization wants it, who did
+not come is a no-show and what is over is completed. Each is a step as a person would take it, with its money.
+
+Locks are taken in the order of all who change bookings, and never waited for: what is in somebody's hands is for the
+next sweep.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, exists, func, or_, select, text
+from sqlalchemy.sql.elements import ColumnElement
+
+from app.commands.actor import SYSTEM
+from app.commands.booking_change import apply_transition
+from app.commands.booking_payment import CLAIM_GRACE
+from app.core.database import Tx
+from app.domain.booking import BookingStatus
+from app.domain.policy import ActorKind, BookingFacts, check_transition
+from app.models import Booking, Organization, Payment, PaymentSettings
+from app.queries.booking import facts_of
+from app.queries.payment import LIVE
+
+_S = BookingStatus
+LOOKS_BACK = timedelta(days=8)
+"""What started before, nobody closes but a person: a worker that was away for long does not judge last month."""
+
+
+def _now() -> ColumnElement[datetime]:
+    """Once for a statement, so that indexes can be used; by the clock that tests and the demo shift."""
+    return select(text("turnero_now()")).scalar_subquery()
+
+
+async def expire_unanswered(tx: Tx, limit: int) -> int:
+    """End at most `limit` bookings that nobody accepted in time; how many it were.
+
+    One whose payment is authorized waits for the job that lets go of it, but not for good; one that was accepted waits
+    for its payment to be taken.
+    """
+    now = _now()
+    is_live = exists().where(Payment.booking_id == Booking.id, Payment.status.in_(LIVE))
+    is_accepted = exists().where(
+        Payment.booking_id == Booking.id, Payment.status.in_(LIVE), Payment.accepted_by.is_not(None)
+    )
+    query = (
+        select(Booking)
+        .where(Booking.status == _S.AWAITING_PROVIDER, Booking.expires_at <= now, ~is_accepted)
+        .where(or_(~is_live, Booking.expires_at + CLAIM_GRACE <= now))
+        .order_by(Booking.expires_at)
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    found = list((await tx.execute(query)).scalars())
+    for booking in sorted(found, key=_by_session):
+        await apply_transition(tx, booking, _S.EXPIRED, "Nobody accepted it in time.", SYSTEM)
+    return len(found)
+
+
+async def take_automatic_steps(tx: Tx, limit: int) -> int:
+    """NO_SHOW and COMPLETED by themselves, at most `limit`; how many it were.
+
+    What still owes something that has to be paid before it is served is left to a person.
+    """
+    now = _now()
+    query = (
+        select(Booking, Organization, now.label("now"))
+        .join(Organization, Organization.id == Booking.organization_id)
+        .outerjoin(PaymentSettings, PaymentSettings.organization_id == Booking.organization_id)
+        .where(
+            or_(
+                Organization.auto_no_show_after_minutes.is_not(None),
+                Organization.auto_complete_after_minutes.is_not(None),
+            ),
+            Booking.starts_at.between(now - LOOKS_BACK, now),
+            or_(_is_missed(now), _is_over(now)),
+        )
+        .order_by(Booking.starts_at, Booking.id)
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True, of=Booking)
+    )
+    found = [(booking, organization, at) for booking, organization, at in await tx.execute(query)]
+    for booking, organization, at in sorted(found, key=lambda one: _by_session(one[0])):
+        to = _S.NO_SHOW if _marks_no_show(booking, organization) else _S.COMPLETED
+        check_transition(_facts(booking, organization), ActorKind.SYSTEM, to, at)
+        await apply_transition(tx, booking, to, None, SYSTEM)
+    return len(found)
+
+
+def _is_missed(now: ColumnElement[datetime]) -> ColumnElement[bool]:
+    after = func.make_interval(0, 0, 0, 0, 0, Organization.auto_no_show_after_minutes)
+    return and_(
+        Booking.status == _S.CONFIRMED,
+        Booking.starts_at >= Organization.auto_no_show_since,
+        Booking.starts_at + after <= now,
+    )
+
+
+def _is_over(now: ColumnElement[datetime]) -> ColumnElement[bool]:
+    after = func.make_interval(0, 0, 0, 0, 0, Organization.auto_complete_after_minutes)
+    owes = and_(
+        func.coalesce(PaymentSettings.balance_required_at_check_in, False),
+        Booking.price_minor > Booking.paid_minor - Booking.uncounted_minor,
+    )
+    unseen = and_(Booking.status == _S.CONFIRMED, Organization.auto_no_show_after_minutes.is_(None), ~owes)
+    return and_(
+        or_(Booking.status.in_([_S.CHECKED_IN, _S.IN_PROGRESS]), unseen),
+        Booking.starts_at >= Organization.auto_complete_since,
+        Booking.ends_at + after <= now,
+    )
+
+
+def _marks_no_show(booking: Booking, organization: Organization) -> bool:
+    return booking.status == _S.CONFIRMED and organization.auto_no_show_after_minutes is not None
+
+
+def _facts(booking: Booking, organization: Organization) -> BookingFacts:
+    """With what the organization leaves to the clock."""
+    no_show, complete = organization.auto_no_show_after_minutes, organization.auto_complete_after_minutes
+    return replace(
+        facts_of(booking),
+        no_show_at=None if no_show is None else booking.starts_at + timedelta(minutes=no_show),
+        completes_at=None if complete is None else booking.ends_at + timedelta(minutes=complete),
+    )
+
+
+def _by_session(booking: Booking) -> tuple[str, str]:
+    """In the order of their sessions, as whoever locks several of them does."""
+    return (str(booking.session_id or ""), str(booking.id))
