@@ -275,12 +275,16 @@ def check_group_change(facts: BookingFacts, actor: ActorKind, now: datetime, *, 
     if not is_customer:
         broken = _service_day_over(facts, actor, now)
     elif changes_size:
-        broken = _notice_over(facts, now, "Changing who comes")
+        broken = _notice_over(facts, facts.cancellable_until, now, "Changing who comes")
     else:
         begun = now >= facts.starts_at
-        broken = RuleBroken("service_begun", "This has begun. Ask the staff.") if begun else None
+        broken = (
+            RuleBroken("service_begun", "This has begun. Ask the staff.", allowed_until=facts.starts_at)
+            if begun
+            else None
+        )
     if broken is not None:
-        raise NotAllowed(broken.rule, broken.message)
+        raise broken.refusal()
 
 
 def check_marking(facts: BookingFacts, actor: ActorKind, now: datetime, *, is_no_show: bool) -> None:
@@ -292,7 +296,7 @@ def check_marking(facts: BookingFacts, actor: ActorKind, now: datetime, *, is_no
     as_if = _S.NO_SHOW if is_no_show else _S.CHECKED_IN
     broken = None if actor is ActorKind.SYSTEM else _broken_time(facts, actor, as_if, now)
     if broken is not None:
-        raise NotAllowed(broken.rule, broken.message)
+        raise broken.refusal()
 
 
 def needs_new_approval(facts: BookingFacts, actor: ActorKind) -> bool:

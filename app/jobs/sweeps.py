@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import structlog
 
-from app.commands.bulk import purge_plans
 from app.commands.automatic import expire_unanswered, take_automatic_steps
+from app.commands.bulk import purge_plans
 from app.commands.expiry import expire_holds, expire_unpaid_bookings
 from app.commands.guest_session import purge_guest_sessions
 from app.commands.purge import (

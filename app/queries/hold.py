@@ -71,7 +71,8 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
     ).all()
     if not rows:
         raise NotFound
-    hold, provider, service, venue_time_zone, per_day, per_week, per_hour, payment_settings, approval_hours, *_ = rows[0]
+    hold, provider, service, venue_time_zone, per_day, per_week, per_hour, *others = rows[0]
+    payment_settings, approval_hours = others[:2]
     statuses = {row.status for row in rows}
     is_used = any(row.booking_id is not None for row in rows)  # booked, or held until it is paid
     if is_used:
