@@ -8,15 +8,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from app.adapters.embedded import DataFolder, embedded_servers
 from app.adapters.embedded_postgres import EmbeddedPostgres
@@ -32,6 +35,17 @@ _PREFIX = "turnero-test-"
 _TEMPLATE = "migrated"
 
 
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the product runs on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays to the end: the collector need not look at it again and again."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 @dataclass(slots=True)
 class Databases:
     """Databases at head, copied from a template."""
@@ -42,7 +56,8 @@ class Databases:
     def create(self) -> str:
         """URL of a new, migrated, empty database. Takes about 0.1 s."""
         name = f"test_{next(self._numbers)}"
-        self.server.query(f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}"')
+        # A third of the work of writing it all to the log, where nothing waits for the disk.
+        self.server.query(f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}" STRATEGY FILE_COPY')
         # Else they would share a stream in the one Valkey.
         self.server.query("UPDATE relay_state SET installation_id = uuidv7()", database=name)
         return self.server.url(name)
