@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import shutil
 import tempfile
@@ -32,6 +33,12 @@ _PREFIX = "turnero-test-"
 _TEMPLATE = "migrated"
 
 
+def pytest_collection_finish() -> None:
+    """What is imported by now stays to the end: the collector need not look at it again and again."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 @dataclass(slots=True)
 class Databases:
     """Databases at head, copied from a template."""
@@ -42,7 +49,8 @@ class Databases:
     def create(self) -> str:
         """URL of a new, migrated, empty database. Takes about 0.1 s."""
         name = f"test_{next(self._numbers)}"
-        self.server.query(f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}"')
+        # A third of the work of writing it all to the log, where nothing waits for the disk.
+        self.server.query(f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}" STRATEGY FILE_COPY')
         # Else they would share a stream in the one Valkey.
         self.server.query("UPDATE relay_state SET installation_id = uuidv7()", database=name)
         return self.server.url(name)

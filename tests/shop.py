@@ -98,10 +98,15 @@ def iso(instant: datetime) -> str:
 
 
 async def make_person(services: Services, name: str) -> Person:
+    """Someone with an account, signed in."""
+    async with services.database.transaction() as tx:
+        return await _person(tx, services, name)
+
+
+async def _person(tx: Tx, services: Services, name: str) -> Person:
     """The password hash is none: nobody signs in with it, the token is signed here."""
     email = f"{name}.{next(_NUMBERS)}@example.com"
-    async with services.database.transaction() as tx:
-        user = await create_user(tx, email, name, "no password")
+    user = await create_user(tx, email, name, "no password")
     # Long enough for tests that move the clock.
     token, _ = services.tokens.access_token(user.id, datetime.now(UTC) + timedelta(days=60))
     return Person(user.id, email, token)
@@ -120,8 +125,8 @@ async def make_shop(
     currency: str = "USD",
 ) -> Shop:
     """Services take 30 minutes and cost 10.00, without notice or buffers; `service` changes what a test needs."""
-    owner = await make_person(services, "owner")
     async with services.database.transaction() as tx:
+        owner = await _person(tx, services, "owner")
         slug = f"shop-{next(_NUMBERS)}"
         facts = {"name": "Shop", "slug": slug, "currency": currency, "locale": "en", "country": None}
         organization = await create_organization(tx, TEST, owner.user_id, facts)

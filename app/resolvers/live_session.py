@@ -57,8 +57,8 @@ class _View:
         self.state = apply(self.state, payload)
         return self._change(self._now(), AvailabilityCause[payload["cause"]])
 
-    def tick(self) -> SessionUpdate | None:
-        return self._change(self._now(), AvailabilityCause.TIME)
+    def tick(self, now: datetime) -> SessionUpdate | None:
+        return self._change(shown_at(self.state, now), AvailabilityCause.TIME)
 
     def replay(self, event: Event) -> SessionUpdate | None:
         """What was told to those who stayed, of an event that the state has already."""
@@ -68,8 +68,7 @@ class _View:
         told = (payload["capacityRemaining"], SessionStatus(payload["status"]), payload["isLegacy"])
         return self._change(told, AvailabilityCause[payload["cause"]])
 
-    def seconds_to_lapse(self) -> float:
-        now = self.context.now()
+    def seconds_to_lapse(self, now: datetime) -> float:
         lapse = self.state.next_lapse(now)
         return LONGEST_WAIT_S if lapse is None else min(LONGEST_WAIT_S, (lapse - now).total_seconds())
 
@@ -116,9 +115,12 @@ async def watch_session(
 async def _follow(view: _View, subscription: Subscription) -> AsyncGenerator[SessionUpdate, None]:
     """Events as they come, and holds that run out between them."""
     while True:
-        batch = await subscription.next(view.seconds_to_lapse())
-        if not batch and (update := view.tick()) is not None:
+        # Of one instant: a hold that ran out while the last update was being sent would be waited for in vain.
+        now = view.context.now()
+        if (update := view.tick(now)) is not None:
             yield update
+            continue
+        batch = await subscription.next(view.seconds_to_lapse(now))
         for event in batch:
             if view.place.is_new(event) and (update := view.fold(event.payload)) is not None:
                 yield update
@@ -129,7 +131,7 @@ def _replay(view: _View, missed: Sequence[Event]) -> Iterator[SessionUpdate]:
     for event in missed:
         if view.place.is_new(event) and (update := view.replay(event)) is not None:
             yield update
-    update = view.tick()
+    update = view.tick(view.context.now())
     if update is not None:
         yield update
 

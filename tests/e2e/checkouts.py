@@ -4,12 +4,10 @@ shuffled and many times, and whoever works is killed at random; and what must be
 
 from __future__ import annotations
 
-import gc
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -72,26 +70,12 @@ class Outcome:
 async def run_checkouts(count: int, seed: int, database_url: str, redis_url: str) -> Outcome:
     """So many, in a database of their own."""
     began = time.process_time()
-    with _rare_collections():
-        async with make_world(database_url, redis_url, random.Random(seed)) as world:
-            run = await prepared(world)
-            await run.random(count)
-            await run.peace()
-            faults = await run.faults()
+    async with make_world(database_url, redis_url, random.Random(seed)) as world:
+        run = await prepared(world)
+        await run.random(count)
+        await run.peace()
+        faults = await run.faults()
     return Outcome(seed, count, world.seen, faults, time.process_time() - began)
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Looking for cycles among all that was ever imported costs a tenth of such a run."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 async def prepared(world: World, currency: str | None = None) -> Run:

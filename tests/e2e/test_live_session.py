@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from app.domain.live_codec import Cursor
+from app.resolvers import live_session
+from app.resolvers.live_session import SessionUpdate
 from tests.classes import AFTER_NOON, Class, make_class
-from tests.fixtures_api import GraphQLClient, RunningApi, make_settings, serve
+from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, make_settings, serve
 from tests.fixtures_live import RunningRelay
 from tests.live_client import LiveStream, OperationFailed, live_socket
 from tests.shop import at
@@ -123,6 +125,25 @@ async def test_a_hold_that_runs_out_gives_its_places_back_by_itself(
             assert await watch.next() == (9, "HELD")
             assert await watch.next() == (10, "TIME")
     assert relay is not None
+
+
+async def test_a_hold_that_runs_out_while_its_news_is_sent(
+    running: RunningApi, yoga: Class, monkeypatch: pytest.MonkeyPatch, clock: MovableClock
+) -> None:
+    """However long the sending takes, the places that came back meanwhile are told at once."""
+    session = await yoga.at(at(3, 9))
+    told = live_session._View._update
+
+    def slowly(view: Any, *facts: Any) -> SessionUpdate:
+        clock.move(timedelta(hours=1))
+        return told(view, *facts)
+
+    async with watching(running.socket_url, session["id"]) as watch:
+        assert await watch.next("SNAPSHOT") == (10, None)
+        monkeypatch.setattr(live_session._View, "_update", slowly)
+        await yoga.held(session["id"], 4)
+        assert await watch.next() == (6, "HELD")
+        assert await watch.next() == (10, "TIME")
 
 
 async def test_who_was_away_gets_what_they_missed(running: RunningApi, yoga: Class, relay: RunningRelay) -> None:

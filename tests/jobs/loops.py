@@ -28,7 +28,7 @@ async def beside(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[list[asynci
         assert not deaf, "a loop does not let itself be cancelled"
 
 
-async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 15.0) -> float:
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 40.0) -> float:
     """Seconds until it became true. Fails when it does not."""
     began = time.monotonic()
     while not await condition():

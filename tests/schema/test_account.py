@@ -8,9 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import text
 
 from app.core.database import Database
+from app.core.passwords import Passwords
+from app.resolvers import account
 from app.resolvers.context import Services
 from tests.factories import Someone, make_organization, someone
 from tests.fixtures_api import GraphQLClient, RunningApi, make_settings, serve
@@ -30,6 +33,13 @@ SIGN_IN = (
 )
 VIEWER = f"{{ viewer {{ {USER} }} }}"
 PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A good hash takes a good part of a second. The first test has those of the product."""
+    if request.function is not test_sign_up_then_sign_in:
+        monkeypatch.setattr(account, "PASSWORDS", Passwords(PasswordHasher(1, memory_cost=64, parallelism=1)))
 
 
 def address() -> str:
@@ -160,8 +170,6 @@ async def test_a_repeated_sign_up_gives_the_same_account(client: GraphQLClient, 
 async def test_outdated_hashes_are_renewed(client: GraphQLClient, database_url: str) -> None:
     email = address()
     await sign_up(client, email)
-    from argon2 import PasswordHasher
-
     weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
     database = Database(database_url, role=None, pool_size=1)
     read = text("SELECT password_hash FROM user_account WHERE email = :email")
