@@ -300,3 +300,19 @@ async def test_an_activitys_sessions(client: GraphQLClient, services: Services, 
     assert (await yoga.read(empty["id"]))["status"] == "OPEN", "somebody came while it was planned"
     whole = await owner.planned(DAY, NEXT, venueId=yoga.shop.venue_id)
     assert [item["booking"]["id"] for item in whole["items"]] == [late.id]
+
+
+async def test_one_whose_job_was_given_up_is_resumed(
+    guest: Visitor, staff: Planner, worker: Worker, shop: Shop
+) -> None:
+    made = await booked(guest, 9, 10)
+    plan = await staff.planned(DAY, NEXT)
+    await staff.committed(plan)
+    async with worker.database.transaction() as tx:
+        assert await commands.resume_bulk_changes(tx) == 0, "somebody will work on it"
+        await tx.execute(text("UPDATE job SET failed_at = now() WHERE kind = 'apply_bulk_change'"))
+    assert await worker.work() == 0
+    async with worker.database.transaction() as tx:
+        assert await commands.resume_bulk_changes(tx) == 1
+    await worker.work()
+    assert await statuses(shop, *made) == ["cancelled"] * 2

@@ -131,6 +131,15 @@ async def test_who_does_not_offer_it(guest: Visitor, staff: Planner, shop: Shop)
     assert [one["path"] for one in answer["violations"]] == ["input.targetProviderId"]
 
 
+async def test_alternatives_of_so_many_at_most(guest: Visitor, staff: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.schema.bulk.ALTERNATIVES_FOR", 1)
+    for hour in (10, 11):
+        await booked(guest, hour)
+        await booked(guest, hour, provider=1)
+    plan = await staff.moved(DAY, NEXT)
+    assert [one["alternatives"] is None for one in plan["items"]] == [False, True]
+
+
 async def test_only_what_can_be_moved_by_itself(guest: Visitor, staff: Planner, shop: Shop) -> None:
     """A visit of several services goes with all its providers; one that has begun stays."""
     first, second = shop.provider_ids
