@@ -26,8 +26,7 @@ from app.core.database import SYSTEM_ROLE, Database
 from app.core.metrics import serve_locally
 from app.core.outages import Outage, describe
 from app.core.settings import Settings
-from app.jobs import calendars, outlook, payouts, precompute, reconciliation, sessions
-from app.jobs.bulk import BulkJobs
+from app.jobs import bulk, calendars, outlook, payouts, precompute, reconciliation, sessions
 from app.jobs.payments import PaymentJobs
 from app.jobs.poll import Poll
 from app.jobs.recurring import Ticker
@@ -92,7 +91,7 @@ def build_worker(settings: Settings, handlers: Handlers | None = None, clock: Cl
         **_handlers(settings, valkey, clock),
         **PaymentJobs(checkout).handlers(),
         **reconciliation.ReconciliationJobs(checkout).handlers(),
-        **BulkJobs(checkout).handlers(),
+        **bulk.BulkJobs(checkout).handlers(),
     }
     runner = Runner(control, services, handlers, lease=timedelta(seconds=settings.job_lease_s))
     return Worker(
@@ -115,6 +114,7 @@ def build_worker(settings: Settings, handlers: Handlers | None = None, clock: Cl
                 *precompute.RECURRING,
                 *payouts.RECURRING,
                 *reconciliation.RECURRING,
+                *bulk.RECURRING,
             ),
         ),
         poll=Poll(control, queue, runner),

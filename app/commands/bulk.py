@@ -231,6 +231,25 @@ async def finish_bulk_change(tx: Tx, running: Running) -> None:
     )
 
 
+_WITHOUT_A_JOB = text(
+    """
+    SELECT c.id, c.organization_id FROM bulk_change c
+    WHERE c.status = 'running' AND NOT EXISTS (
+        SELECT 1 FROM job j WHERE j.kind = :kind AND j.done_at IS NULL AND j.failed_at IS NULL
+          AND j.args ->> 'bulkChangeId' = c.id::text)
+    ORDER BY c.id
+    """
+)
+
+
+async def resume_bulk_changes(tx: Tx) -> int:
+    """A new job for those that nobody works on; how many. One statement, and one for each."""
+    rows = (await tx.execute(_WITHOUT_A_JOB, {"kind": APPLY_BULK_CHANGE})).all()
+    for row in rows:
+        await enqueue_bulk(tx, row.id, row.organization_id)
+    return len(rows)
+
+
 _PURGE = text(
     """
     WITH old AS (

@@ -27,6 +27,7 @@ from app.commands.bulk import (
     lock_running,
     note_ending,
     refused_for_good,
+    resume_bulk_changes,
     settle_item,
 )
 from app.commands.session_cancel import CancelSessionRequest, cancel_session
@@ -35,6 +36,7 @@ from app.core.tokens import TokenSigner
 from app.domain.booking import HELD, BookingStatus
 from app.domain.bulk import CHANGED, DONE, BulkAction, Outcome, outcome_of
 from app.domain.errors import DomainError
+from app.jobs.recurring import Recurring
 from app.jobs.registry import Handlers, JobRun
 from app.models import Booking, BulkChange
 from app.queries.bulk import list_session_ids, scope_of
@@ -45,6 +47,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+RESUME = "resume_bulk_changes"
+RECURRING = (Recurring(RESUME, timedelta(minutes=5)),)
 BATCH = 100
 """So many bookings in one run; the next run goes on, so that none is cut off by the longest time of a job."""
 PATIENCE_S = 5.0
@@ -64,15 +68,20 @@ class BulkJobs:
         self._no_links = TokenSigner(secrets.token_urlsafe(32), timedelta(0))
 
     def handlers(self) -> Handlers:
-        return {APPLY_BULK_CHANGE: self._apply}
+        return {APPLY_BULK_CHANGE: self._apply, RESUME: self._resume}
+
+    async def _resume(self, run: JobRun) -> None:
+        """Changes whose job was given up, after a long outage: another one goes on."""
+        async with run.finishing() as tx:
+            resumed = await resume_bulk_changes(tx)
+        if resumed:
+            log.warning("bulk.resumed", count=resumed)
 
     async def _apply(self, run: JobRun) -> None:
         change_id = UUID(run.claim.args["bulkChangeId"])
         for _ in range(self._batch):
             try:
                 is_more = await self._next(change_id)
-            except DBAPIError:
-                raise  # the database is away, or overwhelmed: later
             except Exception:
                 if not run.claim.is_last_attempt:
                     raise

@@ -35,6 +35,7 @@ class BulkChange(Identified, OfOrganization, Timestamped, Base):
             name="counts",
         ),
         Index("bulk_change_organization_id_idx", "organization_id", "id"),
+        Index("bulk_change_running_idx", "id", postgresql_where="status = 'running'"),
         Index("bulk_change_expires_at_idx", "expires_at", postgresql_where="status = 'planned'"),
     )
 

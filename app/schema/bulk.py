@@ -19,6 +19,8 @@ from app.schema.node import Money, Node
 from app.schema.provider import Provider
 from app.schema.slot import Slot
 
+ALTERNATIVES_FOR = 50
+
 strawberry.enum(BulkAction, description="CANCEL, or MOVE to the same time of another provider.")
 strawberry.enum(
     BulkStatus,
@@ -52,17 +54,26 @@ class BulkChangeItem:
     settled_at: datetime | None
     seen: strawberry.Private[SeenBooking]
     change: strawberry.Private[models.BulkChange]
+    is_looked_after: strawberry.Private[bool] = False
+    """Each look for alternatives is a search: not everybody's in one answer."""
+
+    @property
+    def is_stuck(self) -> bool:
+        return not self.is_possible or self.result is BulkResult.REFUSED
 
     @strawberry.field(description="As it is now.")
     def booking(self) -> Booking:
         return Booking.from_seen(self.seen)
 
     @strawberry.field(
-        description="Of a move that is not possible: free times near it, with anybody who gives its service, at most 6."
+        description="Of a move that is not possible: free times near it, with anybody who gives its service, at most "
+        f"6. For the first {ALTERNATIVES_FOR} such bookings; null for the others."
     )
-    async def alternatives(self, info: Ctx) -> list[Slot]:
-        if self.is_possible and self.result is not BulkResult.REFUSED:
+    async def alternatives(self, info: Ctx) -> list[Slot] | None:
+        if not self.is_stuck:
             return []
+        if not self.is_looked_after:
+            return None
         slots, currency = await resolvers.alternatives_of(info.context, self.change, self.seen.booking)
         return [Slot.from_domain(slot, currency) for slot in slots]
 
@@ -113,7 +124,10 @@ class BulkChange(Node):
     @strawberry.field(description="By their start, at most 1000.")
     async def items(self, info: Ctx) -> list[BulkChangeItem]:
         found = await resolvers.items_of(info.context, self.seen)
-        return [BulkChangeItem.from_item(self.seen.change, item, booking) for item, booking in found]
+        items = [BulkChangeItem.from_item(self.seen.change, item, booking) for item, booking in found]
+        for item in [item for item in items if item.is_stuck][:ALTERNATIVES_FOR]:
+            item.is_looked_after = True
+        return items
 
     @strawberry.field(
         description="Bookings that were made, or came into it, since it was planned, at most 100. They are left as "

@@ -106,6 +106,7 @@ CREATE TABLE bulk_change (
     CONSTRAINT bulk_change_organization_id_fkey FOREIGN KEY(organization_id) REFERENCES organization (id)
 );
 CREATE INDEX bulk_change_organization_id_idx ON bulk_change (organization_id, id);
+CREATE INDEX bulk_change_running_idx ON bulk_change (id) WHERE status = 'running';
 CREATE INDEX bulk_change_expires_at_idx ON bulk_change (expires_at) WHERE status = 'planned';
 
 -- One booking of it, as it was planned, and what became of it. `refused_by`: the rule that forbids it, known when it was

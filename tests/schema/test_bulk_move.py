@@ -74,7 +74,7 @@ async def test_each_for_itself(guest: Visitor, staff: Planner, worker: Worker, s
     audit = await rows_of(shop, "SELECT reason, channel FROM audit_entry WHERE action = 'booking.rescheduled'")
     assert {(one["reason"], one["channel"]) for one in audit} == {("The roof leaks.", "bulk")}
     # The time of the first one is free again, that of the second is taken.
-    assert await booked(guest, 10)
+    await booked(guest, 10)
     assert (await guest.hold(at(3, 12), providerId=shop.provider_ids[1]))["__typename"] == "SlotUnavailable"
 
 
@@ -129,6 +129,15 @@ async def test_who_does_not_offer_it(guest: Visitor, staff: Planner, shop: Shop)
         DAY, NEXT, action="MOVE", providerId=shop.provider_id, targetProviderId=shop.provider_ids[1]
     )
     assert [one["path"] for one in answer["violations"]] == ["input.targetProviderId"]
+
+
+async def test_alternatives_of_so_many_at_most(guest: Visitor, staff: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.schema.bulk.ALTERNATIVES_FOR", 1)
+    for hour in (10, 11):
+        await booked(guest, hour)
+        await booked(guest, hour, provider=1)
+    plan = await staff.moved(DAY, NEXT)
+    assert [one["alternatives"] is None for one in plan["items"]] == [False, True]
 
 
 async def test_only_what_can_be_moved_by_itself(guest: Visitor, staff: Planner, shop: Shop) -> None:
