@@ -152,6 +152,7 @@ def check_request(plan: ServicePlan, request: HoldRequest, offer: AcceptedOffer 
     if not plan.is_active:
         raise NotFound
     errors = plan.faults(request.duration_minutes, request.party_size)
+    plan.refuse_few(request.party_size, errors)
     if offer is None:
         refuse_quotes(plan, "input", errors)
     if request.provider_id is not None and not plan.offers:

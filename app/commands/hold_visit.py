@@ -83,6 +83,7 @@ def _check(visit: VisitPlan, party_size: int) -> None:
     """What the services allow. Raises InvalidInput."""
     errors = visit.faults(party_size)
     for index, service in enumerate(visit.services):
+        service.refuse_few(party_size, errors)
         refuse_quotes(service, f"input.items.{index}", errors)
     shortest = sum(min((plan.duration_minutes for plan in plans), default=0) for plans in visit.plans())
     if timedelta(minutes=shortest) > LONGEST_VISIT:

@@ -83,7 +83,6 @@ def check_length_and_party(
     longest: int,
     party_size: int,
     largest_party: int,
-    smallest_party: int = 1,
     path: str = "input",
 ) -> FieldErrors:
     """What the service itself allows. The caller raises, as BadInput or InvalidInput.
@@ -94,6 +93,6 @@ def check_length_and_party(
     if duration_minutes is not None and not shortest <= duration_minutes <= longest:
         allowed = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
         errors.add(f"{path}.durationMinutes", f"must be {allowed} for this service")
-    if not smallest_party <= party_size <= largest_party:
-        errors.add("input.partySize", f"must be {smallest_party} to {largest_party} for this service")
+    if not 1 <= party_size <= largest_party:
+        errors.add("input.partySize", f"must be 1 to {largest_party} for this service")
     return errors

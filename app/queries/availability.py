@@ -144,7 +144,6 @@ class ServicePlan:
             shortest=min(shortest for shortest, _ in lengths),
             longest=max(longest for _, longest in lengths),
             party_size=party_size,
-            smallest_party=self.min_group_size,
             largest_party=self.max_group_size,
             path=path,
         )
@@ -152,6 +151,12 @@ class ServicePlan:
             message = "is a length that nobody offers; leave it out for each provider's own"
             errors.add(f"{path}.durationMinutes", message)
         return errors
+
+    def refuse_few(self, party_size: int, errors: FieldErrors) -> None:
+        """Fewer people than the service is given to; asked with `faults` when it is held."""
+        if 1 <= party_size < self.min_group_size:
+            message = f"must be {self.min_group_size} to {self.max_group_size} for this service"
+            errors.add("input.partySize", message)
 
     def rules(self, now: datetime, *, for_staff: bool = False) -> SlotRules:
         """Staff may book at the desk: no notice binds them."""

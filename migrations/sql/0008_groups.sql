@@ -178,8 +178,9 @@ BEGIN
     WHERE c.session_id = NEW.id AND c.is_private AND c.status IN ('held', 'booked') AND c.places < NEW.capacity
     FOR NO KEY UPDATE;
     IF FOUND THEN
-        UPDATE place_claim c SET places = NEW.capacity WHERE c.id = v_claim.id;
         NEW.taken := NEW.taken + NEW.capacity - v_claim.places;
+        UPDATE place_claim c SET places = NEW.capacity WHERE c.id = v_claim.id RETURNING c.* INTO STRICT v_claim;
+        PERFORM tell_claim(v_claim, 'CAPACITY');
     END IF;
     RETURN NEW;
 END $$;
