@@ -31,6 +31,7 @@ from app.commands.hold import require_live
 from app.commands.journal import Audit, Event, Transition, write_journal
 from app.commands.price_offer import book_offer
 from app.commands.promo_use import apply_code, check_customer, count_use
+from app.commands.served import NOBODY_ELSE, Served, noted_reason, set_served
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
@@ -53,6 +54,7 @@ class BookingRequest:
     notes: str | None
     promo_code: str | None = None
     accepts_fees: bool = False
+    served: Served = NOBODY_ELSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ async def create_booking(
     check_chargeable(frozen, terms)
     await check_customer(tx, lowered, account=account, email=None if customer is None else customer.email)
     booking = _new_booking(locked, request, now)
+    set_served(booking, request.served, locked.areas, tenancy)
     put_terms(booking, frozen, terms)
     items = tuple(_new_items(locked.hold, booking.id))
     owner, change = await insert_booking(tx, booking, items, customer, account)
@@ -269,6 +272,7 @@ async def tell_booked(tx: Tx, booking: Booking, change: Audit | None, actor: Act
         "priceMinor": booking.price_minor,
         "currency": booking.currency,
         **({} if booking.promo_code_id is None else {"promoCodeId": booking.promo_code_id}),
+        **noted_reason(booking),
     }
     is_pending = booking.status in HELD
     payload = {"version": 1, "status": booking.status}

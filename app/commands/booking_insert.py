@@ -59,11 +59,12 @@ _INSERT = text(
         INSERT INTO booking (id, organization_id, number, confirmation_code, status, starts_at, ends_at, time_zone,
                              party_size, provider_id, service_id, session_id, customer_id, hold_id, price_minor,
                              currency, payment_status, payment_method, cancellable_until, cancellation_notice_minutes,
-                             requires_approval, notes, expires_at, quote, policy, promo_code_id)
+                             requires_approval, notes, expires_at, quote, policy, promo_code_id, recipient, address)
         SELECT :booking_id, :organization_id, next_booking_number(), :confirmation_code, :status, :starts_at, :ends_at,
                :time_zone, :party_size, :provider_id, :service_id, :session_id, owner.id, :hold_id, :price_minor,
                :currency, :payment_status, :payment_method, :cancellable_until, :cancellation_notice_minutes,
-               :requires_approval, :notes, :expires_at, CAST(:quote AS jsonb), CAST(:policy AS jsonb), :promo_code_id
+               :requires_approval, :notes, :expires_at, CAST(:quote AS jsonb), CAST(:policy AS jsonb), :promo_code_id,
+               CAST(:recipient AS jsonb), CAST(:address AS jsonb)
         FROM owner
         RETURNING id, number, created_at
     ), item AS (
@@ -97,7 +98,7 @@ _INSERT = text(
     ),
     *(
         bindparam(name, type_=Text)
-        for name in ("name", "email", "phone", "locale", "notes", "items", "quote", "policy")
+        for name in ("name", "email", "phone", "locale", "notes", "items", "quote", "policy", "recipient", "address")
     ),
     bindparam("expires_at", type_=_INSTANT),
     bindparam("claim_until", type_=_INSTANT),
@@ -155,6 +156,8 @@ async def insert_booking(
                 "quote": _optional_json(booking.quote),
                 "policy": _optional_json(booking.policy),
                 "promo_code_id": booking.promo_code_id,
+                "recipient": _optional_json(booking.recipient),
+                "address": _optional_json(booking.address),
             },
         )
     ).first()

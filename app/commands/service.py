@@ -61,6 +61,7 @@ FORM = Form(
         "maximum_advance_days": required(whole_number(1, 1_095, " days")),
         "cancellation_notice_minutes": _minutes(0, NOTICE_MAXIMUM_MINUTES),
         "requires_approval": required(as_given),
+        "is_at_customers": required(as_given),
         "max_group_size": required(whole_number(1, GROUP_MAXIMUM)),
         "tags": line_list(TAGS_MAXIMUM, TAG_MAXIMUM),
     },

@@ -38,6 +38,9 @@ class Service(Node):
     max_group_size: int
     is_active: bool
     tags: list[str]
+    is_at_customers: bool = strawberry.field(
+        description="It comes to the customer: a booking needs an address within the provider's `serviceArea`."
+    )
     record: strawberry.Private[models.Service]
 
     @strawberry.field(description="None for CUSTOM: an accepted quote comes before the hold. HOURLY: of one hour.")
@@ -76,6 +79,7 @@ class Service(Node):
             max_group_size=record.max_group_size,
             is_active=record.is_active,
             tags=record.tags,
+            is_at_customers=record.is_at_customers,
             record=record,
         )
 

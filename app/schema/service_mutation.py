@@ -37,6 +37,9 @@ class CreateServiceInput:
     requires_approval: bool = False
     max_group_size: int = 1
     tags: list[str] = strawberry.field(default_factory=list)
+    is_at_customers: bool = strawberry.field(
+        default=False, description="It comes to the customer: bookings need an address."
+    )
     provider_ids: list[strawberry.ID] = strawberry.field(default_factory=list)
     idempotency_key: str | None = None
 
@@ -60,6 +63,9 @@ class UpdateServiceInput:
     requires_approval: bool | None = strawberry.UNSET
     max_group_size: int | None = strawberry.UNSET
     tags: list[str] | None = strawberry.UNSET
+    is_at_customers: bool | None = strawberry.field(
+        default=strawberry.UNSET, description="It comes to the customer: bookings need an address."
+    )
     idempotency_key: str | None = None
 
 
