@@ -32,6 +32,7 @@ from app.commands.journal import Audit, Event, Transition, write_journal
 from app.commands.participants import write_participants
 from app.commands.price_offer import book_offer
 from app.commands.promo_use import apply_code, check_customer, count_use
+from app.commands.served import NOBODY_ELSE, Served, noted_reason, set_served
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
@@ -57,6 +58,7 @@ class BookingRequest:
     promo_code: str | None = None
     accepts_fees: bool = False
     participants: tuple[ParticipantDetails, ...] = ()
+    served: Served = NOBODY_ELSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ async def create_booking(
     check_chargeable(frozen, terms)
     await check_customer(tx, lowered, account=account, email=None if customer is None else customer.email)
     booking = _new_booking(locked, request, now)
+    set_served(booking, request.served, locked.areas, tenancy)
     put_terms(booking, frozen, terms)
     if booking.status == BookingStatus.AWAITING_PROVIDER:
         booking.expires_at = answer_deadline(now, locked.approval_hours, booking.starts_at)
@@ -292,7 +295,7 @@ WRITTEN_DOWN = (
 
 async def tell_booked(tx: Tx, booking: Booking, change: Audit | None, actor: Actor) -> None:
     """Where PENDING waits for nothing, it passes straight on; both steps are recorded."""
-    after = {name: getattr(booking, name) for name in WRITTEN_DOWN}
+    after = {name: getattr(booking, name) for name in WRITTEN_DOWN} | noted_reason(booking)
     is_pending = booking.status in HELD
     payload = {"version": 1, "status": booking.status}
     await write_journal(

@@ -66,14 +66,14 @@ _INSERT = text(
                              party_size, provider_id, service_id, session_id, customer_id, hold_id, price_minor,
                              currency, payment_status, payment_method, cancellable_until, cancellation_notice_minutes,
                              requires_approval, notes, expires_at, quote, policy, promo_code_id, approval_hours,
-                             terms, maximum_reschedules, reschedule_notice_minutes)
+                             terms, maximum_reschedules, reschedule_notice_minutes, recipient, address)
         SELECT :booking_id, :organization_id, next_booking_number(), :confirmation_code, :status, :starts_at, :ends_at,
                :time_zone, :is_private,
                :party_size, :provider_id, :service_id, :session_id, owner.id, :hold_id, :price_minor,
                :currency, :payment_status, :payment_method, :cancellable_until, :cancellation_notice_minutes,
                :requires_approval, :notes, :expires_at, CAST(:quote AS jsonb), CAST(:policy AS jsonb), :promo_code_id,
                :approval_hours, frozen.terms || CAST(:terms AS jsonb), frozen.maximum_reschedules,
-               frozen.reschedule_notice_minutes
+               frozen.reschedule_notice_minutes, CAST(:recipient AS jsonb), CAST(:address AS jsonb)
         FROM owner, frozen
         RETURNING id, number, created_at, terms, maximum_reschedules, reschedule_notice_minutes
     ), item AS (
@@ -108,7 +108,10 @@ _INSERT = text(
     ),
     *(
         bindparam(name, type_=Text)
-        for name in ("name", "email", "phone", "locale", "notes", "items", "quote", "policy", "terms")
+        for name in (
+            *("name", "email", "phone", "locale", "notes", "items", "quote", "policy", "terms"),
+            *("recipient", "address"),
+        )
     ),
     bindparam("approval_hours", type_=Integer),
     bindparam("expires_at", type_=_INSTANT),
@@ -170,6 +173,8 @@ async def insert_booking(
                 "quote": _optional_json(booking.quote),
                 "policy": _optional_json(booking.policy),
                 "promo_code_id": booking.promo_code_id,
+                "recipient": _optional_json(booking.recipient),
+                "address": _optional_json(booking.address),
             },
         )
     ).first()

@@ -26,6 +26,7 @@ from app.commands.claim import CLAIMED, move_claims, visit_taken
 from app.commands.customer_limit import check_customer_move
 from app.commands.hold_visit import refuse_visit
 from app.commands.payment_approval import answer_after_move
+from app.commands.served import check_area_of_move
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
 from app.domain.booking import BookingStatus
@@ -68,6 +69,8 @@ async def reschedule_booking(
     starts_at = request.starts_at or booking.starts_at
     _check_place(request, booking, items, starts_at)
     by_staff = seen.viewer is not ActorKind.CUSTOMER
+    is_staff = requester.tenancy.is_staff
+    await check_area_of_move(tx, booking, request.provider_id, reason=request.reason, is_staff=is_staff)
     search = search_of_booking(booking, items, around=starts_at, provider_id=request.provider_id, for_staff=by_staff)
     # Who stays with their provider knows them anyway.
     hidden_is_missing = request.provider_id is not None and not requester.tenancy.is_staff

@@ -11,9 +11,11 @@ from sqlalchemy import CursorResult, Interval, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.commands.booking_insert import CustomerDetails
+from app.commands.served import Served
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.errors import NotFound
+from app.domain.service_area import address_to_json
 from app.models import GuestSession, Hold
 from app.queries.rows import lock_row
 
@@ -84,11 +86,15 @@ def is_live(session: GuestSession, now: datetime) -> bool:
     return session.ended_at is None and now < session.expires_at
 
 
-def details_given(customer: CustomerDetails | None) -> dict[str, Any]:
+def details_given(customer: CustomerDetails | None, served: Served) -> dict[str, Any]:
     """What a booking says of its guest, as a session keeps it; what is not said there stays as it was said before."""
-    if customer is None:
-        return {}
-    given = {"name": customer.name, "email": customer.email, "phone": customer.phone, "locale": customer.locale}
+    given: dict[str, Any] = {}
+    if customer is not None:
+        given |= {"name": customer.name, "email": customer.email, "phone": customer.phone, "locale": customer.locale}
+    if served.recipient is not None:
+        given["recipient"] = dict(served.recipient)
+    if served.address is not None:
+        given["address"] = address_to_json(served.address)
     return {name: value for name, value in given.items() if value is not None}
 
 

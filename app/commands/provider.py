@@ -50,6 +50,7 @@ FORM = Form(
         "daily_booking_limit": whole_number(1, LIMIT_MAXIMUM),
         "weekly_booking_limit": whole_number(1, LIMIT_MAXIMUM),
         "languages": required(_language_tags),
+        "service_area": as_given,
     }
 )
 """`user_email`: of the account that shall act as this provider."""

@@ -67,6 +67,7 @@ FORM = Form(
         "reschedule_notice_minutes": whole_number(0, NOTICE_MAXIMUM_MINUTES, " minutes"),
         "cancellation_notice_minutes": _minutes(0, NOTICE_MAXIMUM_MINUTES),
         "requires_approval": required(as_given),
+        "is_at_customers": required(as_given),
         "max_group_size": required(whole_number(1, GROUP_MAXIMUM)),
         "min_group_size": required(whole_number(1, GROUP_MAXIMUM)),
         "tags": line_list(TAGS_MAXIMUM, TAG_MAXIMUM),

@@ -31,6 +31,7 @@ from app.commands.booking_price import check_chargeable, set_platform_fee
 from app.commands.customer_limit import check_customer_limits
 from app.commands.participants import write_participants
 from app.commands.promo_use import apply_code, check_customer, count_use
+from app.commands.served import set_recipient
 from app.commands.session_hold import own_places, require_live_places
 from app.core.database import Tx
 from app.core.ids import new_id
@@ -91,6 +92,7 @@ async def create_session_booking(
     check_chargeable(frozen, terms)
     await check_customer(tx, lowered, account=account, email=None if customer is None else customer.email)
     booking = _new_booking(locked, request, now)
+    set_recipient(booking, request.served)
     put_terms(booking, frozen, terms)
     values = {"hold": request.hold_id, "booking": booking.id}
     if frozen.is_awaited:

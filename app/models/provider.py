@@ -39,7 +39,7 @@ class Provider(Identified, OfOrganization, Timestamped, Base):
     daily_booking_limit: Mapped[int | None]
     weekly_booking_limit: Mapped[int | None]
     calendar_version: Mapped[int] = mapped_column(server_default="1")
-    service_area: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    service_area: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class Offer(OfOrganization, Timestamped, Base):

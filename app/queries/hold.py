@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, select
+from sqlalchemy import case, literal_column, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.core.database import Tx
 from app.domain.booking import HoldStatus
@@ -34,9 +37,23 @@ class LockedHold:
     is_whole: bool
     """Is everything that was held still held?"""
     held_until: datetime
+    areas: Sequence[dict[str, Any] | None]
+    """Of each provider who comes to the customer, where to (none: anywhere). Empty: nobody does."""
 
     def is_live(self, now: datetime) -> bool:
         return self.is_whole and self.held_until > now
+
+
+# Of a visit, whose provider and service joined here are those of its first item.
+_AREAS = literal_column(
+    """
+    CASE WHEN hold.items IS NOT NULL THEN (
+        SELECT jsonb_agg(p.service_area) FROM jsonb_array_elements(hold.items) AS i (item)
+        JOIN service s ON s.id = (i.item ->> 'serviceId')::uuid AND s.is_at_customers
+        JOIN provider p ON p.id = (i.item ->> 'providerId')::uuid) END
+    """,
+    JSONB,
+)
 
 
 async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
@@ -57,6 +74,7 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
                 case((Allocation.booking_id.is_(None), Allocation.status), else_="booked").label("status"),
                 Allocation.expires_at,
                 Allocation.booking_id,
+                _AREAS.label("areas"),
             )
             .join(Allocation, Allocation.hold_id == Hold.id)
             .join(Provider, Provider.id == Hold.provider_id)
@@ -90,6 +108,7 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
         approval_hours=approval_hours,
         is_whole=statuses == {"held"} and not is_used,
         held_until=min((row.expires_at for row in rows if row.expires_at is not None), default=hold.expires_at),
+        areas=(rows[0].areas or []) if hold.items else [provider.service_area] if service.is_at_customers else [],
     )
 
 

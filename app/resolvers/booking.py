@@ -145,7 +145,7 @@ async def create_booking(
     async def command(tx: Tx, tenancy: Tenancy) -> Booked:
         guesses.check()
         if guest is not None:
-            await book_in_session(tx, guest, request.hold_id, details_given(customer))
+            await book_in_session(tx, guest, request.hold_id, details_given(customer, request.served))
         facts: Any = {
             "tenancy": tenancy,
             "actor": context.actor("guest"),

@@ -27,6 +27,7 @@ from app.schema.payment import SEES_LEDGER, LedgerJournal, PaymentSession, Refun
 from app.schema.price_lines import PriceLine, price_lines, tax_of
 from app.schema.provider import Provider
 from app.schema.scalars import TimeZone
+from app.schema.served import Address, Recipient
 from app.schema.service import Service
 from app.schema.session import ActivitySession
 
@@ -221,6 +222,16 @@ class Booking(Node, BookingPast, BookingLife):
     @strawberry.field(description="An .ics file of this booking.")
     def calendar_url(self, info: Ctx) -> str:
         return resolvers.calendar_url(info.context, self.seen.booking)
+
+    @strawberry.field(description="Whoever is served, if not the customer.")
+    def recipient(self) -> Recipient | None:
+        kept = self.seen.booking.recipient
+        return None if kept is None else Recipient.from_json(kept)
+
+    @strawberry.field(description="Where to go, for a service that comes to the customer. As it was given.")
+    def address(self) -> Address | None:
+        kept = self.seen.booking.address
+        return None if kept is None else Address.from_json(kept)
 
     @strawberry.field(description="None once it does not take place. The .ics file then takes it out of a calendar.")
     async def add_to_calendar(self, info: Ctx) -> AddToCalendar | None:

@@ -11,6 +11,7 @@ from app.commands.booking import BookingRequest
 from app.commands.booking_change import TransitionRequest
 from app.commands.booking_insert import CustomerDetails
 from app.commands.booking_reschedule import RescheduleRequest
+from app.commands.served import Served
 from app.commands.session_reschedule import SessionMove
 from app.core.contact import normalize_email, normalize_phone
 from app.core.ids import IdKind
@@ -36,6 +37,7 @@ from app.schema.ids import read_id, read_optional_id
 from app.schema.info import Ctx
 from app.schema.participant import ParticipantInput, read_participants
 from app.schema.payment import PaymentSession
+from app.schema.served import AddressInput, RecipientInput
 
 NAME_LENGTH = 200
 REASON_LENGTH = 500
@@ -48,6 +50,10 @@ def clean_customer_name(value: str) -> str:
 
 def clean_notes(value: str) -> str:
     return clean_text(value, NOTES_LENGTH)
+
+
+def clean_reason(value: str) -> str:
+    return clean_text(value, REASON_LENGTH)
 
 
 @strawberry.input
@@ -66,24 +72,6 @@ class CustomerInput:
         return None if name is None or email is None else CustomerDetails(name, email, phone, locale)
 
 
-@strawberry.input(description="Whoever is served, if not the customer. Not offered yet.")
-class RecipientInput:
-    name: str
-    phone: str | None = None
-
-
-@strawberry.input(description="Where to go, for services that come to the customer. Not offered yet.")
-class AddressInput:
-    street: str
-    city: str
-    building: str | None = None
-    apartment: str | None = None
-    postal_code: str | None = None
-    country: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-
-
 @strawberry.input
 class CreateBookingInput:
     hold_id: strawberry.ID
@@ -91,8 +79,15 @@ class CreateBookingInput:
     customer: CustomerInput | None = strawberry.field(
         default=None, description="May be left out by one who is signed in as a customer."
     )
-    recipient: RecipientInput | None = strawberry.field(default=None, description="Not offered yet.")
-    address: AddressInput | None = strawberry.field(default=None, description="Not offered yet.")
+    recipient: RecipientInput | None = strawberry.field(
+        default=None, description="Whoever is served, if not the customer."
+    )
+    address: AddressInput | None = strawberry.field(
+        default=None, description="For a service that comes to the customer, which needs one; for others there is none."
+    )
+    outside_area_reason: str | None = strawberry.field(
+        default=None, description="Why the staff book outside the area that the provider comes to. For the audit."
+    )
     payment_method: PaymentMethod
     promo_code: str | None = strawberry.field(
         default=None, description="Lowers the price that was locked; `checkPromoCode` says to what."
@@ -112,17 +107,13 @@ class CreateBookingInput:
     idempotency_key: str | None = None
 
     def to_request(self) -> tuple[BookingRequest, CustomerDetails | None]:
-        """Raises NotAllowed; BadInput; InvalidInput with everything that is wrong."""
-        for name, value in (("recipient", self.recipient), ("address", self.address)):
-            if value is not None:
-                raise errors.NotAllowed(
-                    f"{name}_unavailable", f"A booking with a separate {name} is not available yet."
-                )
+        """Raises BadInput; InvalidInput with everything that is wrong."""
         hold_id = read_id(IdKind.HOLD, self.hold_id, "input.holdId")
         faults = FieldErrors()
         customer = None if self.customer is None else self.customer.read(faults)
         notes = faults.read("input.notes", clean_notes, self.notes)
         participants = read_participants(self.participants, faults)
+        served = self._served(faults)
         faults.raise_any()
         request = BookingRequest(
             hold_id=hold_id,
@@ -132,8 +123,16 @@ class CreateBookingInput:
             promo_code=self.promo_code,
             accepts_fees=self.accepts_fees,
             participants=participants,
+            served=served,
         )
         return request, customer
+
+    def _served(self, faults: FieldErrors) -> Served:
+        address = None if self.address is None else self.address.read(faults)
+        country = None if address is None else address.country
+        recipient = None if self.recipient is None else self.recipient.read(faults, country)
+        reason = faults.read("input.outsideAreaReason", clean_reason, self.outside_area_reason)
+        return Served(recipient, address, reason or None)
 
 
 @strawberry.type

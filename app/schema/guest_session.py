@@ -15,6 +15,7 @@ from app.schema.errors import IdempotencyConflict, InvalidInput, NotFound, RateL
 from app.schema.hold import Hold
 from app.schema.ids import read_id
 from app.schema.info import Ctx
+from app.schema.served import Address, Recipient
 
 
 @strawberry.type(description="What is held in a guest session.")
@@ -35,14 +36,19 @@ class GuestDetails:
     email: str | None
     phone: str | None
     locale: str | None
+    recipient: Recipient | None
+    address: Address | None
 
     @classmethod
     def from_json(cls, details: dict[str, Any]) -> GuestDetails:
+        recipient, address = details.get("recipient"), details.get("address")
         return cls(
             name=details.get("name"),
             email=details.get("email"),
             phone=details.get("phone"),
             locale=details.get("locale"),
+            recipient=None if recipient is None else Recipient.from_json(recipient),
+            address=None if address is None else Address.from_json(address),
         )
 
 

@@ -24,6 +24,7 @@ from app.schema.ids import public_id, read_id, read_ids
 from app.schema.info import Ctx, given
 from app.schema.node import Node
 from app.schema.scalars import TimeZone
+from app.schema.served import ServiceArea, ServiceAreaInput, read_service_area
 
 if TYPE_CHECKING:  # those know this file
     from app.schema.calendar_source import CalendarSource
@@ -48,6 +49,11 @@ class Provider(Node):
     weekly_booking_limit: int | None = strawberry.field(description="The same for a week, from Monday.")
     languages: list[str] = strawberry.field(description="Tags (BCP 47) of those the provider speaks: es-AR, en.")
     record: strawberry.Private[models.Provider]
+
+    @strawberry.field(description="Where the provider comes to, for services at the customer's. None: anywhere.")
+    def service_area(self) -> ServiceArea | None:
+        kept = self.record.service_area
+        return None if kept is None else ServiceArea.from_json(kept)
 
     @strawberry.field(description="The provider's own, else the venue's.")
     async def time_zone(self, info: Ctx) -> TimeZone:
@@ -207,6 +213,9 @@ class CreateProviderInput:
     daily_booking_limit: int | None = strawberry.field(default=None, description="1 to 1000 a day; null: no limit.")
     weekly_booking_limit: int | None = strawberry.field(default=None, description="1 to 1000 a week; null: no limit.")
     languages: list[str] = strawberry.field(default_factory=list, description="Tags (BCP 47), at most 20: es-AR, en.")
+    service_area: ServiceAreaInput | None = strawberry.field(
+        default=None, description="Where to come to, for services at the customer's. Null: anywhere."
+    )
     idempotency_key: str | None = None
 
 
@@ -231,6 +240,10 @@ class UpdateProviderInput:
     )
     languages: list[str] | None = strawberry.field(
         default=strawberry.UNSET, description="Tags (BCP 47), at most 20: es-AR, en."
+    )
+    service_area: ServiceAreaInput | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Where to come to, for services at the customer's. Null: anywhere. Bookings stand.",
     )
     idempotency_key: str | None = None
 
@@ -299,14 +312,14 @@ class ProviderMutation:
     async def create_provider(self, info: Ctx, input: CreateProviderInput) -> CreateProviderResult:
         venue_id = read_id(IdKind.VENUE, input.venue_id, "input.venueId")
         service_ids = read_ids(IdKind.SERVICE, input.service_ids, "input.serviceIds")
-        values = given(input, without={"venue_id", "service_ids"})
+        values = read_service_area(given(input, without={"venue_id", "service_ids"}))
         made = await resolvers.create_provider(info.context, venue_id, values, service_ids, input.idempotency_key)
         return CreateProviderPayload(provider=Provider.from_model(made))
 
     @strawberry.mutation
     async def update_provider(self, info: Ctx, input: UpdateProviderInput) -> UpdateProviderResult:
         provider_id = read_id(IdKind.PROVIDER, input.provider_id, "input.providerId")
-        values = given(input, without={"provider_id"})
+        values = read_service_area(given(input, without={"provider_id"}))
         changed = await resolvers.update_provider(info.context, provider_id, values, input.idempotency_key)
         return UpdateProviderPayload(provider=Provider.from_model(changed))
 

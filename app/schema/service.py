@@ -45,6 +45,9 @@ class Service(Node):
     min_group_size: int = strawberry.field(description="Fewest people of one booking.")
     is_active: bool
     tags: list[str]
+    is_at_customers: bool = strawberry.field(
+        description="It comes to the customer: a booking needs an address within the provider's `serviceArea`."
+    )
     record: strawberry.Private[models.Service]
 
     @strawberry.field(description="None for CUSTOM: an accepted quote comes before the hold. HOURLY: of one hour.")
@@ -86,6 +89,7 @@ class Service(Node):
             min_group_size=record.min_group_size,
             is_active=record.is_active,
             tags=record.tags,
+            is_at_customers=record.is_at_customers,
             record=record,
         )
 

@@ -42,6 +42,9 @@ class CreateServiceInput:
     max_group_size: int = 1
     min_group_size: int = strawberry.field(default=1, description="Fewest people of one booking.")
     tags: list[str] = strawberry.field(default_factory=list)
+    is_at_customers: bool = strawberry.field(
+        default=False, description="It comes to the customer: bookings need an address."
+    )
     provider_ids: list[strawberry.ID] = strawberry.field(default_factory=list)
     idempotency_key: str | None = None
 
@@ -68,6 +71,9 @@ class UpdateServiceInput:
     max_group_size: int | None = strawberry.UNSET
     min_group_size: int | None = strawberry.UNSET
     tags: list[str] | None = strawberry.UNSET
+    is_at_customers: bool | None = strawberry.field(
+        default=strawberry.UNSET, description="It comes to the customer: bookings need an address."
+    )
     idempotency_key: str | None = None
 
 

@@ -186,6 +186,25 @@ async def test_numbers_beyond_six_digits(fresh_database_url: str) -> None:
     assert [number[9:] for number in numbers] == ["999999", "1000000"]
 
 
+async def test_numbers_of_many_at_once_differ_and_rise_without_a_lock(database_url: str) -> None:
+    """Each writer keeps its transaction open until all have theirs: nobody waits for anybody's number."""
+    everybody = asyncio.Barrier(6)
+
+    async def draw() -> list[int]:
+        opened: Connection = await asyncpg.connect(database_url)
+        try:
+            async with opened.transaction():
+                drawn = [await opened.fetchval("SELECT next_booking_number()") for _ in range(20)]
+                await asyncio.wait_for(everybody.wait(), 20)
+            return [int(number[9:]) for number in drawn]
+        finally:
+            await opened.close()
+
+    found = await asyncio.gather(*(draw() for _ in range(6)))
+    assert all(numbers == sorted(numbers) for numbers in found)
+    assert len({number for numbers in found for number in numbers}) == 120
+
+
 async def test_many_writers_by_hand_have_one_winner(taken: Taken, database_url: str) -> None:
     """Through the function that every claim takes: no error, no deadlock, one row."""
     subject, organization = uuid4(), taken.row["organization_id"]

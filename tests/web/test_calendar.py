@@ -36,7 +36,7 @@ async def _event(http: httpx.AsyncClient, address: str, method: str = "PUBLISH")
     assert isinstance(calendar, Calendar)
     assert calendar["method"] == method
     [event] = calendar.events
-    assert event["last-modified"].dt == event["dtstamp"].dt
+    assert event.LAST_MODIFIED == event.DTSTAMP
     return event
 
 
