@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, exists, func, or_, select, text
+from sqlalchemy import DateTime, and_, exists, func, or_, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.commands.actor import SYSTEM
@@ -63,9 +63,10 @@ async def take_automatic_steps(tx: Tx, limit: int) -> int:
 
     What still owes something that has to be paid before it is served is left to a person.
     """
-    now = _now()
+    now = await tx.scalar(select(func.turnero_now(type_=DateTime(timezone=True))))
+    assert now is not None
     query = (
-        select(Booking, Organization, now.label("now"))
+        select(Booking, Organization)
         .join(Organization, Organization.id == Booking.organization_id)
         .outerjoin(PaymentSettings, PaymentSettings.organization_id == Booking.organization_id)
         .where(
@@ -80,15 +81,15 @@ async def take_automatic_steps(tx: Tx, limit: int) -> int:
         .limit(limit)
         .with_for_update(key_share=True, skip_locked=True, of=Booking)
     )
-    found = [(booking, organization, at) for booking, organization, at in await tx.execute(query)]
-    for booking, organization, at in sorted(found, key=lambda one: _by_session(one[0])):
+    found = [(booking, organization) for booking, organization in await tx.execute(query)]
+    for booking, organization in sorted(found, key=lambda one: _by_session(one[0])):
         to = _S.NO_SHOW if _marks_no_show(booking, organization) else _S.COMPLETED
-        check_transition(_facts(booking, organization), ActorKind.SYSTEM, to, at)
+        check_transition(_facts(booking, organization), ActorKind.SYSTEM, to, now)
         await apply_transition(tx, booking, to, None, SYSTEM)
     return len(found)
 
 
-def _is_missed(now: ColumnElement[datetime]) -> ColumnElement[bool]:
+def _is_missed(now: datetime) -> ColumnElement[bool]:
     after = func.make_interval(0, 0, 0, 0, 0, Organization.auto_no_show_after_minutes)
     return and_(
         Booking.status == _S.CONFIRMED,
@@ -97,7 +98,7 @@ def _is_missed(now: ColumnElement[datetime]) -> ColumnElement[bool]:
     )
 
 
-def _is_over(now: ColumnElement[datetime]) -> ColumnElement[bool]:
+def _is_over(now: datetime) -> ColumnElement[bool]:
     after = func.make_interval(0, 0, 0, 0, 0, Organization.auto_complete_after_minutes)
     owes = and_(
         func.coalesce(PaymentSettings.balance_required_at_check_in, False),

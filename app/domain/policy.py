@@ -215,6 +215,9 @@ def broken_reschedule_rule(facts: BookingFacts, actor: ActorKind, now: datetime)
         )
     if actor is ActorKind.SYSTEM:
         return None
+    if facts.answer_until is not None and now > facts.answer_until:
+        message = f"It waited for an answer until {_when(facts, facts.answer_until)}; the request has lapsed."
+        return RuleBroken("approval_over", message, allowed_until=facts.answer_until)
     if actor is ActorKind.CUSTOMER:
         return _broken_move_terms(facts, now)
     return _service_day_over(facts, actor, now)

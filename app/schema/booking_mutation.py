@@ -190,7 +190,8 @@ class RescheduleBookingInput:
 
 
 @strawberry.input(
-    description="Staff: CONFIRMED (what waits for approval), CHECKED_IN, IN_PROGRESS, COMPLETED, NO_SHOW."
+    description="Staff, and providers with their own: CONFIRMED (what waits for approval), CHECKED_IN, IN_PROGRESS,"
+    " COMPLETED, NO_SHOW."
 )
 class TransitionBookingInput:
     booking_id: strawberry.ID

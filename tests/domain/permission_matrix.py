@@ -96,9 +96,15 @@ def _move(booked: BookingFacts, actor: ActorKind, now: datetime) -> str:
 
 def _limited_moves() -> Iterator[tuple[str, Rule]]:
     short = replace(facts(_S.CONFIRMED), reschedule_notice_minutes=60)
+    lapsed = replace(facts(_S.AWAITING_PROVIDER), answer_until=STARTS_AT - timedelta(hours=24, minutes=30))
     used = replace(facts(_S.CONFIRMED), maximum_reschedules=2, reschedules=2)
     left = replace(used, reschedules=1)
-    for title, booked in (("notice of 1 hour", short), ("1 of 2 moves used", left), ("2 of 2 moves used", used)):
+    for title, booked in (
+        ("notice of 1 hour", short),
+        ("1 of 2 moves used", left),
+        ("2 of 2 moves used", used),
+        ("a request that lapsed 24.5 h before", lapsed),
+    ):
         yield title, partial(_move, booked)
 
 

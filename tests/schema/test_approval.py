@@ -13,7 +13,7 @@ from app.domain.membership import Role
 from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient, MovableClock
 from tests.journey import Made, Visitor, colleague, instant, live_time, rows_of
-from tests.paying import Payer, Paying, owner_of
+from tests.paying import Payer, Paying, ledger_of, owner_of
 from tests.shop import Person, at, iso, make_person, make_shop
 from tests.sweeps import UPDATE_ORGANIZATION, sweep
 
@@ -188,3 +188,21 @@ async def test_accepted_in_time_and_taken_later(payer: Payer, paying: Paying) ->
     await paying.work("capture_payment")
     seen = await payer.read(made, made.token)
     assert (seen["status"], seen["paymentStatus"]) == ("CONFIRMED", "PAID")
+
+
+async def test_what_was_taken_goes_back_when_nobody_answers_a_move(payer: Payer, paying: Paying) -> None:
+    made = await authorized(payer, paying)
+    assert (await owner_of(paying, payer.shop).step(made, "CONFIRMED"))["paymentStatus"] == "PAID"
+    moved = await payer.move(made, at(4, 10), accessToken=made.token)
+    assert (moved["status"], soon(moved["expiresAt"], 24)) == ("AWAITING_PROVIDER", True)
+    paying.api.clock.move(timedelta(hours=24, minutes=1))
+    lapsed = await payer.move(made, at(4, 12), accessToken=made.token)
+    assert (lapsed["__typename"], lapsed["rule"]) == ("NotAllowed", "approval_over")
+    assert await sweep(paying.worker, paying.api.clock, expire_unanswered) == 1
+    assert (await payer.read(made, made.token))["status"] == "EXPIRED"
+    assert await live_time(payer.shop) == []
+    await paying.work("execute_refund")
+    seen = await payer.read(made, made.token)
+    assert (seen["status"], seen["paymentStatus"]) == ("REFUNDED", "REFUNDED")
+    ledger = await ledger_of(owner_of(paying, payer.shop).client, made)
+    assert ledger == {"customer": -1_000, "refunds": 1_000}  # nobody else has any of it

@@ -1,0 +1,36 @@
+"""Every operation that the guides of the lifecycle show fits the schema."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from graphql import GraphQLSchema, build_schema, parse, validate
+
+ROOT = Path(__file__).parents[2]
+GUIDES = ("lifecycle", "guests", "series", "groups", "waitlist", "bulk")
+
+
+def operations() -> list[tuple[str, str]]:
+    """(guide, operation), of the guides that are there."""
+    found = []
+    for guide in GUIDES:
+        path = ROOT / "docs" / f"{guide}.md"
+        if path.exists():
+            found += [(guide, block) for block in re.findall(r"```graphql\n(.*?)```", path.read_text("utf-8"), re.S)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def schema() -> GraphQLSchema:
+    return build_schema((ROOT / "schema.graphql").read_text("utf-8"))
+
+
+def test_the_guide_shows_operations() -> None:
+    assert len([one for one in operations() if one[0] == "lifecycle"]) >= 9
+
+
+@pytest.mark.parametrize(("guide", "operation"), operations(), ids=lambda value: value[:40])
+def test_an_operation_of_a_guide_fits_the_schema(guide: str, operation: str, schema: GraphQLSchema) -> None:
+    assert validate(schema, parse(operation)) == [], guide
