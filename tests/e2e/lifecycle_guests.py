@@ -21,20 +21,21 @@ from app.resolvers import checkout, hold
 from app.resolvers import session_hold as places
 from tests.e2e.lifecycle_life import Held, Life, Made, operation, pick
 from tests.e2e.lifecycle_promises import MOVED, STEPPED, Wanted
-from tests.e2e.lifecycle_rows import Row
 from tests.paying import GOOD, NO_FUNDS
 from tests.shop import Person
 
 GUEST = CustomerDetails("Ana", "ana@example.com", None, None)
-STARTS = 10
+STARTS = 6
 SERVICES = 2
 PROVIDERS = 3
 """The last number: anybody."""
 PEOPLE = 3
-SESSIONS = 5
+SESSIONS = 3
 PARTIES = 3
 HELD = 3
 BOOKINGS = 4
+PAYABLE = frozenset({"pending", "payment_failed", "expired"})
+"""With the late ones."""
 METHODS = 3
 """The last: pay now. The others: on arrival."""
 
@@ -88,14 +89,14 @@ class Guests(Life):
         self.intent.wanted = Wanted(session=str(chosen), party=party)
         self._keep(*await places.hold_places(self.world.context(by), PlacesRequest(chosen, party), None), by)
 
-    @operation(needs="held", held=HELD)
+    @operation(2, needs="held", instead="hold_time", held=HELD)
     async def release(self, held: int) -> None:
         chosen = pick(self.held, held)
         self.intent.holds.add(str(chosen.hold_id))
         await hold.release_hold(self.world.context(chosen.by), hold.HoldByToken(chosen.hold_id, chosen.token))
         self.held.remove(chosen)
 
-    @operation(needs="held", held=HELD)
+    @operation(2, needs="held", instead="hold_time", held=HELD)
     async def extend(self, held: int) -> None:
         chosen = pick(self.held, held)
         self.intent.holds.add(str(chosen.hold_id))
@@ -103,7 +104,7 @@ class Guests(Life):
 
     # ── booking ───────────────────────────────────────────────────────────────────────────────────────
 
-    @operation(5, needs="held", held=HELD, method=METHODS)
+    @operation(5, needs="held", instead="hold_time", held=HELD, method=METHODS)
     async def book_held(self, held: int, method: int) -> None:
         await self._book(pick(self.held, held), method)
 
@@ -156,10 +157,10 @@ class Guests(Life):
 
     # ── paying ────────────────────────────────────────────────────────────────────────────────────────
 
-    @operation(3, needs="made", booking=BOOKINGS, card=3)
+    @operation(3, needs="waiting", booking=BOOKINGS, card=3)
     async def pay(self, booking: int, card: int) -> None:
         """Two cards are good, one is refused; then the client comes back to look."""
-        chosen = pick(self._waiting() or self.made, booking)
+        chosen = pick(self.made_in(PAYABLE), booking)
         self.intent.change(chosen.booking_id, STEPPED)
         self.intent.is_atomic = False
         context = self.world.context(None)
@@ -170,22 +171,14 @@ class Guests(Life):
             await self.world.control(f"intents/{payment.payment.processor_id}/pay", card=with_card)
         await checkout.refresh(self.world.context(None), seen)
 
-    @operation(needs="made", booking=BOOKINGS)
+    @operation(needs="waiting", booking=BOOKINGS)
     async def pay_again(self, booking: int) -> None:
         """With another card, where the first was refused."""
-        chosen = pick(self._waiting() or self.made, booking)
+        chosen = pick(self.made_in(PAYABLE), booking)
         self.intent.change(chosen.booking_id, STEPPED)
         self.intent.is_atomic = False
         request = checkout.RetryRequest(chosen.booking_id, chosen.token, GOOD)
         await checkout.retry(self.world.context(None), request, None)
-
-    def _waiting(self) -> list[Made]:
-        waiting = {"pending", "payment_failed", "expired"}
-        return [one for one in self.made if self._row(one).get("status") in waiting]
-
-    def _row(self, made: Made) -> Row:
-        """As it was before this step."""
-        return self.rows.bookings.get(made.key, {})
 
     # ── changing ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -198,9 +191,9 @@ class Guests(Life):
         request = TransitionRequest(chosen.booking_id, BookingStatus.CANCELLED, "A reason", None)
         await bookings.transition_booking(context, "cancelBooking", request, link, None)
 
-    @operation(4, needs="made", booking=BOOKINGS, start=STARTS, provider=PROVIDERS, who=2)
+    @operation(4, needs="timed", booking=BOOKINGS, start=STARTS, provider=PROVIDERS, who=2)
     async def move(self, booking: int, start: int, provider: int, who: int) -> None:
-        chosen = pick([one for one in self.made if self._row(one).get("session_id") is None], booking)
+        chosen = pick(self.timed, booking)
         to = None if provider == PROVIDERS - 1 else self.ground.providers[provider]
         context, link = self.asking(chosen, who)
         starts_at = self.start(start)
@@ -215,13 +208,13 @@ class Guests(Life):
                 self.promise(chosen.booking_id, provider_id=to)
         assert seen.booking.starts_at == starts_at
 
-    @operation(3, needs="made", booking=BOOKINGS, session=SESSIONS, who=2)
+    @operation(4, needs="placed", instead="book_places", booking=BOOKINGS, session=SESSIONS, who=2)
     async def move_places(self, booking: int, session: int, who: int) -> None:
-        chosen = pick([one for one in self.made if self._row(one).get("session_id") is not None], booking)
+        chosen = pick(self.placed, booking)
         to = pick(self.sessions(), session)
         context, link = self.asking(chosen, who)
         self.intent.change(chosen.booking_id, MOVED)
-        self.intent.wanted = Wanted(session=to["id"], party=self._row(chosen)["party_size"])
+        self.intent.wanted = Wanted(session=to["id"], party=self.row_of(chosen)["party_size"])
         request = SessionMove(chosen.booking_id, UUID(to["id"]), None, None)
         await bookings.reschedule_booking(context, request, link, None)
         times = {name: datetime.fromisoformat(to[name]) for name in ("starts_at", "ends_at")}

@@ -6,7 +6,7 @@ tasks with random numbers can do the same at once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -26,6 +26,8 @@ F = TypeVar("F", bound=Callable[..., Awaitable[None]])
 T = TypeVar("T")
 
 GRID = timedelta(minutes=15)
+SOON = (1, 2, 3, 13, 14, 15)
+"""Starts that are chosen from, in steps of the grid: too late to cancel, and early enough."""
 MOST_ARGUMENTS = 5
 MOST = 60
 """Numbers are 0 … 59: a multiple of what the ranges are."""
@@ -34,25 +36,28 @@ MOST = 60
 @dataclass(frozen=True, slots=True)
 class Operation:
     """`often`: how many times as often as what is rare. `ranges`: each argument is 0 … n-1. `needs`: a list of the
-    life that must not be empty."""
+    life that must not be empty; while it is, `instead` is done."""
 
     name: str
     often: int
     ranges: dict[str, int]
     needs: str | None
+    instead: str
 
     def arguments(self, numbers: Sequence[int]) -> dict[str, int]:
         """Each number made small enough."""
         return {name: number % most for (name, most), number in zip(self.ranges.items(), numbers, strict=False)}
 
 
-def operation(often: int = 1, needs: str | None = None, **ranges: int) -> Callable[[F], F]:
+def operation(
+    often: int = 1, needs: str | None = None, instead: str = "book_time", **ranges: int
+) -> Callable[[F], F]:
     """Marks a method that a machine may call. See Operation."""
     assert len(ranges) <= MOST_ARGUMENTS
     assert all(MOST % most == 0 for most in ranges.values()), "not all would be as likely"
 
     def mark(method: F) -> F:
-        method.operation = Operation(method.__name__, often, ranges, needs)  # type: ignore[attr-defined]
+        method.operation = Operation(method.__name__, often, ranges, needs, instead)  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -103,9 +108,9 @@ class Life:
     """Alone, each step is looked at; where many act, only the end is."""
 
     def possible(self, one: Operation) -> Operation:
-        """Where there is nothing to do it to, something is booked first."""
+        """Where there is nothing to do it to, something else that helps."""
         is_possible = one.needs is None or bool(getattr(self, one.needs))
-        return one if is_possible else operations_of(type(self))["book_time"]
+        return one if is_possible else operations_of(type(self))[one.instead]
 
     async def step(self, one: Operation, numbers: Sequence[int]) -> list[str]:
         """What is wrong after it. Any error but a refusal goes on."""
@@ -137,13 +142,46 @@ class Life:
         """The customer by the secret link, or the owner."""
         return (self.owner, None) if who else (self.world.context(None), made.token)
 
+    # ── what they have, as it was before this step ────────────────────────────────────────────────────
+
+    def row_of(self, made: Made) -> Row:
+        return self.rows.bookings.get(made.key, {})
+
+    def made_in(self, statuses: Container[str]) -> list[Made]:
+        return [one for one in self.made if self.row_of(one).get("status") in statuses]
+
+    @property
+    def waiting(self) -> list[Made]:
+        """Those that can still be paid."""
+        return self.made_in({"pending", "payment_failed"})
+
+    @property
+    def coming(self) -> list[Made]:
+        """Those that are served some day."""
+        return self.made_in({"awaiting_provider", "confirmed", "checked_in", "in_progress"})
+
+    @property
+    def timed(self) -> list[Made]:
+        """Of those the ones of time."""
+        return [one for one in self.coming if self.row_of(one)["session_id"] is None]
+
+    @property
+    def placed(self) -> list[Made]:
+        """And of places."""
+        return [one for one in self.coming if self.row_of(one)["session_id"] is not None]
+
+    @property
+    def shut(self) -> list[Row]:
+        """Sessions that nobody can book."""
+        return [one for one in self.sessions() if one["status"] != "open"]
+
     # ── choosing ──────────────────────────────────────────────────────────────────────────────────────
 
     def start(self, number: int) -> datetime:
-        """On the grid, soon."""
+        """On the grid, soon or in some hours."""
         now = self.world.now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        return midnight + ((now - midnight) // GRID + 1 + number) * GRID
+        return midnight + ((now - midnight) // GRID + SOON[number]) * GRID
 
     def sessions(self) -> list[Row]:
         """Of all activities, those that have not begun, by start."""

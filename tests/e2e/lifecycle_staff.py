@@ -58,11 +58,10 @@ class Staff(Life):
         request = TransitionRequest(chosen.booking_id, STEPS[to], "A reason", None)
         await bookings.transition_booking(self.owner, "transitionBooking", request, None, None)
 
-    @operation(4, needs="made", booking=BOOKINGS, to=3)
+    @operation(4, needs="coming", booking=BOOKINGS, to=3)
     async def serve(self, booking: int, to: int) -> None:
         """As the day goes: accepted, then when the time has come checked in, served, or missed."""
-        waiting = {"awaiting_provider", "confirmed", "checked_in", "in_progress"}
-        chosen = pick([one for one in self.made if self._status(one.key) in waiting], booking)
+        chosen = pick(self.coming, booking)
         row = self.rows.bookings[chosen.key]
         if row["status"] == "awaiting_provider":
             steps = [_S.CONFIRMED]
@@ -75,13 +74,9 @@ class Staff(Life):
             request = TransitionRequest(chosen.booking_id, step, None, None)
             await bookings.transition_booking(self.owner, "transitionBooking", request, None, None)
 
-    def _status(self, key: str) -> str | None:
-        row = self.rows.bookings.get(key)
-        return None if row is None else str(row["status"])
-
     # ── sessions ──────────────────────────────────────────────────────────────────────────────────────
 
-    @operation(2, session=SESSIONS, capacity=6)
+    @operation(3, session=SESSIONS, capacity=4)
     async def change_capacity(self, session: int, capacity: int) -> None:
         await session_staff.change_capacity(self.owner, self.session(session), capacity, None, None)
 
@@ -89,12 +84,11 @@ class Staff(Life):
     async def close_session(self, session: int) -> None:
         await session_staff.close_session(self.owner, self.session(session), None, None)
 
-    @operation(session=SESSIONS)
+    @operation(needs="shut", instead="close_session", session=SESSIONS)
     async def reopen_session(self, session: int) -> None:
-        shut = [one for one in self.sessions() if one["status"] != "open"]
-        await session_staff.reopen_session(self.owner, UUID(pick(shut, session)["id"]), None, None)
+        await session_staff.reopen_session(self.owner, UUID(pick(self.shut, session)["id"]), None, None)
 
-    @operation(session=SESSIONS, to=SESSIONS, moved=3)
+    @operation(2, session=SESSIONS, to=SESSIONS, moved=3)
     async def cancel_session(self, session: int, to: int, moved: int) -> None:
         """The first bookings go to another session, the rest is cancelled."""
         chosen, target = self.session(session), pick(self.sessions(), to)
@@ -143,7 +137,7 @@ class Staff(Life):
             return Resolution(booking_id, AffectedBookingAction.CANCEL, None, "New hours")
         return Resolution(booking_id, AffectedBookingAction.RESCHEDULE, self.start(start), None)
 
-    @operation(activity_number=2, hours=len(SESSION_HOURS), day=DAYS)
+    @operation(2, activity_number=2, hours=len(SESSION_HOURS), day=DAYS)
     async def publish_session_hours(self, activity_number: int, hours: int, day: int) -> None:
         owner = self.ground.activities[activity_number]
         request = ScheduleRequest(owner, self._day(day), SESSION_HOURS[hours], 60, OwnerKind.ACTIVITY)
@@ -166,7 +160,7 @@ class Staff(Life):
         made = await exception.create_exception(self.owner, request, None)
         self.exceptions.append(made.seen.record.id)
 
-    @operation(needs="exceptions", number=2)
+    @operation(needs="exceptions", instead="make_exception", number=2)
     async def remove_exception(self, number: int) -> None:
         chosen = pick(self.exceptions, number)
         await exception.remove_exception(self.owner, chosen, None)
@@ -182,7 +176,7 @@ class Staff(Life):
         made = await exception.create_time_off(self.owner, request, None)
         self.times_off.append(made.time_off.record.id)
 
-    @operation(needs="times_off", number=2)
+    @operation(needs="times_off", instead="take_time_off", number=2)
     async def remove_time_off(self, number: int) -> None:
         chosen = pick(self.times_off, number)
         await exception.remove_time_off(self.owner, chosen, None)
