@@ -19,7 +19,7 @@ from app.models import Hold
 from app.resolvers import booking as bookings
 from app.resolvers import checkout, hold
 from app.resolvers import session_hold as places
-from tests.e2e.lifecycle_life import Held, Life, Made, operation, pick
+from tests.e2e.lifecycle_life import Held, Life, Made, forget, operation, pick
 from tests.e2e.lifecycle_promises import MOVED, STEPPED, Wanted
 from tests.paying import GOOD, NO_FUNDS
 from tests.shop import Person
@@ -30,7 +30,7 @@ SERVICES = 2
 PROVIDERS = 3
 """The last number: anybody."""
 PEOPLE = 3
-SESSIONS = 3
+SESSIONS = 4
 PARTIES = 3
 HELD = 3
 BOOKINGS = 4
@@ -50,7 +50,7 @@ class Guests(Life):
     async def hold_time(self, service: int, provider: int, start: int, who: int) -> None:
         await self._hold(service, provider, start, self.person(who))
 
-    async def _hold(self, service: int, provider: int, start: int, by: Person | None) -> None:
+    async def _hold(self, service: int, provider: int, start: int, by: Person | None) -> Held:
         ground, starts_at = self.ground, self.start(start)
         chosen = None if provider == PROVIDERS - 1 else ground.providers[provider]
         self.intent.wanted = self._wanted(service, chosen, starts_at)
@@ -58,7 +58,7 @@ class Guests(Life):
         found, token = await hold.hold_slot(self.world.context(by), request, None)
         assert found.starts_at == starts_at
         assert chosen in {None, found.provider_id}
-        self._keep(found, token, by)
+        return self._keep(found, token, by)
 
     def _wanted(self, service: int, provider: UUID | None, starts_at: datetime) -> Wanted | None:
         """Only of the plain service: of the other a room may be missing."""
@@ -66,8 +66,10 @@ class Guests(Life):
             return None
         return Wanted((str(provider),), starts_at, starts_at + timedelta(minutes=30))
 
-    def _keep(self, found: Hold, token: str, by: Person | None) -> None:
-        self.held.append(Held(found.id, token, by))
+    def _keep(self, found: Hold, token: str, by: Person | None) -> Held:
+        held = Held(found.id, token, by)
+        self.held.append(held)
+        return held
 
     @operation(2, start=STARTS, first=PROVIDERS, second=PROVIDERS)
     async def hold_visit(self, start: int, first: int, second: int) -> None:
@@ -84,17 +86,17 @@ class Guests(Life):
     async def hold_places(self, session: int, party: int, who: int) -> None:
         await self._hold_places(session, party + 1, self.person(who))
 
-    async def _hold_places(self, session: int, party: int, by: Person | None) -> None:
+    async def _hold_places(self, session: int, party: int, by: Person | None) -> Held:
         chosen = self.session(session)
         self.intent.wanted = Wanted(session=str(chosen), party=party)
-        self._keep(*await places.hold_places(self.world.context(by), PlacesRequest(chosen, party), None), by)
+        return self._keep(*await places.hold_places(self.world.context(by), PlacesRequest(chosen, party), None), by)
 
     @operation(2, needs="held", instead="hold_time", held=HELD)
     async def release(self, held: int) -> None:
         chosen = pick(self.held, held)
         self.intent.holds.add(str(chosen.hold_id))
         await hold.release_hold(self.world.context(chosen.by), hold.HoldByToken(chosen.hold_id, chosen.token))
-        self.held.remove(chosen)
+        forget(self.held, chosen)
 
     @operation(2, needs="held", instead="hold_time", held=HELD)
     async def extend(self, held: int) -> None:
@@ -110,15 +112,15 @@ class Guests(Life):
 
     @operation(6, service=SERVICES, provider=PROVIDERS, start=STARTS, method=METHODS, who=PEOPLE)
     async def book_time(self, service: int, provider: int, start: int, method: int, who: int) -> None:
-        await self._hold(service, provider, start, self.person(who))
+        held = await self._hold(service, provider, start, self.person(who))
         self.intent.wanted = None
-        await self._book(self.held[-1], method)
+        await self._book(held, method)
 
     @operation(6, session=SESSIONS, party=PARTIES, method=METHODS, who=PEOPLE)
     async def book_places(self, session: int, party: int, method: int, who: int) -> None:
-        await self._hold_places(session, party + 1, self.person(who))
+        held = await self._hold_places(session, party + 1, self.person(who))
         self.intent.wanted = None
-        await self._book(self.held[-1], method)
+        await self._book(held, method)
 
     async def _book(self, held: Held, method: int) -> None:
         """At the price, and the time, of the hold."""
@@ -129,8 +131,7 @@ class Guests(Life):
         seen, token, _ = await bookings.create_booking(self.world.context(held.by), request, customer, None)
         booking = seen.booking
         self.intent.creates += 1
-        if held in self.held:
-            self.held.remove(held)
+        forget(self.held, held)
         self.made.append(Made(booking.id, token))
         self.promise(
             booking.id,

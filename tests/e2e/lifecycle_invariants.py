@@ -279,7 +279,9 @@ def changes_are_told(rows: Rows) -> Iterator[str]:
         if not due <= types:
             yield f"time {one['id']}: only {sorted(types)} was told"
     for key, session in rows.sessions.items():
-        counted = [event["payload"]["taken"] for event in rows.journals.events.get(key, ()) if "taken" in event["payload"]]
+        counted = [
+            event["payload"]["taken"] for event in rows.journals.events.get(key, ()) if "taken" in event["payload"]
+        ]
         if (counted[-1] if counted else 0) != session["taken"]:
             yield f"session {key}: {counted[-1:]} places were told last, and {session['taken']} are taken"
 
@@ -291,7 +293,9 @@ def money_adds_up(rows: Rows) -> Iterator[str]:
     """A booking's columns are what its payments and refunds say."""
     for key, booking in rows.bookings.items():
         paid = sum(one["captured_minor"] for one in rows.payments.get(key, ()))
-        back = sum(one["amount_minor"] - one["excess_minor"] for one in rows.refunds.get(key, ()) if one["status"] != "failed")
+        back = sum(
+            one["amount_minor"] - one["excess_minor"] for one in rows.refunds.get(key, ()) if one["status"] != "failed"
+        )
         if (booking["paid_minor"], booking["refunded_minor"]) != (paid, back):
             yield (
                 f"booking {key}: paid {booking['paid_minor']}, refunded {booking['refunded_minor']},"

@@ -17,7 +17,7 @@ from app.domain.errors import DomainError
 from app.resolvers.context import RequestContext
 from tests.e2e.lifecycle_invariants import faults_of
 from tests.e2e.lifecycle_promises import Intent, broken_promises
-from tests.e2e.lifecycle_rows import Reader, Row, Rows
+from tests.e2e.lifecycle_rows import Reader, Row, Rows, instant
 from tests.e2e.lifecycle_template import Ground
 from tests.e2e.lifecycle_world import World
 from tests.shop import Person
@@ -49,9 +49,7 @@ class Operation:
         return {name: number % most for (name, most), number in zip(self.ranges.items(), numbers, strict=False)}
 
 
-def operation(
-    often: int = 1, needs: str | None = None, instead: str = "book_time", **ranges: int
-) -> Callable[[F], F]:
+def operation(often: int = 1, needs: str | None = None, instead: str = "book_time", **ranges: int) -> Callable[[F], F]:
     """Marks a method that a machine may call. See Operation."""
     assert len(ranges) <= MOST_ARGUMENTS
     assert all(MOST % most == 0 for most in ranges.values()), "not all would be as likely"
@@ -184,10 +182,17 @@ class Life:
         return midnight + ((now - midnight) // GRID + SOON[number]) * GRID
 
     def sessions(self) -> list[Row]:
-        """Of all activities, those that have not begun, by start."""
+        """Those that have not begun, by start: of the first activity one, again the same, the next; one of the other.
+
+        Few, so that much happens to each.
+        """
         now = self.world.now()
-        coming = [one for one in self.rows.sessions.values() if datetime.fromisoformat(one["starts_at"]) > now]
-        return sorted(coming, key=lambda one: (one["starts_at"], one["id"]))
+        coming = sorted(
+            (one for one in self.rows.sessions.values() if instant(one["starts_at"]) > now),
+            key=lambda one: (one["starts_at"], one["id"]),
+        )
+        first, second = ([one for one in coming if one["activity_id"] == str(each)] for each in self.ground.activities)
+        return [*first[:1], *first[:2], *second[:1]]
 
     def session(self, number: int) -> UUID:
         """Raises NothingToDo."""
@@ -211,6 +216,12 @@ def pick(choice: list[T], number: int) -> T:
     if not choice:
         raise NothingToDo
     return choice[number % len(choice)]
+
+
+def forget(kept: list[T], one: T) -> None:
+    """Somebody else may have done so before."""
+    if one in kept:
+        kept.remove(one)
 
 
 def _outcome(one: Operation, refusal: DomainError | None) -> str:

@@ -25,6 +25,7 @@ from tests.e2e.lifecycle_time import Background
 from tests.e2e.lifecycle_world import World, make_world
 
 STEPS = 10
+"""Of an example. Longer ones find more, and cost more."""
 
 
 @dataclass
@@ -61,7 +62,7 @@ class Outcome:
         return f"TURNERO_SEED={self.seed} TURNERO_EXAMPLES={self.examples} cpu={self.cpu_s:.1f}s {done}"
 
 
-def run_lives(examples: int, chosen_seed: int, database_url: str, redis_url: str) -> Outcome:
+def run_lives(examples: int, chosen_seed: int, database_url: str, redis_url: str, *, steps: int = STEPS) -> Outcome:
     """So many. Raises AssertionError with the shortest way to a fault, for which the seed is printed by the caller.
 
     Not inside a running event loop: it has its own.
@@ -73,7 +74,7 @@ def run_lives(examples: int, chosen_seed: int, database_url: str, redis_url: str
         gc.freeze()
         try:
             machine = seed(chosen_seed)(machine_of(runner, world))
-            run_state_machine_as_test(machine, settings=_profile(examples))
+            run_state_machine_as_test(machine, settings=_profile(examples, steps))
         finally:
             gc.unfreeze()
             runner.run(_leave(context))
@@ -100,11 +101,11 @@ class Afresh(HypothesisProvider):
 AVAILABLE_PROVIDERS["afresh"] = Afresh
 
 
-def _profile(examples: int) -> settings:
+def _profile(examples: int, steps: int) -> settings:
     return settings(
         backend="afresh",
         max_examples=examples,
-        stateful_step_count=STEPS,
+        stateful_step_count=steps,
         database=None,
         deadline=None,
         phases=(Phase.generate, Phase.shrink),

@@ -18,7 +18,7 @@ from app.queries.schedule import OwnerKind
 from app.resolvers import activity, exception, schedule, service, session_staff
 from app.resolvers import booking as bookings
 from tests.e2e.lifecycle_guests import BOOKINGS, SESSIONS, STARTS
-from tests.e2e.lifecycle_life import Life, operation, pick
+from tests.e2e.lifecycle_life import Life, forget, operation, pick
 from tests.e2e.lifecycle_promises import MOVED, STEPPED
 from tests.e2e.lifecycle_rows import Row, instant
 from tests.e2e.lifecycle_world import daily
@@ -95,7 +95,9 @@ class Staff(Life):
         mine = sorted(
             key for key, row in self.rows.bookings.items() if row["session_id"] == str(chosen) and _is_live(row)
         )
-        answers = [BookingResolution(UUID(key), SessionResolution.RESCHEDULE, UUID(target["id"])) for key in mine[:moved]]
+        answers = [
+            BookingResolution(UUID(key), SessionResolution.RESCHEDULE, UUID(target["id"])) for key in mine[:moved]
+        ]
         for key in mine:
             self.intent.change(key, STEPPED | MOVED)
         for key, row in self.rows.holds.items():
@@ -164,7 +166,7 @@ class Staff(Life):
     async def remove_exception(self, number: int) -> None:
         chosen = pick(self.exceptions, number)
         await exception.remove_exception(self.owner, chosen, None)
-        self.exceptions.remove(chosen)
+        forget(self.exceptions, chosen)
 
     @operation(provider=2, start=STARTS)
     async def take_time_off(self, provider: int, start: int) -> None:
@@ -180,7 +182,7 @@ class Staff(Life):
     async def remove_time_off(self, number: int) -> None:
         chosen = pick(self.times_off, number)
         await exception.remove_time_off(self.owner, chosen, None)
-        self.times_off.remove(chosen)
+        forget(self.times_off, chosen)
 
     def _day(self, number: int) -> object:
         return (self.world.now() + timedelta(days=number)).date()

@@ -69,5 +69,3 @@ class Background(Life):
         for activity in self.ground.activities:
             async with self.world.workers.within(self.ground.organization) as tx:
                 await generate_next(tx, activity, self.world.now())
-
-

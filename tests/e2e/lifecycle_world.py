@@ -40,6 +40,7 @@ BASE = datetime(2031, 3, 3, 7, 0, tzinfo=UTC)
 STEP = timedelta(seconds=20)
 """Passes with each step: no deadline falls together with one, and nothing hangs on how long a step really takes."""
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
+AT_ONCE_MOST = timedelta(minutes=4)
 POOL = 16
 HOLDS_OF_ONE = 2
 
@@ -61,7 +62,7 @@ class World:
     template: Template
     seen: Counter[str] = field(default_factory=Counter)
     is_real_time: bool = False
-    """Where many act at once, steps are no steps of the clock."""
+    """Where many act at once, steps are no steps of the clock, and nobody makes all the others' holds run out."""
     _made: int = 0
     _instant: datetime = BASE
 
@@ -78,7 +79,7 @@ class World:
     def pass_time(self, time: timedelta = timedelta(0)) -> None:
         """A step begins, so much later than the last one."""
         if self.is_real_time:
-            self.clock.move(self.clock.offset + time)
+            self.clock.move(self.clock.offset + min(time, AT_ONCE_MOST))
         else:
             self._instant += STEP + time
             self.clock.move_to(self._instant)
