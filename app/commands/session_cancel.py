@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -107,7 +107,7 @@ async def cancel_session(
         if live - bookings.keys():
             raise Unavailable
         late = set()
-    answers = _answers(request.resolutions, live - late, late, request.others)
+    answers = _answers(request, live - late, late)
     by = acting(actor, role)
     for booking_id in sorted(one for one, (_, answer) in answers.items() if answer.action is _RESCHEDULE):
         await _move(tx, booking_id, *answers[booking_id], request.reason, by, role, now)
@@ -133,13 +133,12 @@ _Answers = dict[UUID, tuple[int | None, BookingResolution]]
 """By booking, with the place of the resolution that says it; none: `others` does."""
 
 
-def _answers(
-    resolutions: Sequence[BookingResolution], live: Set[UUID], late: Set[UUID], others: SessionResolution | None
-) -> _Answers:
+def _answers(request: CancelSessionRequest, live: Set[UUID], late: Set[UUID]) -> _Answers:
     """One for each live booking. Raises InvalidInput with what is wrong, at most UNANSWERED_NAMED missing answers."""
     errors = FieldErrors()
     answers: _Answers = {}
-    for index, one in enumerate(resolutions):
+    others = request.others
+    for index, one in enumerate(request.resolutions):
         path = f"input.resolutions.{index}"
         if one.booking_id not in live:
             errors.add(f"{path}.bookingId", "is no booking that still has places of this session")
@@ -147,6 +146,8 @@ def _answers(
             errors.add(f"{path}.bookingId", "was given already")
         if one.action is _RESCHEDULE and one.session_id is None:
             errors.add(f"{path}.sessionId", "is needed to reschedule: name the session it goes to")
+        if one.action is _RESCHEDULE and one.session_id == request.session_id:
+            errors.add(f"{path}.sessionId", "is the session that is called off; name another one")
         if one.action is _CANCEL and one.session_id is not None:
             errors.add(f"{path}.sessionId", "must be left out of a cancellation")
         answers.setdefault(one.booking_id, (index, one))

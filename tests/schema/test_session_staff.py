@@ -246,6 +246,11 @@ async def test_a_move_that_cannot_be_refuses_the_whole(yoga: Class) -> None:
     assert [v["path"] for v in refused["violations"]] == ["input.resolutions.1.sessionId"]
     assert (await yoga.read(nine["id"]))["placesTaken"] == 10
     assert (await yoga.read(ten["id"]))["placesTaken"] == 1
+    nowhere = [{**to_ten[0], "sessionId": nine["id"]}, {**to_ten[1], "action": "CANCEL", "sessionId": None}]
+    refused = await yoga.staff("cancelSession", nine["id"], reason="Ill", resolutions=nowhere)
+    assert [(v["path"], v["message"]) for v in refused["violations"]] == [
+        ("input.resolutions.0.sessionId", "is the session that is called off; name another one")
+    ]
     wrong = [{**to_ten[0], "sessionId": None}, {**to_ten[1], "action": "CANCEL"}]
     refused = await yoga.staff("cancelSession", nine["id"], reason="Ill", resolutions=wrong)
     assert [v["path"] for v in refused["violations"]] == [
