@@ -45,6 +45,7 @@ FORM = Form(
         "template": optional(_template),
         "customer_daily_limit": whole_number(1, LIMIT_MAXIMUM),
         "customer_weekly_limit": whole_number(1, LIMIT_MAXIMUM),
+        "waitlist_offer_minutes": required(whole_number(5, 1_440, " minutes")),
     }
 )
 """The currency is given once: every price of the catalogue is counted in it."""

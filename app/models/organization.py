@@ -20,6 +20,7 @@ class Organization(Identified, Timestamped, Base):
             "customer_daily_limit BETWEEN 1 AND 1000 AND customer_weekly_limit BETWEEN 1 AND 1000",
             name="customer_limits",
         ),
+        CheckConstraint("waitlist_offer_minutes BETWEEN 5 AND 1440", name="waitlist_offer"),
     )
 
     slug: Mapped[str]
@@ -30,6 +31,7 @@ class Organization(Identified, Timestamped, Base):
     customer_daily_limit: Mapped[int | None]
     customer_weekly_limit: Mapped[int | None]
     price_version: Mapped[UUID | None]
+    waitlist_offer_minutes: Mapped[int] = mapped_column(server_default="15")
 
 
 class User(Identified, Timestamped, Base):

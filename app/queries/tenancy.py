@@ -17,8 +17,8 @@ NO_ORGANIZATION = UUID(int=0)
 
 
 class Door(StrEnum):
-    """What can name an organization. The values are those of the SQL function `enter_organization`; PAYOUT has a
-    function of its own."""
+    """What can name an organization. The values are those of the SQL function `enter_organization`; PAYOUT and
+    WAITLIST have functions of their own."""
 
     ORGANIZATION = "organization"
     SLUG = "slug"
@@ -41,6 +41,7 @@ class Door(StrEnum):
     PROMO_CODE = "promo_code"
     PRICE_OFFER = "price_offer"
     PAYOUT = "payout"
+    WAITLIST = "waitlist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ _ENTER = text("SELECT * FROM enter_organization(:kind, :id, :key, :user_id, :clo
 _ENTER_PAYOUT = text("SELECT * FROM enter_payout(:id, :user_id, :clock_offset)").bindparams(
     bindparam("id", type_=Uuid), bindparam("user_id", type_=Uuid), bindparam("clock_offset", type_=Interval)
 )
+_ENTER_WAITLIST = text("SELECT * FROM enter_waitlist(:id, :user_id, :clock_offset)").bindparams(
+    bindparam("id", type_=Uuid), bindparam("user_id", type_=Uuid), bindparam("clock_offset", type_=Interval)
+)
 
 _BIND = text(
     "SELECT set_config('app.organization_id', :organization_id, true), set_config('app.user_id', :user_id, true),"
@@ -88,6 +92,8 @@ async def enter(
     }
     if door is Door.PAYOUT:
         row = (await tx.execute(_ENTER_PAYOUT, values)).first()
+    elif door is Door.WAITLIST:
+        row = (await tx.execute(_ENTER_WAITLIST, values)).first()
     else:
         values |= {"kind": door.value, "key": None if isinstance(name, UUID) else name}
         row = (await tx.execute(_ENTER, values)).first()

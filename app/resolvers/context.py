@@ -45,6 +45,7 @@ class BookingPolicy:
     promo_guess_limit_per_address: int
     public_url: str
     platform_fees: FeeRates = NO_FEES
+    waitlist_limit_per_address: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class Organization(Node):
         description="Most bookings of one customer that start on one day. None: no limit."
     )
     customer_weekly_limit: int | None = strawberry.field(description="The same for a week, from Monday.")
+    waitlist_offer_minutes: int = strawberry.field(description="How long an offer of the waitlist can be accepted.")
     record: strawberry.Private[models.Organization]
 
     @strawberry.field(description="The active ones, by name.")
@@ -96,6 +97,7 @@ class Organization(Node):
             country=record.country,
             customer_daily_limit=record.customer_daily_limit,
             customer_weekly_limit=record.customer_weekly_limit,
+            waitlist_offer_minutes=record.waitlist_offer_minutes,
             record=record,
         )
 
@@ -120,6 +122,9 @@ class UpdateOrganizationInput:
     country: str | None = strawberry.UNSET
     customer_daily_limit: int | None = strawberry.field(default=strawberry.UNSET, description="1 to 1000; null: none.")
     customer_weekly_limit: int | None = strawberry.field(default=strawberry.UNSET, description="1 to 1000; null: none.")
+    waitlist_offer_minutes: int | None = strawberry.field(
+        default=strawberry.UNSET, description="5 to 1440: how long an offer of the waitlist can be accepted."
+    )
     idempotency_key: str | None = None
 
 

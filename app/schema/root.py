@@ -21,6 +21,7 @@ from app.resolvers.promo import read_promo_code
 from app.resolvers.resource import read_resource
 from app.resolvers.schedule import read_schedule
 from app.resolvers.session import read_session
+from app.resolvers.waitlist import NamedEntry, read_entry
 from app.schema import enums
 from app.schema.account import AccountMutation, AccountQuery
 from app.schema.activity import ActivityQuery
@@ -64,6 +65,8 @@ from app.schema.service_mutation import ServiceMutation
 from app.schema.session import ActivitySession, SessionQuery
 from app.schema.session_mutation import SessionMutation
 from app.schema.venue import VenueMutation, VenueQuery
+from app.schema.waitlist import WaitlistEntry, WaitlistQuery
+from app.schema.waitlist_mutation import WaitlistMutation
 
 
 @strawberry.type
@@ -88,6 +91,7 @@ class Query(
     FeeQuery,
     PayoutQuery,
     ReconciliationQuery,
+    WaitlistQuery,
 ):
     pass
 
@@ -117,6 +121,7 @@ class Mutation(
     CashMutation,
     PayoutMutation,
     ReconciliationMutation,
+    WaitlistMutation,
 ):
     pass
 
@@ -173,6 +178,10 @@ async def _payout(context: RequestContext, row_id: UUID) -> Node:
     return Payout.from_model(await read_payout(context, row_id))
 
 
+async def _waitlist_entry(context: RequestContext, row_id: UUID) -> Node:
+    return WaitlistEntry.from_seen(await read_entry(context, NamedEntry(row_id, None)))
+
+
 NODE_READERS.update(
     {
         IdKind.BOOKING: _booking,
@@ -188,6 +197,7 @@ NODE_READERS.update(
         IdKind.PROMO_CODE: _promo_code,
         IdKind.PRICE_OFFER: _price_quote,
         IdKind.PAYOUT: _payout,
+        IdKind.WAITLIST: _waitlist_entry,
     }
 )
 
