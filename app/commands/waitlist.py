@@ -16,6 +16,7 @@ from app.commands.booking_insert import CustomerDetails
 from app.commands.expiry import expire_bookings
 from app.commands.journal import Audit, Event, write_journal
 from app.commands.session_hold import check_places
+from app.commands.waitlist_time import TimeWanted, check_time
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.errors import (
@@ -32,13 +33,16 @@ from app.domain.search import MAXIMUM_PARTY
 from app.domain.sessions import SessionStatus
 from app.domain.waitlist import (
     ENTRIES_OF_CUSTOMER,
+    FURTHEST,
     PRIORITY_MAXIMUM,
+    PROVIDERS_MAXIMUM,
     SESSIONS_MAXIMUM,
     TimeWindow,
     WaitlistStatus,
     check_windows,
     joined,
     line_of,
+    within,
 )
 from app.models import ActivitySession, User, WaitlistEntry
 from app.queries.rows import lock_row
@@ -53,10 +57,13 @@ RETRY_AFTER_S = 3_600
 
 @dataclass(frozen=True, slots=True)
 class WaitlistRequest:
-    """For places: a session, or an activity with windows."""
+    """For places: a session, or an activity with windows. For time: a service with windows."""
 
     session_id: UUID | None
     activity_id: UUID | None
+    service_id: UUID | None
+    provider_ids: tuple[UUID, ...] | None
+    duration_minutes: int | None
     windows: tuple[TimeWindow, ...]
     party_size: int
 
@@ -80,16 +87,15 @@ async def join_waitlist(
     details = customer or await _details_of(tx, account)
     counted = None if tenancy.is_staff or not address_limit else address
     await _check_count(tx, tenancy, details.email, account, counted, address_limit)
-    if request.session_id is not None:
-        activity_id, windows, sessions = await _one_session(tx, tenancy, request, now)
-    else:
-        activity_id, windows, sessions = await _any_session(tx, tenancy, request, now)
-    await _refuse_free(tx, sessions, request.party_size)
+    activity_id, windows = await _wanted(tx, tenancy, request, now)
     entry = WaitlistEntry(
         id=new_id(),
         organization_id=tenancy.organization_id,
         activity_id=activity_id,
         session_id=request.session_id,
+        service_id=request.service_id,
+        provider_ids=None if request.provider_ids is None else list(request.provider_ids),
+        duration_minutes=request.duration_minutes,
         windows=[Range(window.from_at, window.to_at) for window in joined(windows)],
         party_size=request.party_size,
         user_id=account,
@@ -124,6 +130,28 @@ async def _check_count(  # noqa: PLR0917 (who asks, in every way they can be cou
         raise NotAllowed("waitlist_limit", message)
     if address is not None and of_address >= address_limit:
         raise RateLimited("Too many entries of the waitlist come from here. Leave one first.", RETRY_AFTER_S)
+
+
+async def _wanted(
+    tx: Tx, tenancy: Tenancy, request: WaitlistRequest, now: datetime
+) -> tuple[UUID | None, Sequence[TimeWindow]]:
+    """The activity, if any, and when it may start. Raises as `join_waitlist`."""
+    if request.service_id is None:
+        find = _any_session if request.session_id is None else _one_session
+        activity_id, windows, sessions = await find(tx, tenancy, request, now)
+        await _refuse_free(tx, sessions, request.party_size)
+        return activity_id, windows
+    errors = FieldErrors()
+    check_windows(request.windows, now, errors, "input.windows")
+    if request.provider_ids is not None and not 1 <= len(request.provider_ids) <= PROVIDERS_MAXIMUM:
+        errors.add("input.providerIds", f"must be 1 to {PROVIDERS_MAXIMUM}, or left out for anybody")
+    errors.raise_any()
+    windows = within(joined(request.windows), TimeWindow(now, now + FURTHEST))
+    wanted = TimeWanted(
+        request.service_id, request.provider_ids, request.duration_minutes, request.party_size, tuple(windows)
+    )
+    await check_time(tx, wanted, for_staff=tenancy.is_staff, now=now)
+    return None, windows
 
 
 _Wanted = tuple[UUID, Sequence[TimeWindow], list[UUID]]
@@ -191,6 +219,7 @@ async def _tell_joined(tx: Tx, entry: WaitlistEntry, actor: Actor) -> None:
         "status": WaitlistStatus.WAITING.value,
         "activityId": entry.activity_id,
         "sessionId": entry.session_id,
+        "serviceId": entry.service_id,
         "partySize": entry.party_size,
         "email": entry.email,
     }

@@ -1,6 +1,6 @@
 """Offers of the waitlist, made by the very transaction that frees a place, so that nobody slips in between.
 
-Triggers say which sessions opened while somebody waits for them (`Database.transaction` brings it here at the end).
+Triggers say which sessions and whose time opened while somebody waits for them; `Database.transaction` brings it here.
 What cannot be offered then is left to the job, and claims keep off it meanwhile: nothing is lost when an
 offer fails, and no cancellation fails for one.
 """
@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.commands.hold_price import price_of_places
+from app.commands.waitlist_time import offer_time
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.price_quote import NO_FEES, FeeRates
@@ -44,6 +45,8 @@ async def offer_what_opened(tx: Tx, said: Sequence[str], *, fees: FeeRates = NO_
             async with aside(tx) as inner:
                 if isinstance(opening, OpenedPlaces):
                     await offer_places(inner, opening.session_id, fees=fees)
+                else:
+                    await offer_time(inner, opening, fees=fees)
         except Exception:
             log.exception("waitlist.offer_failed", opening=str(opening))
 

@@ -43,7 +43,6 @@ class WaitlistEnd(StrEnum):
     DECLINED = "declined"
     LAPSED = "lapsed"
     SESSION_CANCELLED = "session_cancelled"
-    INACTIVE = "inactive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,12 @@ def joined(windows: Iterable[TimeWindow]) -> list[TimeWindow]:
         else:
             found.append(window)
     return found
+
+
+def within(windows: Iterable[TimeWindow], bounds: TimeWindow) -> list[TimeWindow]:
+    """What of them lies within bounds."""
+    cut = (TimeWindow(max(one.from_at, bounds.from_at), min(one.to_at, bounds.to_at)) for one in windows)
+    return [one for one in cut if one.from_at < one.to_at]
 
 
 def line_of(subject_id: UUID) -> UUID:

@@ -11,9 +11,10 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from sqlalchemy import TextClause, text
+from sqlalchemy import Interval, TextClause, bindparam, text
 
 from app.commands.waitlist_offer import offer_places
+from app.commands.waitlist_time import offer_to_entry
 from app.core.database import Database
 from app.domain.price_quote import NO_FEES, FeeRates
 from app.jobs.recurring import Recurring
@@ -31,6 +32,11 @@ MOST_BATCHES = 200
 
 _LAPSE = text("SELECT lapse_offers(:limit)")
 _END = text("SELECT end_past_entries(:limit)")
+ENTRIES_AT_ONCE = 200
+LOOK_EVERY = timedelta(minutes=1)
+_ENTRIES = text("SELECT entry_id FROM entries_to_look_at(:limit, :every)").bindparams(
+    bindparam("every", type_=Interval)
+)
 _SESSIONS = text("SELECT sessions_to_offer(:after, :limit)")
 
 
@@ -73,6 +79,23 @@ async def fill_sessions(database: Database, fees: FeeRates = NO_FEES) -> int:
     return count
 
 
+async def fill_time(database: Database, fees: FeeRates = NO_FEES) -> int:
+    """The same for time: whoever waits is looked at once a minute, organization by organization, in line."""
+    count = 0
+    for _ in range(MOST_BATCHES):
+        async with database.transaction() as tx:
+            entries = list((await tx.execute(_ENTRIES, {"limit": ENTRIES_AT_ONCE, "every": LOOK_EVERY})).scalars())
+        for entry_id in entries:
+            try:
+                async with database.transaction() as tx:
+                    count += await offer_to_entry(tx, entry_id, fees=fees)
+            except Exception:  # one that fails holds up no other
+                log.exception("waitlist.offer_failed", entry=str(entry_id))
+        if not entries:
+            break
+    return count
+
+
 async def _lapse(run: JobRun) -> None:
     count = await lapse_offers(run.services.database)
     if count:
@@ -82,7 +105,7 @@ async def _lapse(run: JobRun) -> None:
 async def _fill(run: JobRun, *, fees: FeeRates) -> None:
     database = run.services.database
     await end_past_entries(database)
-    count = await fill_sessions(database, fees)
+    count = await fill_sessions(database, fees) + await fill_time(database, fees)
     if count:
         log.info("waitlist.offered", count=count)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Select, Text, Uuid, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.core.database import Tx
 from app.domain.errors import NotFound
@@ -64,6 +65,23 @@ _POSITIONS = text(
     FROM waitlist_entry e WHERE e.id = ANY (:ids) AND e.status = 'waiting'
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
+WAITING_AT_ONCE = 20
+# An offer is made with the locks of what was freed, and who has others may be waiting for those. It gives up before the
+# database looks for deadlocks, which could choose whoever frees: the job makes the offer then.
+_WAITING_FOR_TIME = text(
+    """
+    SELECT e.id, p.id IS NOT NULL AS is_person, set_config('lock_timeout', '500ms', true)
+    FROM waitlist_entry e LEFT JOIN provider p ON p.id = :subject
+    WHERE e.organization_id = :organization AND e.status = 'waiting' AND e.service_id IS NOT NULL
+      AND e.windows && tstzrange(:from_at, :to_at)
+      AND (p.id IS NULL OR e.provider_ids IS NULL OR p.id = ANY (e.provider_ids))
+    ORDER BY e.priority DESC, e.arrival LIMIT :limit
+    """
+).bindparams(
+    bindparam("subject", type_=Uuid),
+    bindparam("from_at", type_=TIMESTAMP(timezone=True)),
+    bindparam("to_at", type_=TIMESTAMP(timezone=True)),
+)
 _ROOM = text("SELECT * FROM waitlist_room(:sessions)").bindparams(bindparam("sessions", type_=ARRAY(Uuid)))
 _COUNT = text(
     "SELECT of_customer, of_address FROM count_waiting(:organization, :user_id, :email, :address)"
@@ -142,6 +160,34 @@ def select_entries(
         named = contains_text(WaitlistEntry.name.expression, wanted.text)
         statement = statement.where(named | (func.lower(WaitlistEntry.email) == wanted.text.lower()))
     return statement
+
+
+async def lock_waiting(tx: Tx, entry_id: UUID) -> WaitlistEntry | None:
+    """None: it does not wait any more, or somebody else is changing it. One statement."""
+    query = (
+        select(WaitlistEntry)
+        .where(WaitlistEntry.id == entry_id, WaitlistEntry.status == WaitlistStatus.WAITING.value)
+        .with_for_update(key_share=True, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    return (await tx.execute(query)).scalar_one_or_none()
+
+
+async def waiting_for_time(
+    tx: Tx, organization_id: UUID, subject_id: UUID, from_at: datetime, to_at: datetime
+) -> tuple[bool, list[UUID]]:
+    """Is the subject a person (else it is a resource unit), and who waits for a start between the two instants with
+    them, in line; at most WAITING_AT_ONCE. One statement.
+    """
+    values: dict[str, object] = {
+        "organization": organization_id,
+        "subject": subject_id,
+        "from_at": from_at,
+        "to_at": to_at,
+    }
+    values["limit"] = WAITING_AT_ONCE
+    rows = (await tx.execute(_WAITING_FOR_TIME, values)).all()
+    return bool(rows) and rows[0].is_person, [row.id for row in rows]
 
 
 async def now_of(tx: Tx) -> datetime:

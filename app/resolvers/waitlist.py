@@ -64,9 +64,11 @@ async def join_waitlist(
 
     if request.session_id is not None:
         at = (Door.SESSION, request.session_id)
-    else:
-        assert request.activity_id is not None
+    elif request.activity_id is not None:
         at = (Door.ACTIVITY, request.activity_id)
+    else:
+        assert request.service_id is not None
+        at = (Door.SERVICE, request.service_id)
     return await mutate(
         context,
         "joinWaitlist",

@@ -22,6 +22,8 @@ from app.schema.hold import Hold
 from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx, read_wanted
 from app.schema.node import Node
+from app.schema.provider import Provider
+from app.schema.service import Service
 from app.schema.session import ActivitySession
 
 strawberry.enum(
@@ -32,7 +34,7 @@ strawberry.enum(
     WaitlistEnd,
     name="WaitlistEndReason",
     description="PAST: all its times are over. DECLINED, LAPSED: what was offered was all that it waited for, or three"
-    " offers lapsed. SESSION_CANCELLED: it does not take place. INACTIVE: it is not offered any more.",
+    " offers lapsed. SESSION_CANCELLED: it does not take place.",
 )
 
 
@@ -66,6 +68,7 @@ class WaitlistEntry(Node):
     priority: int = strawberry.field(description="The higher comes first; then who came first.")
     party_size: int
     windows: list[WaitlistWindow] = strawberry.field(description="When it may start.")
+    duration_minutes: int | None = strawberry.field(description="Of an appointment. None: each provider's own length.")
     customer_name: str
     customer_email: str
     customer_phone: str | None
@@ -95,6 +98,18 @@ class WaitlistEntry(Node):
             return None
         return Activity.from_model(await info.context.loaders.activity_by_id.load(self._key("activity_id")))
 
+    @strawberry.field(description="Where it waits for an appointment.")
+    async def service(self, info: Ctx) -> Service | None:
+        if self.seen.record.service_id is None:
+            return None
+        return Service.from_model(await info.context.loaders.service_by_id.load(self._key("service_id")))
+
+    @strawberry.field(description="With whom the appointment may be. Empty: with anybody who offers the service.")
+    async def providers(self, info: Ctx) -> list[Provider]:
+        record = self.seen.record
+        keys = [(record.organization_id, provider_id) for provider_id in record.provider_ids or ()]
+        return [Provider.from_model(one) for one in await info.context.loaders.provider_by_id.load_many(keys)]
+
     @strawberry.field(description="Where it waits for one session alone.")
     async def session(self, info: Ctx) -> ActivitySession | None:
         if self.seen.record.session_id is None:
@@ -115,6 +130,7 @@ class WaitlistEntry(Node):
             priority=record.priority,
             party_size=record.party_size,
             windows=[WaitlistWindow.from_domain(window) for window in seen.windows],
+            duration_minutes=record.duration_minutes,
             customer_name=record.name,
             customer_email=record.email,
             customer_phone=record.phone,
@@ -131,6 +147,7 @@ class WaitlistFilter:
     statuses: list[WaitlistStatus] | None = None
     activity_id: strawberry.ID | None = None
     session_id: strawberry.ID | None = None
+    service_id: strawberry.ID | None = None
     text: str | None = strawberry.field(default=None, description="A part of the name, or the e-mail address.")
 
     def wanted(self) -> queries.EntryFilter:
@@ -139,6 +156,7 @@ class WaitlistFilter:
             statuses=None if self.statuses is None else tuple(self.statuses),
             activity_id=read_optional_id(IdKind.ACTIVITY, self.activity_id, "filter.activityId"),
             session_id=read_optional_id(IdKind.SESSION, self.session_id, "filter.sessionId"),
+            service_id=read_optional_id(IdKind.SERVICE, self.service_id, "filter.serviceId"),
             text=read_wanted(self.text, "filter.text"),
         )
 

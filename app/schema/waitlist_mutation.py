@@ -24,7 +24,7 @@ from app.schema.errors import (
     SlotUnavailable,
     StaleVersion,
 )
-from app.schema.ids import read_id, read_optional_id
+from app.schema.ids import read_id, read_ids, read_optional_id
 from app.schema.info import Ctx
 from app.schema.waitlist import WaitlistEntry
 
@@ -36,11 +36,19 @@ class WaitlistWindowInput:
 
 
 @strawberry.input(
-    description="Places of one session: `sessionId`. Of any session of an activity: `activityId`, `windows`."
+    description="Places of one session: `sessionId`. Of any session of an activity: `activityId` and `windows`. An"
+    " appointment: `serviceId` and `windows`."
 )
 class JoinWaitlistInput:
     session_id: strawberry.ID | None = None
     activity_id: strawberry.ID | None = None
+    service_id: strawberry.ID | None = None
+    provider_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="Of an appointment, at most 20. None: anybody who offers it."
+    )
+    duration_minutes: int | None = strawberry.field(
+        default=None, description="Of an appointment. None: each provider's own length."
+    )
     windows: list[WaitlistWindowInput] | None = strawberry.field(
         default=None,
         description="When it may start: at most 10, 62 days in all, up to a year ahead. Not for a session.",
@@ -54,17 +62,25 @@ class JoinWaitlistInput:
     def to_request(self) -> tuple[WaitlistRequest, CustomerDetails | None]:
         """Raises InvalidInput with everything that is wrong, BadInput."""
         faults = FieldErrors()
-        if (self.session_id is None) == (self.activity_id is None):
-            faults.add("input.sessionId", "give a sessionId or an activityId, one of them")
+        if sum(one is not None for one in (self.session_id, self.activity_id, self.service_id)) != 1:
+            faults.add("input.sessionId", "give a sessionId, an activityId or a serviceId, one of them")
         elif self.session_id is not None and self.windows is not None:
             faults.add("input.windows", "follow from sessionId; leave them out")
         elif self.session_id is None and self.windows is None:
             faults.add("input.windows", "are needed")
+        if self.service_id is None:
+            for path, value in (("providerIds", self.provider_ids), ("durationMinutes", self.duration_minutes)):
+                if value is not None:
+                    faults.add(f"input.{path}", "is for appointments; leave it out")
         customer = None if self.customer is None else self.customer.read(faults)
         faults.raise_any()
+        people = self.provider_ids
         request = WaitlistRequest(
             session_id=read_optional_id(IdKind.SESSION, self.session_id, "input.sessionId"),
             activity_id=read_optional_id(IdKind.ACTIVITY, self.activity_id, "input.activityId"),
+            service_id=read_optional_id(IdKind.SERVICE, self.service_id, "input.serviceId"),
+            provider_ids=None if people is None else read_ids(IdKind.PROVIDER, people, "input.providerIds"),
+            duration_minutes=self.duration_minutes,
             windows=tuple(TimeWindow(window.from_, window.to) for window in self.windows or ()),
             party_size=self.party_size,
         )

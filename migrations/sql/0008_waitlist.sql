@@ -90,7 +90,8 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER waitlist_entry_version BEFORE UPDATE ON waitlist_entry FOR EACH ROW
-    WHEN (OLD.checked_at IS NOT DISTINCT FROM NEW.checked_at) EXECUTE FUNCTION bump_waitlist_version();
+    WHEN (OLD.checked_at IS NOT DISTINCT FROM NEW.checked_at) -- to be looked at changes nothing
+    EXECUTE FUNCTION bump_waitlist_version();
 
 -- Which organization an entry belongs to: a door of its own, as payouts have one.
 CREATE FUNCTION enter_waitlist(p_entry uuid, p_user uuid, p_clock_offset interval)
@@ -494,6 +495,96 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
       AND s.starts_at > (SELECT turnero_now()) AND s.status = 'open' AND NOT s.is_legacy AND s.taken < s.capacity
       AND s.id > p_after AND (first_waiting(s, s.capacity - s.taken)).id IS NOT NULL
     ORDER BY s.id LIMIT p_limit
+$$;
+
+-- ── time ──────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Does anybody wait for a start of which this time could be a part? The slot engine says whether it really fits. Of a
+-- resource unit: anybody, since which service needs it is not asked here.
+CREATE FUNCTION is_time_awaited(p_organization uuid, p_subject uuid, p_busy tstzrange) RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT EXISTS (
+        SELECT FROM waitlist_entry e
+        WHERE e.organization_id = p_organization AND e.status = 'waiting' AND e.service_id IS NOT NULL
+          AND e.windows && tstzrange(lower(p_busy) - interval '1 day', upper(p_busy))
+          AND (e.provider_ids IS NULL OR p_subject = ANY (e.provider_ids)
+               OR NOT EXISTS (SELECT FROM provider p WHERE p.id = p_subject)))
+$$;
+
+CREATE FUNCTION note_opened_time() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_busy tstzrange := CASE TG_TABLE_NAME WHEN 'allocation' THEN (to_jsonb(NEW) ->> 'busy')::tstzrange
+                        ELSE tstzrange(NEW.starts_at, NEW.ends_at) END;
+BEGIN
+    IF upper(v_busy) > turnero_now() AND is_time_awaited(NEW.organization_id, NEW.subject_id, v_busy) THEN
+        RAISE NOTICE 'turnero:waitlist.time % % % %', NEW.organization_id, NEW.subject_id,
+            to_json(lower(v_busy)) #>> '{}', to_json(upper(v_busy)) #>> '{}';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER allocation_opened AFTER UPDATE OF status ON allocation FOR EACH ROW
+    WHEN (OLD.status <> 'released' AND NEW.status = 'released') EXECUTE FUNCTION note_opened_time();
+CREATE TRIGGER blocked_time_opened AFTER UPDATE OF removed_at ON blocked_time FOR EACH ROW
+    WHEN (OLD.removed_at IS NULL AND NEW.removed_at IS NOT NULL) EXECUTE FUNCTION note_opened_time();
+
+-- As in 0002, but that no claim runs over a lapsed one whose time somebody waits for: the sweep frees it, and it is offered
+-- in the same transaction. Until then it counts as taken.
+CREATE OR REPLACE FUNCTION release_lapsed(p_subject uuid, p_busy tstzrange) RETURNS uuid[]
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_id uuid;
+    v_organization uuid;
+    v_lapsed tstzrange;
+    v_ids uuid[] := '{}';
+    v_holds uuid[];
+    v_bookings uuid[];
+BEGIN
+    FOR v_id, v_organization, v_lapsed IN
+        SELECT a.id, a.organization_id, a.busy FROM allocation a
+        WHERE a.subject_id = p_subject AND a.busy && p_busy AND a.status = 'held' AND a.expires_at <= turnero_now()
+        ORDER BY a.id
+    LOOP
+        IF is_time_awaited(v_organization, p_subject, v_lapsed) THEN
+            RETURN NULL;
+        END IF;
+        PERFORM 1 FROM allocation a
+        WHERE a.id = v_id AND a.status = 'held' AND a.expires_at <= turnero_now()
+        FOR NO KEY UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            v_ids := v_ids || v_id;
+        ELSIF EXISTS (SELECT FROM allocation a
+                      WHERE a.id = v_id AND a.status = 'held' AND a.expires_at <= turnero_now()) THEN
+            RETURN NULL; -- at the first: two who each free what the other wants would wait for each other
+        END IF;
+    END LOOP;
+    IF v_ids = '{}' THEN
+        RETURN '{}';
+    END IF;
+    SELECT array_agg(f.hold_id), array_agg(f.booking_id) FILTER (WHERE f.booking_id IS NOT NULL)
+    INTO v_holds, v_bookings FROM free_time(v_ids, 'RELEASED') f;
+    PERFORM end_expired_holds(v_holds);
+    RETURN COALESCE(v_bookings, '{}');
+END $$;
+
+-- Who waits for time and was looked at longest ago, of one organization, in line: what no transaction could offer, since it
+-- opened by a change of hours or of the clock. They count as looked at from now on. No row: nobody is due.
+CREATE FUNCTION entries_to_look_at(p_limit integer, p_every interval) RETURNS TABLE (entry_id uuid)
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+    WITH due AS MATERIALIZED (
+        SELECT e.id FROM waitlist_entry e
+        WHERE e.status = 'waiting' AND e.service_id IS NOT NULL AND e.organization_id = (
+            SELECT o.organization_id FROM waitlist_entry o
+            WHERE o.status = 'waiting' AND o.service_id IS NOT NULL
+              AND (o.checked_at IS NULL OR o.checked_at <= (SELECT turnero_now()) - p_every)
+            ORDER BY o.checked_at NULLS FIRST LIMIT 1)
+        ORDER BY e.checked_at NULLS FIRST LIMIT p_limit
+        FOR NO KEY UPDATE SKIP LOCKED
+    ), looked AS (
+        UPDATE waitlist_entry e SET checked_at = turnero_now() FROM due WHERE e.id = due.id
+        RETURNING e.id, e.priority, e.arrival
+    )
+    SELECT l.id FROM looked l ORDER BY l.priority DESC, l.arrival
 $$;
 
 -- ── joining ──────────────────────────────────────────────────────────────────────────────────────────

@@ -13,14 +13,14 @@ from app.core.database import SYSTEM_ROLE, Database
 from app.jobs.waitlist import lapse_offers
 from app.resolvers.context import Services
 from tests.classes import WRONG_COUNTS, make_class
-from tests.e2e.crowd import Question, kinds, strangers
+from tests.e2e.crowd import Question, hold, kinds, strangers
 from tests.e2e.test_session_races import take
 from tests.fixtures_api import GraphQLClient, RunningApi
 from tests.fixtures_live import link
-from tests.journey import rows_of
+from tests.journey import Visitor, rows_of
 from tests.schema import operations as op
-from tests.shop import at
-from tests.waiting import JOIN, TOO_MANY_OFFERS, Waiting, join, waiting
+from tests.shop import at, iso, make_shop
+from tests.waiting import JOIN, TOO_MANY_OFFERS, Waiting, join, waiting, window
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ async def states(line: list[Waiting]) -> list[str]:
 async def test_forty_parties_of_three_and_ten_who_wait(
     running: RunningApi, services: Services, client: GraphQLClient
 ) -> None:
-    """Three get in. Two cancel at once while ten wait and others try to slip in: three places go to the first party that
-    fits, two of the other three to the next, and the last is anybody's.
+    """Three get in. Two cancel at once while ten wait and others try to slip in: the first party that fits gets three
+    places, the next one that fits two of the other three, and the last is anybody's.
     """
     yoga = await make_class(client, services)
     session = await yoga.at(at(3, 9))
@@ -135,9 +135,9 @@ async def test_to_accept_what_lapses(services: Services, client: GraphQLClient, 
         "UPDATE waitlist_entry SET offer_expires_at = turnero_now() WHERE status = 'offered'"
         " AND session_id = (SELECT session_id FROM hold WHERE id = waitlist_entry.hold_id) RETURNING id",
     )
-    *answers, _ = await asyncio.gather(
-        *(one.accept(yoga.shop, held) for one, held in zip(line[:8], offers, strict=True)), lapse_offers(worker)
-    )
+    lapsing = asyncio.create_task(lapse_offers(worker))
+    answers = await asyncio.gather(*(one.accept(yoga.shop, held) for one, held in zip(line[:8], offers, strict=True)))
+    await lapsing
     booked = kinds(answers)["CreateBookingPayload"]
     assert kinds(answers) == {"CreateBookingPayload": booked, **({"HoldExpired": 8 - booked} if booked < 8 else {})}
     await lapse_offers(worker)
@@ -176,3 +176,28 @@ async def test_one_request_sent_many_times(services: Services, client: GraphQLCl
     }
     answers = await asyncio.gather(*(client(JOIN, {"input": wanted}) for _ in range(8)))
     assert len({answer["accessToken"] for answer in answers}) == 1
+
+
+@pytest.mark.usefixtures("fair")
+async def test_appointments_cancelled_at_once(running: RunningApi, services: Services, client: GraphQLClient) -> None:
+    """Each freed time goes to one of those who wait, in line, and to nobody who comes by meanwhile."""
+    shop = await make_shop(services)
+    guest = Visitor(client, shop)
+    made = {}
+    while free := [start for start in await guest.starts(at(3, 0).date()) if at(3, 9) <= start < at(3, 13)]:
+        made[free[0]] = await guest.booked(free[0])
+    morning = [window(at(3, 9), at(3, 13))]
+    line = [await waiting(client, serviceId=shop.service_id, windows=morning) for _ in range(5)]
+    starts = sorted(made)[:3]
+    async with strangers(running.graphql_url, 9) as others:
+        *slipped, one, two, three = await asyncio.gather(
+            *(hold(other, shop, starts[number % 3]) for number, other in enumerate(others)),
+            *(guest.cancel(made[start], accessToken=made[start].token) for start in starts),
+        )
+    assert kinds([one, two, three]) == {"Booking": 3}
+    assert kinds(slipped) == {"SlotUnavailable": 9}
+    assert (await states(line)).count("OFFERED") == 3
+    assert await states(line[:2]) == ["OFFERED", "OFFERED"]
+    assert {(await each.offered()).answer["startsAt"] for each in line if await each.status() == "OFFERED"} == {
+        iso(start) for start in starts
+    }
