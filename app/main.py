@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from app.adapters.valkey import Valkey
 from app.checkout.event import receive_event
+from app.commands.waitlist_offer import offer_what_opened
 from app.core.database import APP_ROLE, SYSTEM_ROLE, Database
 from app.core.logging import configure_logging
 from app.core.metrics import exposition
@@ -140,6 +141,10 @@ def _required(value: str | None, name: str) -> str:
     return value
 
 
+def _platform_fees(settings: Settings) -> FeeRates:
+    return FeeRates(settings.platform_fee_guest_bps, settings.platform_fee_member_bps)
+
+
 def _database(settings: Settings, *, role: str = APP_ROLE, pool_size: int | None = None) -> Database:
     return Database(
         _required(settings.database_url, "TURNERO_DATABASE_URL"),
@@ -148,6 +153,7 @@ def _database(settings: Settings, *, role: str = APP_ROLE, pool_size: int | None
         statement_timeout_ms=settings.database_statement_timeout_ms,
         transaction_timeout_ms=settings.database_transaction_timeout_ms,
         application_name="turnero-api",
+        closing=partial(offer_what_opened, fees=_platform_fees(settings)),
     )
 
 
@@ -190,7 +196,8 @@ def _policy(settings: Settings) -> BookingPolicy:
         guest_session_ttl=timedelta(seconds=settings.guest_session_ttl_s),
         guest_session_longest=timedelta(seconds=settings.guest_session_longest_s),
         public_url=settings.public_url or settings.local_url,
-        platform_fees=FeeRates(settings.platform_fee_guest_bps, settings.platform_fee_member_bps),
+        platform_fees=_platform_fees(settings),
+        waitlist_limit_per_address=settings.waitlist_limit_per_address,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -22,11 +23,13 @@ from app.adapters.job_queue import ArqJobQueue
 from app.adapters.valkey import Valkey
 from app.checkout.scope import Checkout
 from app.commands.job import report_alive, report_leaving
+from app.commands.waitlist_offer import offer_what_opened
 from app.core.database import SYSTEM_ROLE, Database
 from app.core.metrics import serve_locally
 from app.core.outages import Outage, describe
 from app.core.settings import Settings
-from app.jobs import bulk, calendars, outlook, payouts, precompute, reconciliation, sessions
+from app.domain.price_quote import FeeRates
+from app.jobs import bulk, calendars, outlook, payouts, precompute, reconciliation, sessions, waitlist
 from app.jobs.payments import PaymentJobs
 from app.jobs.poll import Poll
 from app.jobs.recurring import Ticker
@@ -115,6 +118,7 @@ def build_worker(settings: Settings, handlers: Handlers | None = None, clock: Cl
                 *payouts.RECURRING,
                 *reconciliation.RECURRING,
                 *bulk.RECURRING,
+                *waitlist.RECURRING,
             ),
         ),
         poll=Poll(control, queue, runner),
@@ -136,9 +140,14 @@ def _handlers(settings: Settings, valkey: Valkey, clock: Clock) -> Handlers:
         **HANDLERS,
         **sessions.HANDLERS,
         **outlook.HANDLERS,
+        **waitlist.handlers(platform_fees(settings)),
         **polling.handlers(),
         **precompute.Precomputing(shared, clock).handlers(),
     }
+
+
+def platform_fees(settings: Settings) -> FeeRates:
+    return FeeRates(settings.platform_fee_guest_bps, settings.platform_fee_member_bps)
 
 
 def _database(settings: Settings, pool_size: int) -> Database:
@@ -150,6 +159,7 @@ def _database(settings: Settings, pool_size: int) -> Database:
         statement_timeout_ms=settings.database_statement_timeout_ms,
         transaction_timeout_ms=settings.database_transaction_timeout_ms,
         application_name="turnero-worker",
+        closing=partial(offer_what_opened, fees=platform_fees(settings)),
     )
 
 

@@ -61,6 +61,7 @@ def make_settings(database_url: str, redis_url: str, **overrides: Any) -> Settin
         "secret_key": SECRET,
         "hold_limit_per_user": 3,
         "hold_limit_per_address": 0,
+        "waitlist_limit_per_address": 0,
         "sign_up_limit": 0,
         "sign_in_limit": 0,
         "sign_in_limit_per_address": 0,

@@ -249,11 +249,18 @@ async def extend_hold(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, *,
     """Once, by another full term from the old expiry. Raises NotFound, HoldExpired, NotAllowed."""
     locked = await _own_hold(tx, signer, hold_id, token)
     require_live(locked, now)
+    refuse_offer(locked.hold)
     expires_at = (await tx.execute(_EXTEND, {"hold_id": hold_id, "ttl": ttl})).scalar()
     if expires_at is None:
         raise NotAllowed("hold_extended_once", "A hold can be extended once, and this one was.")
     locked.hold.expires_at = expires_at
     return locked.hold
+
+
+def refuse_offer(hold: Hold) -> None:
+    """Others wait behind an offer of the waitlist: it is not kept for longer. Raises NotAllowed."""
+    if hold.waitlist_entry_id is not None:
+        raise NotAllowed("waitlist_offer", "An offer of the waitlist cannot be extended: others are waiting.")
 
 
 async def _own_hold(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str) -> LockedHold:

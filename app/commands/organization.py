@@ -52,6 +52,7 @@ FORM = Form(
         "approval_hours": required(whole_number(1, APPROVAL_MAXIMUM_HOURS, " hours")),
         "auto_complete_after_minutes": whole_number(0, AUTO_COMPLETE_MAXIMUM_MINUTES, " minutes"),
         "auto_no_show_after_minutes": whole_number(1, AUTO_NO_SHOW_MAXIMUM_MINUTES, " minutes"),
+        "waitlist_offer_minutes": required(whole_number(5, 1_440, " minutes")),
     }
 )
 """The currency is given once: every price of the catalogue is counted in it."""

@@ -11,7 +11,7 @@ from sqlalchemy import Interval, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.commands.expiry import expire_bookings
-from app.commands.hold import HoldLimits
+from app.commands.hold import HoldLimits, refuse_offer
 from app.commands.hold_price import price_of_places, price_of_session
 from app.core.database import Tx
 from app.core.ids import new_id
@@ -280,6 +280,7 @@ async def extend_places(
     """Once, by another full term from the old expiry. Raises NotFound, HoldExpired, NotAllowed."""
     locked = await own_places(tx, signer, hold_id, token)
     require_live_places(locked, now)
+    refuse_offer(locked.hold)
     expires_at = (await tx.execute(_EXTEND, {"hold_id": hold_id, "ttl": ttl})).scalar()
     if expires_at is None:
         raise NotAllowed("hold_extended_once", "A hold can be extended once, and this one was.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -21,6 +22,12 @@ SYSTEM_ROLE = "turnero_system"
 """Role of the worker and of the few functions that look across organizations."""
 
 CONNECT_TIMEOUT_S = 10
+
+Closing: TypeAlias = Callable[[Tx, Sequence[str]], Awaitable[None]]
+"""Work at the end of a transaction, inside it, about what its triggers have said. It must not raise: it would take the
+whole transaction with it."""
+SAID = "turnero:"
+"""Begins every NOTICE of ours: it arrives with the answer of the statement that caused it, and costs none itself."""
 
 
 def async_url(url: str) -> str:
@@ -50,6 +57,7 @@ class Database:
         statement_timeout_ms: int = 10_000,
         transaction_timeout_ms: int = 15_000,
         application_name: str = "turnero",
+        closing: Closing | None = None,
     ) -> None:
         server_settings = {
             "application_name": application_name,
@@ -59,6 +67,7 @@ class Database:
             "lock_timeout": str(statement_timeout_ms),
             "timezone": "UTC",
             "jit": "off",
+            "client_min_messages": "notice",
         }
         if role is not None:
             # A startup setting, so that RESET returns to it and no statement is spent on it.
@@ -76,6 +85,11 @@ class Database:
         self._direct = DirectPool(
             self._driver_arguments(server_settings), size=direct_size, statement_timeout_ms=statement_timeout_ms
         )
+        self._closing = closing
+        self._said: dict[Any, list[str]] = {}
+        if closing is not None:
+            event.listen(self.engine.sync_engine, "connect", self._listen)
+            event.listen(self.engine.sync_engine, "checkin", self._forget)
         self._snapshot_engine = self.engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
@@ -85,6 +99,28 @@ class Database:
         """READ COMMITTED; commits when the block ends well, rolls back when it raises."""
         async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+            if self._said:
+                await self._close(session)
+
+    async def _close(self, session: Tx) -> None:
+        """Others' transactions may be what said something; ours is asked for only then."""
+        await session.flush()
+        connection = await session.connection()
+        said = self._said.pop((await connection.get_raw_connection()).driver_connection, None)
+        if said is not None and self._closing is not None:
+            await self._closing(session, list(dict.fromkeys(said)))
+
+    def _listen(self, connection: Any, _record: Any) -> None:
+        connection.driver_connection.add_log_listener(self._note)
+
+    def _note(self, connection: Any, message: Any) -> None:
+        if message.message.startswith(SAID):
+            self._said.setdefault(connection, []).append(message.message.removeprefix(SAID))
+
+    def _forget(self, connection: Any, _record: Any) -> None:
+        """What was said in a transaction that was rolled back was not so."""
+        if self._said and connection is not None:
+            self._said.pop(connection.driver_connection, None)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Tx]:

@@ -39,6 +39,7 @@ class IdKind(StrEnum):
     PAYOUT = "pyo"
     BULK_CHANGE = "blk"
     PARTICIPANT = "ptc"
+    WAITLIST = "wle"
 
 
 class WrongId(ValueError):

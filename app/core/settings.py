@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     hold_limit_per_address: int = Field(
         30, ge=0, description="Active holds of one network address (IPv6: /64) in one organization. 0: no limit."
     )
+    waitlist_limit_per_address: int = Field(
+        30,
+        ge=0,
+        description="Live waitlist entries of one network address (IPv6: /64) in one organization. 0: no limit.",
+    )
     sign_in_limit: int = Field(10, ge=0, description="Failed sign-ins of one e-mail in 15 minutes. 0: no limit.")
     sign_in_limit_per_address: int = Field(
         100, ge=0, description="Sign-ins tried from one network address (IPv6: /64) in 15 minutes. 0: no limit."

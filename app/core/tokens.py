@@ -115,6 +115,14 @@ class TokenSigner:
         known = self.price_offer_token(offer_id, version)
         return hmac.compare_digest(token.encode("utf-8", "replace"), known.encode())
 
+    def waitlist_token(self, entry_id: UUID, version: int) -> str:
+        """The secret of whoever waits; it names its entry, so that it can be presented alone."""
+        return f"{encode_suffix(entry_id)}.{self._mac('waitlist', entry_id, version)}"
+
+    def is_waitlist_token(self, token: str, entry_id: UUID, version: int) -> bool:
+        known = self.waitlist_token(entry_id, version)
+        return hmac.compare_digest(token.encode("utf-8", "replace"), known.encode())
+
     def calendar_token(self, booking_id: UUID) -> str:
         """Opens a booking's .ics and nothing else, so that a calendar app never holds the right to cancel."""
         return self._mac("calendar", booking_id, 1)

@@ -38,6 +38,7 @@ from app.models.resource import Resource, ResourceNeed, ResourceUnit
 from app.models.schedule import ScheduleVersion
 from app.models.service import Service
 from app.models.venue import Venue
+from app.models.waitlist import WaitlistEntry
 
 __all__ = [
     "Activity",
@@ -101,5 +102,6 @@ __all__ = [
     "ServiceSearch",
     "User",
     "Venue",
+    "WaitlistEntry",
     "WorkerHeartbeat",
 ]

@@ -54,3 +54,5 @@ class Hold(Identified, OfOrganization, Timestamped, Base):
     items: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
     quote: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     promo_code_id: Mapped[UUID | None]
+    waitlist_entry_id: Mapped[UUID | None]
+    """It is an offer to whom waits: until its claim ends nobody but its own job takes it for lapsed."""

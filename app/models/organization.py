@@ -32,6 +32,7 @@ class Organization(Identified, Timestamped, Base):
             " AND (auto_no_show_after_minutes IS NULL) = (auto_no_show_since IS NULL)",
             name="automatic",
         ),
+        CheckConstraint("waitlist_offer_minutes BETWEEN 5 AND 1440", name="waitlist_offer"),
     )
 
     slug: Mapped[str]
@@ -48,6 +49,7 @@ class Organization(Identified, Timestamped, Base):
     auto_complete_since: Mapped[datetime | None]
     auto_no_show_after_minutes: Mapped[int | None]
     auto_no_show_since: Mapped[datetime | None]
+    waitlist_offer_minutes: Mapped[int] = mapped_column(server_default="15")
 
 
 class User(Identified, Timestamped, Base):

@@ -97,6 +97,9 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
         hold.status = HoldStatus.CONSUMED
     elif "held" not in statuses and hold.status == HoldStatus.ACTIVE:
         hold.status = HoldStatus.RELEASED
+    until = min((row.expires_at for row in rows if row.expires_at is not None), default=hold.expires_at)
+    if hold.waitlist_entry_id is not None:
+        until = min(until, hold.expires_at)  # the claim of an offer runs on until its own job ends it
     tx.expunge(hold)
     return LockedHold(
         hold=hold,
@@ -107,7 +110,7 @@ async def lock_hold(tx: Tx, hold_id: UUID) -> LockedHold:
         payment_terms=terms_of_settings(payment_settings),
         approval_hours=approval_hours,
         is_whole=statuses == {"held"} and not is_used,
-        held_until=min((row.expires_at for row in rows if row.expires_at is not None), default=hold.expires_at),
+        held_until=until,
         areas=(rows[0].areas or []) if hold.items else [provider.service_area] if service.is_at_customers else [],
     )
 

@@ -69,6 +69,8 @@ async def lock_places(tx: Tx, hold_id: UUID) -> LockedPlaces:
     if booking_id is not None:
         status = "booked"  # or still held for a booking that waits for its payment: used up all the same
     tx.expunge(hold)
+    if hold.waitlist_entry_id is not None and expires_at is not None:
+        expires_at = min(expires_at, hold.expires_at)  # the claim of an offer runs on until its own job ends it
     terms = terms_of_settings(payment_settings)
     return LockedPlaces(hold, session, activity, time_zone, status, expires_at, CustomerLimits(*limits), terms)
 

@@ -18,7 +18,7 @@ NO_ORGANIZATION = UUID(int=0)
 
 class Door(StrEnum):
     """What can name an organization. The values are those of the SQL function `enter_organization`; PAYOUT and
-    BULK_CHANGE and GUEST_SESSION have functions of their own."""
+    BULK_CHANGE, GUEST_SESSION and WAITLIST have functions of their own."""
 
     ORGANIZATION = "organization"
     SLUG = "slug"
@@ -43,6 +43,7 @@ class Door(StrEnum):
     PAYOUT = "payout"
     BULK_CHANGE = "bulk_change"
     GUEST_SESSION = "guest_session"
+    WAITLIST = "waitlist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ _OWN_DOORS = {
         (Door.PAYOUT, "SELECT * FROM enter_payout(:id, :user_id, :clock_offset)"),
         (Door.BULK_CHANGE, "SELECT * FROM enter_bulk_change(:id, :user_id, :clock_offset)"),
         (Door.GUEST_SESSION, "SELECT * FROM enter_guest_session(:id, :user_id, :clock_offset)"),
+        (Door.WAITLIST, "SELECT * FROM enter_waitlist(:id, :user_id, :clock_offset)"),
     )
 }
 

@@ -50,6 +50,7 @@ class BookingPolicy:
     guest_session_longest: timedelta
     public_url: str
     platform_fees: FeeRates = NO_FEES
+    waitlist_limit_per_address: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class Organization(Node):
     auto_no_show_after_minutes: int | None = strawberry.field(
         description="So long after its start a booking that was not checked in is NO_SHOW by itself. None: never."
     )
+    waitlist_offer_minutes: int = strawberry.field(description="How long an offer of the waitlist can be accepted.")
     record: strawberry.Private[models.Organization]
 
     @strawberry.field(description="The active ones, by name.")
@@ -113,6 +114,7 @@ class Organization(Node):
             approval_hours=record.approval_hours,
             auto_complete_after_minutes=record.auto_complete_after_minutes,
             auto_no_show_after_minutes=record.auto_no_show_after_minutes,
+            waitlist_offer_minutes=record.waitlist_offer_minutes,
             record=record,
         )
 
@@ -151,6 +153,9 @@ class UpdateOrganizationInput:
         default=strawberry.UNSET,
         description="1 to 1440; null: never. Its fee is as if the staff had marked it. Bookings that started before it"
         " was switched on are left alone.",
+    )
+    waitlist_offer_minutes: int | None = strawberry.field(
+        default=strawberry.UNSET, description="5 to 1440: how long an offer of the waitlist can be accepted."
     )
     idempotency_key: str | None = None
 

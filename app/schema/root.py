@@ -22,6 +22,7 @@ from app.resolvers.promo import read_promo_code
 from app.resolvers.resource import read_resource
 from app.resolvers.schedule import read_schedule
 from app.resolvers.session import read_session
+from app.resolvers.waitlist import NamedEntry, read_entry
 from app.schema import enums
 from app.schema.account import AccountMutation, AccountQuery
 from app.schema.activity import ActivityQuery
@@ -71,6 +72,8 @@ from app.schema.service_mutation import ServiceMutation
 from app.schema.session import ActivitySession, SessionQuery
 from app.schema.session_mutation import SessionMutation
 from app.schema.venue import VenueMutation, VenueQuery
+from app.schema.waitlist import WaitlistEntry, WaitlistQuery
+from app.schema.waitlist_mutation import WaitlistMutation
 
 
 @strawberry.type
@@ -97,6 +100,7 @@ class Query(
     PayoutQuery,
     ReconciliationQuery,
     BulkChangeQuery,
+    WaitlistQuery,
 ):
     pass
 
@@ -131,6 +135,7 @@ class Mutation(
     PayoutMutation,
     ReconciliationMutation,
     BulkChangeMutation,
+    WaitlistMutation,
 ):
     pass
 
@@ -191,6 +196,10 @@ async def _bulk_change(context: RequestContext, row_id: UUID) -> Node:
     return BulkChange.from_seen(await read_bulk_change(context, row_id))
 
 
+async def _waitlist_entry(context: RequestContext, row_id: UUID) -> Node:
+    return WaitlistEntry.from_seen(await read_entry(context, NamedEntry(row_id, None)))
+
+
 NODE_READERS.update(
     {
         IdKind.BOOKING: _booking,
@@ -207,6 +216,7 @@ NODE_READERS.update(
         IdKind.PRICE_OFFER: _price_quote,
         IdKind.PAYOUT: _payout,
         IdKind.BULK_CHANGE: _bulk_change,
+        IdKind.WAITLIST: _waitlist_entry,
     }
 )
 

@@ -100,6 +100,8 @@ async def tenant_tables(connection: asyncpg.Connection[asyncpg.Record]) -> list[
 
 
 VALUES = {
+    "waitlist_entry.windows": "'{[2026-01-01,2026-01-02)}'",
+    "waitlist_entry.service_id": "gen_random_uuid()",
     "activity_session.starts_at": "now()",
     "activity_session.ends_at": "now() + interval '1 hour'",
     "activity_session.status": "'open'",
