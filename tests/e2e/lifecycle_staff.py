@@ -195,7 +195,7 @@ class Staff(Life):
 
     @operation(number=2, facts=len(ACTIVITY_FACTS))
     async def change_activity(self, number: int, facts: int) -> None:
-        from app.commands.activity import Taken  # noqa: PLC0415
+        from app.commands.activity import Taken
 
         chosen = self.ground.activities[number]
         await activity.update_activity(self.owner, chosen, ACTIVITY_FACTS[facts], Taken(), None)
