@@ -37,6 +37,7 @@ class IdKind(StrEnum):
     FEE = "fee"
     DIFFERENCE = "rdf"
     PAYOUT = "pyo"
+    SERIES = "srs"
 
 
 class WrongId(ValueError):

@@ -33,6 +33,7 @@ from app.models.provider_search import (
 from app.models.reconciliation import ReconciliationDifference, ReconciliationRun
 from app.models.resource import Resource, ResourceNeed, ResourceUnit
 from app.models.schedule import ScheduleVersion
+from app.models.series import BookingSeries
 from app.models.service import Service
 from app.models.venue import Venue
 
@@ -47,6 +48,7 @@ __all__ = [
     "Booking",
     "BookingFee",
     "BookingItem",
+    "BookingSeries",
     "BookingTransition",
     "CalendarSource",
     "Customer",

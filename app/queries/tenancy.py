@@ -17,8 +17,8 @@ NO_ORGANIZATION = UUID(int=0)
 
 
 class Door(StrEnum):
-    """What can name an organization. The values are those of the SQL function `enter_organization`; PAYOUT has a
-    function of its own."""
+    """What can name an organization. The values are those of the SQL function `enter_organization`; PAYOUT and SERIES
+    have functions of their own."""
 
     ORGANIZATION = "organization"
     SLUG = "slug"
@@ -41,6 +41,7 @@ class Door(StrEnum):
     PROMO_CODE = "promo_code"
     PRICE_OFFER = "price_offer"
     PAYOUT = "payout"
+    SERIES = "series"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,12 @@ _ENTER = text("SELECT * FROM enter_organization(:kind, :id, :key, :user_id, :clo
     bindparam("user_id", type_=Uuid),
     bindparam("clock_offset", type_=Interval),
 )
-_ENTER_PAYOUT = text("SELECT * FROM enter_payout(:id, :user_id, :clock_offset)").bindparams(
-    bindparam("id", type_=Uuid), bindparam("user_id", type_=Uuid), bindparam("clock_offset", type_=Interval)
-)
+_ENTER_BY = {
+    door: text(f"SELECT * FROM enter_{door.value}(:id, :user_id, :clock_offset)").bindparams(
+        bindparam("id", type_=Uuid), bindparam("user_id", type_=Uuid), bindparam("clock_offset", type_=Interval)
+    )
+    for door in (Door.PAYOUT, Door.SERIES)
+}
 
 _BIND = text(
     "SELECT set_config('app.organization_id', :organization_id, true), set_config('app.user_id', :user_id, true),"
@@ -86,8 +90,8 @@ async def enter(
         "user_id": user_id,
         "clock_offset": clock_offset or None,
     }
-    if door is Door.PAYOUT:
-        row = (await tx.execute(_ENTER_PAYOUT, values)).first()
+    if door in _ENTER_BY:
+        row = (await tx.execute(_ENTER_BY[door], values)).first()
     else:
         values |= {"kind": door.value, "key": None if isinstance(name, UUID) else name}
         row = (await tx.execute(_ENTER, values)).first()
