@@ -284,7 +284,8 @@ def _positioned(days: list[date], positions: tuple[int, ...]) -> list[date]:
 # ── of a wall clock ───────────────────────────────────────────────────────────────────────────────────
 
 
-class Occurrence(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Occurrence:
     """One date of a series, counted from 1. `is_skipped`: clocks go forward over its time, and `starts_at` is when they
     have; of a time that comes twice it is the first."""
 

@@ -69,10 +69,13 @@ _ENTER = text("SELECT * FROM enter_organization(:kind, :id, :key, :user_id, :clo
     bindparam("clock_offset", type_=Interval),
 )
 _ENTER_BY = {
-    door: text(f"SELECT * FROM enter_{door.value}(:id, :user_id, :clock_offset)").bindparams(
+    door: text(statement).bindparams(
         bindparam("id", type_=Uuid), bindparam("user_id", type_=Uuid), bindparam("clock_offset", type_=Interval)
     )
-    for door in (Door.PAYOUT, Door.SERIES)
+    for door, statement in (
+        (Door.PAYOUT, "SELECT * FROM enter_payout(:id, :user_id, :clock_offset)"),
+        (Door.SERIES, "SELECT * FROM enter_series(:id, :user_id, :clock_offset)"),
+    )
 }
 
 _BIND = text(

@@ -88,7 +88,7 @@ END $$;
 -- where any date was refused, so that nothing is left. `p_cause`: BOOKED, or RESCHEDULED of bookings that gave their time
 -- back before.
 CREATE FUNCTION claim_series(p_organization uuid, p_dates jsonb, p_cause text)
-RETURNS TABLE (index integer, outcome text, lapsed_bookings uuid[])
+RETURNS TABLE (place integer, outcome text, lapsed_bookings uuid[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -98,7 +98,7 @@ BEGIN
     FOR v_date IN
         SELECT d.* FROM jsonb_to_recordset(p_dates) AS d (index integer, booking uuid, together jsonb) ORDER BY d.index
     LOOP
-        index := v_date.index;
+        place := v_date.index;
         SELECT c.outcome, c.lapsed_bookings INTO outcome, lapsed_bookings FROM claim_together(
             p_organization, v_date.together, 'booked', NULL, v_date.booking, NULL, p_cause) c;
         IF outcome <> 'claimed' OR lapsed_bookings <> '{}' THEN
@@ -109,7 +109,7 @@ END $$;
 
 -- Moves them: all give their time back first, so that one may take the place of another. The caller has the bookings' rows.
 CREATE FUNCTION move_series(p_organization uuid, p_dates jsonb)
-RETURNS TABLE (index integer, outcome text, lapsed_bookings uuid[])
+RETURNS TABLE (place integer, outcome text, lapsed_bookings uuid[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -125,7 +125,7 @@ END $$;
 
 -- The same of places: `p_dates` is [{"index", "booking", "session", "places"}]. outcome: claimed · taken.
 CREATE FUNCTION claim_series_places(p_organization uuid, p_dates jsonb, p_cause text)
-RETURNS TABLE (index integer, outcome text, lapsed_bookings uuid[])
+RETURNS TABLE (place integer, outcome text, lapsed_bookings uuid[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -139,7 +139,7 @@ BEGIN
         SELECT d.* FROM jsonb_to_recordset(p_dates) AS d (index integer, booking uuid, session uuid, places integer)
         ORDER BY d.index
     LOOP
-        index := v_date.index;
+        place := v_date.index;
         SELECT c.claimed, c.lapsed_bookings INTO v_claimed, lapsed_bookings FROM claim_places(
             uuidv7(), p_organization, v_date.session, v_date.places, 'booked', NULL, v_date.booking, NULL, p_cause,
             false) c;
@@ -151,7 +151,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION move_series_places(p_organization uuid, p_dates jsonb)
-RETURNS TABLE (index integer, outcome text, lapsed_bookings uuid[])
+RETURNS TABLE (place integer, outcome text, lapsed_bookings uuid[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
