@@ -177,13 +177,16 @@ class CustomerCount:
         self._tz = tz
         self._starts = list(starts)
 
-    def refusal(self, starts_at: datetime) -> Refusal | None:
+    def refusal(self, starts_at: datetime, moved_from: datetime | None = None) -> Refusal | None:
+        """`moved_from`: on the day, or in the week, where a booking is already it may stay."""
         if not self._limits:
             return None
-        time = CountedTime.around(starts_at, self._tz)
+        limits, time = self._limits, CountedTime.around(starts_at, self._tz)
+        if moved_from is not None:
+            limits = limits.of_move(CountedTime.around(moved_from, self._tz), time)
         in_day = sum(time.day_from <= one < time.day_to for one in self._starts)
         in_week = sum(time.week_from <= one < time.week_to for one in self._starts)
-        broken = broken_limit(self._limits, time, in_day, in_week)
+        broken = broken_limit(limits, time, in_day, in_week)
         return None if broken is None else Refusal(UnavailableReason.LIMIT, broken.message)
 
     def add(self, starts_at: datetime) -> None:

@@ -126,9 +126,16 @@ def _date(  # noqa: PLR0917
 
 
 def why_not_session(
-    seen: SeenSession | None, place: ActivityAtVenue, party_size: int, planning: Planning, *, is_had: bool
+    seen: SeenSession | None,
+    place: ActivityAtVenue,
+    party_size: int,
+    planning: Planning,
+    *,
+    is_had: bool,
+    freed: int = 0,
 ) -> Refusal | None:
-    """State, hours, notice, horizon and places. `is_had`: do the activity's hours have it?"""
+    """State, hours, notice, horizon and places. `is_had`: do the activity's hours have it? `freed`: places that the
+    same change gives back."""
     if seen is None:
         return _NOT_THERE
     found = BookableSession(seen.session, place)
@@ -138,9 +145,10 @@ def why_not_session(
         return Refusal(refused.reason, refused.message)
     if not is_had:
         return _NO_MORE
-    if seen.remaining < party_size:
-        places = "place" if seen.remaining == 1 else "places"
-        return Refusal(UnavailableReason.CAPACITY, f"This session has {seen.remaining} {places} left.")
+    left = seen.remaining + freed
+    if left < party_size:
+        places = "place" if left == 1 else "places"
+        return Refusal(UnavailableReason.CAPACITY, f"This session has {left} {places} left.")
     return None
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Boolean, DateTime, Text, Uuid, any_, bindparam, literal, 
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
 from app.core.database import Tx
+from app.core.tokens import TokenSigner
 from app.domain.booking import OCCUPYING
 from app.domain.customer_limit import CustomerLimits
 from app.domain.errors import NotFound
@@ -109,6 +110,16 @@ class SeenSeries:
 
     def sees(self, booking: Booking) -> bool:
         return self.provider_id is None or booking.provider_id == self.provider_id
+
+
+def has_series_link(tokens: TokenSigner, series: BookingSeries, bookings: Sequence[Booking], token: str | None) -> bool:
+    """The link of the series, or that of any of its bookings: all are one customer's."""
+    if token is None:
+        return False
+    if tokens.is_series_token(token, series.id, series.access_version):
+        return True
+    named = TokenSigner.named_by(token)
+    return any(one.id == named and tokens.is_guest_token(token, one.id, one.access_version) for one in bookings)
 
 
 def see_series(

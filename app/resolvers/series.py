@@ -16,7 +16,14 @@ from app.domain.errors import BadInput, NotFound
 from app.domain.policy import ActorKind
 from app.models import Booking, BookingSeries
 from app.queries.booking import SeenBooking
-from app.queries.series import SeenSeries, WhoBooks, get_series, list_series_bookings, see_series
+from app.queries.series import (
+    SeenSeries,
+    WhoBooks,
+    get_series,
+    has_series_link,
+    list_series_bookings,
+    see_series,
+)
 from app.queries.tenancy import Door, Tenancy
 from app.resolvers.booking import with_another_code
 from app.resolvers.context import RequestContext
@@ -92,18 +99,6 @@ def prime(context: RequestContext, series: BookingSeries, bookings: tuple[Bookin
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-def has_series_link(
-    tokens: TokenSigner, series: BookingSeries, bookings: tuple[Booking, ...] | list[Booking], token: str | None
-) -> bool:
-    """The link of the series, or that of any of its bookings: all are one customer's."""
-    if token is None:
-        return False
-    if tokens.is_series_token(token, series.id, series.access_version):
-        return True
-    named = TokenSigner.named_by(token)
-    return any(one.id == named and tokens.is_guest_token(token, one.id, one.access_version) for one in bookings)
 
 
 async def read_series(context: RequestContext, series_id: UUID | None, access_token: str | None) -> SeenSeries:
