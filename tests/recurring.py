@@ -122,3 +122,41 @@ async def count_rows(shop: Shop) -> dict[str, int]:
 
 def uuid_of_series(answer: Answer) -> Any:
     return decode_id(IdKind.SERIES, answer["series"]["id"])
+
+
+CANCEL = f"""
+mutation ($input: CancelRecurringBookingInput!) {{
+  cancelRecurringBooking(input: $input) {{
+    __typename ... on CancelRecurringBookingPayload {{
+      series {{ {SERIES} }} cancelled {{ seriesPosition status }} skipped {{ position rule }} }}
+    ... on SeriesNotAllowed {{ refused {{ position startsAt rule message }} }}
+    ... on StaleVersion {{ currentVersion }}
+    ... on Error {{ code message }} ... on InvalidInput {{ violations {{ path message }} }} ... on NotAllowed {{ rule }}
+  }}
+}}
+"""
+MOVE = f"""
+mutation ($input: RescheduleRecurringBookingInput!) {{
+  rescheduleRecurringBooking(input: $input) {{
+    __typename ... on RescheduleRecurringBookingPayload {{ isDryRun series {{ {SERIES} }} dates {{ {DATE} }} }}
+    ... on SeriesNotAllowed {{ refused {{ position startsAt rule message }} }}
+    ... on StaleVersion {{ currentVersion }} {REFUSED}
+  }}
+}}
+"""
+
+
+async def cancel(client: GraphQLClient, made: Answer, scope: str, **extra: Any) -> Answer:
+    """By the series' link, unless somebody is signed in."""
+    answer: Answer = await client(CANCEL, {"input": _target(client, made, scope, {"reason": "Ill", **extra})})
+    return answer
+
+
+async def move(client: GraphQLClient, made: Answer, scope: str, **extra: Any) -> Answer:
+    answer: Answer = await client(MOVE, {"input": _target(client, made, scope, extra)})
+    return answer
+
+
+def _target(client: GraphQLClient, made: Answer, scope: str, extra: Answer) -> Answer:
+    link = {} if client.token is not None else {"accessToken": made["accessToken"]}
+    return {"seriesId": made["series"]["id"], "scope": scope, **link, **extra}

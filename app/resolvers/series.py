@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from app.commands import series as commands
 from app.commands.booking import works_here
+from app.commands.booking_change import Requester
 from app.commands.booking_insert import CustomerDetails
 from app.commands.series import CreateSeriesRequest, MadeSeries, plan_series
+from app.commands.series_change import CancelSeriesRequest, ChangedSeries, SeriesTarget, lock_targets
+from app.commands.series_change import cancel_series as cancel
 from app.commands.series_plan import Planning, SeriesPlan, SeriesRequest
+from app.commands.series_reschedule import MovedSeries, RescheduleSeriesRequest
+from app.commands.series_reschedule import reschedule_series as reschedule
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
 from app.domain.errors import BadInput, NotFound
 from app.domain.policy import ActorKind
+from app.domain.series import RefusedChange, SeriesDate
 from app.models import Booking, BookingSeries
 from app.queries.booking import SeenBooking
 from app.queries.series import (
@@ -138,3 +147,127 @@ async def bookings_of(context: RequestContext, seen: SeenSeries) -> list[SeenBoo
     """By their place in it, those that the viewer may see."""
     bookings = await context.loaders.bookings_by_series_id.load((seen.series.organization_id, seen.series.id))
     return [SeenBooking(one, seen.viewer) for one in bookings if seen.sees(one)]
+
+
+# ── changing ──────────────────────────────────────────────────────────────────────────────────────────
+
+Change: TypeAlias = CancelSeriesRequest | RescheduleSeriesRequest
+Changed = TypeVar("Changed", ChangedSeries, MovedSeries)
+
+
+async def cancel_series(
+    context: RequestContext, request: CancelSeriesRequest, link_token: str | None, idempotency_key: str | None
+) -> ChangedSeries:
+    """Raises what the command raises."""
+
+    async def command(tx: Tx, requester: Requester) -> ChangedSeries:
+        return await cancel(tx, context.services.tokens, request, requester, context.now())
+
+    async def again(tx: Tx, requester: Requester, facts: dict[str, Any]) -> ChangedSeries:
+        locked = await lock_targets(tx, context.services.tokens, _any_version(request.target), requester)
+        left = tuple(_read_refusal(one) for one in facts["left"])
+        return ChangedSeries(locked.seen, locked.all, [UUID(one) for one in facts["changed"]], left)
+
+    def facts(changed: ChangedSeries) -> dict[str, Any]:
+        return {"changed": [str(one) for one in changed.changed], "left": [_refusal_facts(one) for one in changed.left]}
+
+    changed = await _change(
+        context,
+        "cancelRecurringBooking",
+        request,
+        link_token,
+        idempotency_key,
+        command=command,
+        again=again,
+        facts=facts,
+    )
+    prime(context, changed.seen.series, list(changed.bookings))
+    return changed
+
+
+async def reschedule_series(
+    context: RequestContext, request: RescheduleSeriesRequest, link_token: str | None, idempotency_key: str | None
+) -> MovedSeries:
+    """Raises what the command raises."""
+
+    async def command(tx: Tx, requester: Requester) -> MovedSeries:
+        return await reschedule(tx, context.services.tokens, request, requester, context.now())
+
+    async def again(tx: Tx, requester: Requester, facts: dict[str, Any]) -> MovedSeries:
+        locked = await lock_targets(tx, context.services.tokens, _any_version(request.target), requester)
+        changed = [UUID(one) for one in facts["changed"]]
+        moved = [_as_moved(one) for one in locked.all if one.id in changed]
+        return MovedSeries(ChangedSeries(locked.seen, locked.all, changed), moved, locked.all[0].currency)
+
+    def facts(moved: MovedSeries) -> dict[str, Any]:
+        return {"changed": [str(one) for one in moved.series.changed]}
+
+    moved = await _change(
+        context,
+        "rescheduleRecurringBooking",
+        request,
+        link_token,
+        None if request.is_dry_run else idempotency_key,
+        command=command,
+        again=again,
+        facts=facts,
+    )
+    prime(context, moved.series.seen.series, list(moved.series.bookings))
+    return moved
+
+
+def _any_version(target: SeriesTarget) -> SeriesTarget:
+    """A repeat shows the series as it is by now."""
+    return replace(target, expected_version=None)
+
+
+def _as_moved(booking: Booking) -> SeriesDate:
+    assert booking.series_index is not None
+    return SeriesDate(
+        booking.series_index,
+        booking.starts_at,
+        booking.ends_at,
+        None,
+        booking.provider_id,
+        booking.session_id,
+        booking.price_minor,
+    )
+
+
+def _refusal_facts(one: RefusedChange) -> dict[str, Any]:
+    return {**asdict(one), "booking_id": str(one.booking_id), "starts_at": one.starts_at.isoformat()}
+
+
+def _read_refusal(facts: dict[str, Any]) -> RefusedChange:
+    return RefusedChange(
+        facts["index"],
+        UUID(facts["booking_id"]),
+        datetime.fromisoformat(facts["starts_at"]),
+        facts["rule"],
+        facts["message"],
+    )
+
+
+async def _change(
+    context: RequestContext,
+    operation: str,
+    request: Change,
+    link_token: str | None,
+    idempotency_key: str | None,
+    *,
+    command: Callable[[Tx, Requester], Awaitable[Changed]],
+    again: Callable[[Tx, Requester, dict[str, Any]], Awaitable[Changed]],
+    facts: Callable[[Changed], dict[str, Any]],
+) -> Changed:
+    def requester(tenancy: Tenancy) -> Requester:
+        return Requester(tenancy, context.user_id, link_token, context.actor("unknown"))
+
+    return await mutate(
+        context,
+        operation,
+        at=(Door.SERIES, request.target.series_id),
+        request=(request, link_token),
+        idempotency_key=idempotency_key,
+        command=lambda tx, tenancy: command(tx, requester(tenancy)),
+        remembered=Remembered(facts=facts, again=lambda tx, tenancy, known: again(tx, requester(tenancy), known)),
+    )

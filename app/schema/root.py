@@ -61,6 +61,7 @@ from app.schema.resource import Resource, ResourceMutation, ResourceQuery
 from app.schema.scalars import SCALARS
 from app.schema.schedule import ScheduleMutation, ScheduleQuery, ScheduleVersion
 from app.schema.series import BookingSeries, SeriesQuery
+from app.schema.series_change import SeriesChangeMutation
 from app.schema.series_mutation import SeriesMutation
 from app.schema.service import ServiceQuery
 from app.schema.service_mutation import ServiceMutation
@@ -114,6 +115,7 @@ class Mutation(
     HoldMutation,
     BookingMutation,
     SeriesMutation,
+    SeriesChangeMutation,
     PaymentMutation,
     PaymentSettingsMutation,
     PriceRuleMutation,
