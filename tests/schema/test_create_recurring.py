@@ -14,6 +14,7 @@ from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient, StatementLog
 from tests.journey import Visitor, live_time, rows_of
 from tests.recurring import Regular, count_rows, days, local, uuid_of_series, walls, weekly
+from tests.rooms import limit_customers
 from tests.shop import Shop, at, iso, make_shop
 
 UNKNOWN = "01h2xcejqtf2nbrexx3vqjhp41"
@@ -79,7 +80,7 @@ async def test_of_two_at_once_one_wins_wholly(shop: Shop, client: GraphQLClient)
     start = local(shop, 2, 10)
     one, other = await asyncio.gather(
         Regular(client, shop).create(start, 20_000, **weekly(20)),
-        Regular(client, shop).create(start + timedelta(days=7), 20_000, **weekly(20)),
+        Regular(client, shop).create(local(shop, 9, 10), 20_000, **weekly(20)),
     )
     assert sorted([one["__typename"], other["__typename"]]) == ["CreateRecurringBookingPayload", "SeriesConflict"]
     lost = one if one["__typename"] == "SeriesConflict" else other
@@ -193,7 +194,7 @@ async def test_who_may_see_it(shop: Shop, services: Services, client: GraphQLCli
 
 async def test_limits_of_customers_count_its_own_dates(services: Services, client: GraphQLClient) -> None:
     shop = await make_shop(services)
-    await rows_of(shop, "UPDATE organization SET customer_weekly_limit = 2 RETURNING id")
+    await limit_customers(shop, week=2)
     start = at(3, 10)
     daily = {"recurrence": {"rrule": "FREQ=DAILY;COUNT=14"}}
     refused = await Regular(client, shop).create(start, 14_000, **daily)
