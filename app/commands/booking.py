@@ -132,12 +132,12 @@ async def create_booking(
     )
     check_chargeable(frozen, terms)
     await check_customer(tx, lowered, account=account, email=None if customer is None else customer.email)
-    booking = _new_booking(locked, request, now)
+    booking = new_booking(locked, request, now)
     set_served(booking, request.served, locked.areas, tenancy)
     put_terms(booking, frozen, terms)
     if booking.status == BookingStatus.AWAITING_PROVIDER:
         booking.expires_at = answer_deadline(now, locked.approval_hours, booking.starts_at)
-    items = tuple(_new_items(locked.hold, booking.id))
+    items = tuple(new_items(locked.hold, booking.id))
     owner, change = await insert_booking(tx, booking, items, customer, account)
     payment = await plan_awaited(tx, booking, frozen, terms.processor, now)
     role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)
@@ -197,7 +197,8 @@ def account_of(customer: CustomerDetails | None, tenancy: Tenancy, user_id: UUID
     return None if customer is not None and works_here(tenancy) else user_id
 
 
-def _new_booking(locked: LockedHold, request: BookingRequest, now: datetime) -> Booking:
+def new_booking(locked: LockedHold, request: BookingRequest, now: datetime) -> Booking:
+    """Of a hold of time: confirmed, or waiting for approval; not written yet, without number, customer and terms."""
     hold = locked.hold
     notice, requires_approval = _terms(locked)
     status = BookingStatus.AWAITING_PROVIDER if requires_approval else BookingStatus.CONFIRMED
@@ -241,7 +242,7 @@ def _terms(locked: LockedHold) -> tuple[int, bool]:
     return notice, any(item["requiresApproval"] for item in items)
 
 
-def _new_items(hold: Hold, booking_id: UUID) -> Iterator[BookingItem]:
+def new_items(hold: Hold, booking_id: UUID) -> Iterator[BookingItem]:
     """One for each service of the hold."""
     of_one: dict[str, Any] = {
         "serviceId": str(hold.service_id),
@@ -295,19 +296,23 @@ WRITTEN_DOWN = (
 
 async def tell_booked(tx: Tx, booking: Booking, change: Audit | None, actor: Actor) -> None:
     """Where PENDING waits for nothing, it passes straight on; both steps are recorded."""
+    transitions, audit, events = records_of_new(booking)
+    audit = audit if change is None else [change, *audit]
+    await write_journal(tx, booking.organization_id, actor, transitions=transitions, audit=audit, events=events)
+
+
+def records_of_new(booking: Booking) -> tuple[list[Transition], list[Audit], list[Event]]:
+    """What a new booking leaves behind."""
     after = {name: getattr(booking, name) for name in WRITTEN_DOWN} | noted_reason(booking)
     is_pending = booking.status in HELD
     payload = {"version": 1, "status": booking.status}
-    await write_journal(
-        tx,
-        booking.organization_id,
-        actor,
-        transitions=[
+    return (
+        [
             Transition(booking.id, None, BookingStatus.PENDING),
             *([] if is_pending else [Transition(booking.id, BookingStatus.PENDING, booking.status)]),
         ],
-        audit=[*([] if change is None else [change]), Audit("booking.created", booking.id, None, after)],
-        events=[
+        [Audit("booking.created", booking.id, None, after)],
+        [
             Event("booking.created", booking.id, {"version": 1, "status": BookingStatus.PENDING}),
             *([] if is_pending else [Event(f"booking.{booking.status}", booking.id, payload)]),
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from string import Template
 from typing import Any
 from uuid import UUID
 
@@ -35,13 +36,7 @@ class CustomerDetails:
 
 _INSTANT = TIMESTAMP(timezone=True)
 
-# One statement: the customer (a signed-in one who gave nothing: as the account has it), the confirmed time (the held
-# row in place, so that no gap opens; held for longer where the booking waits for its payment), the consumed hold, the
-# booking with its item, and the event. ON CONFLICT an account's own record takes what was given and keeps the rest; it
-# never happens to a guest: null is no conflict.
-_INSERT = text(
-    """
-    WITH owner AS (
+OWNER = """
         INSERT INTO customer (id, organization_id, user_id, name, email, phone, locale)
         SELECT :customer_id, :organization_id, :user_id, COALESCE(:name, u.name), COALESCE(:email, u.email), :phone,
                COALESCE(:locale, u.locale)
@@ -52,6 +47,18 @@ _INSERT = text(
             phone = COALESCE(:phone, customer.phone), locale = COALESCE(:locale, customer.locale)
         RETURNING id, name, email, phone, locale, created_at, old.id IS NOT NULL AS was_there, old.name AS old_name,
                   old.email AS old_email, old.phone AS old_phone, old.locale AS old_locale
+"""
+"""The customer's record: a guest's is new, an account's own is brought up to what was given."""
+
+# One statement: the customer (a signed-in one who gave nothing: as the account has it), the confirmed time (the held
+# row in place, so that no gap opens; held for longer where the booking waits for its payment), the consumed hold, the
+# booking with its item, and the event. ON CONFLICT an account's own record takes what was given and keeps the rest; it
+# never happens to a guest: null is no conflict.
+_INSERT = text(
+    Template(
+        """
+    WITH owner AS (
+        $owner
     ), taken AS (
         UPDATE allocation SET status = :claim_status, booking_id = :booking_id, expires_at = :claim_until
         WHERE hold_id = :hold_id AND status = 'held'
@@ -101,6 +108,7 @@ _INSERT = text(
            owner.old_phone, owner.old_locale
     FROM booked, owner
     """
+    ).substitute(owner=OWNER)
 ).bindparams(
     *(
         bindparam(name, type_=Uuid)
@@ -184,9 +192,14 @@ async def insert_booking(
     booking.terms, booking.reschedules = row.terms, 0
     booking.maximum_reschedules = row.maximum_reschedules
     booking.reschedule_notice_minutes = row.reschedule_notice_minutes
-    owner = Customer(
+    return customer_of(row, booking.organization_id, account), change_of(row)
+
+
+def customer_of(row: Row[Any], organization_id: UUID, account: UUID | None) -> Customer:
+    """The record as OWNER gave it."""
+    return Customer(
         id=row.customer_id,
-        organization_id=booking.organization_id,
+        organization_id=organization_id,
         user_id=account,
         name=row.name,
         email=row.email,
@@ -194,7 +207,6 @@ async def insert_booking(
         locale=row.locale,
         created_at=row.customer_created_at,
     )
-    return owner, _change_of(row)
 
 
 def claim_until(booking: Booking) -> datetime | None:
@@ -213,7 +225,7 @@ def _optional_json(value: dict[str, Any] | None) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
 
 
-_ITEM_COLUMNS = (
+ITEM_COLUMNS = (
     "id",
     "position",
     "service_id",
@@ -227,10 +239,10 @@ _ITEM_COLUMNS = (
 
 
 def _json(items: Sequence[BookingItem]) -> str:
-    return msgspec.json.encode([{name: getattr(item, name) for name in _ITEM_COLUMNS} for item in items]).decode()
+    return msgspec.json.encode([{name: getattr(item, name) for name in ITEM_COLUMNS} for item in items]).decode()
 
 
-def _change_of(row: Row[Any]) -> Audit | None:
+def change_of(row: Row[Any]) -> Audit | None:
     """For the audit: what the details given at checkout changed in a record that was there."""
     if not row.was_there:
         return None

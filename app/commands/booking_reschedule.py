@@ -81,7 +81,7 @@ async def reschedule_booking(
         if request.provider_id is not None:
             raise InvalidInput.at("input.providerId", "does not offer this service now")
         raise SlotUnavailable(UnavailableReason.INACTIVE, "The provider does not offer this service now.", search)
-    targets = [_target(service, item) for service, item in zip(services, items, strict=True)]
+    targets = [target_of(service, item) for service, item in zip(services, items, strict=True)]
     rules = VisitPlan(search.items, tuple(services)).rules(now, for_staff=by_staff)
     refuse_visit([[target] for target in targets], starts_at, rules, search)
     if not by_staff:
@@ -98,7 +98,7 @@ async def reschedule_booking(
         price = await hand_over_price(tx, booking, targets[0].provider_id, is_payee=is_payee)
         changes = {} if price is None else {"quote": price}
         changes["terms"] = await terms_with_provider(tx, booking, targets[0].provider_id)
-    await _write(
+    await write_move(
         tx,
         seen,
         items=items_moved,
@@ -124,7 +124,7 @@ def _check_place(
         raise InvalidInput.at("input.startsAt", "is where the booking already is; name another time or provider")
 
 
-def _target(service: ServicePlan, item: BookingItem) -> ProviderPlan:
+def target_of(service: ServicePlan, item: BookingItem) -> ProviderPlan:
     """The wanted provider's hours with what this item was booked with."""
     current = service.plan_of(service.offers[0], minutes_of(item))
     return replace(current, buffer_before=item.buffer_before_minutes, buffer_after=item.buffer_after_minutes)
@@ -152,7 +152,7 @@ _MOVE_ITEMS = text(
 ).bindparams(bindparam("provider_id", type_=Uuid), bindparam("shift", type_=Interval))
 
 
-async def _write(
+async def write_move(
     tx: Tx,
     seen: SeenBooking,
     *,
@@ -164,7 +164,7 @@ async def _write(
     requester: Requester,
     now: datetime,
 ) -> None:
-    """`changes`: what another provider changes of price and terms."""
+    """Into the booking's row, with its record. `changes`: what another provider changes of price and terms."""
     booking = seen.booking
     before = BookingStatus(booking.status)
     asks_again = needs_new_approval(facts_of(booking), seen.viewer)

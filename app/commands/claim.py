@@ -151,7 +151,7 @@ def _times(claim: TimeClaim) -> dict[str, Any]:
 
 # ── why not ───────────────────────────────────────────────────────────────────────────────────────────
 
-_REFUSED = {
+REFUSED = {
     "taken": (UnavailableReason.HELD, "Somebody else was faster, and may give this time back."),
     "limit": (UnavailableReason.LIMIT, "No more bookings are taken for this time."),
     "resource": (UnavailableReason.RESOURCE, "Not everything that this needs is free at this time."),
@@ -173,7 +173,7 @@ async def slot_taken(
         refusal = why_not(plan, starts_at, rules, claims)
         if refusal is not None:
             return SlotUnavailable(refusal.reason, refusal.message, search)
-    return SlotUnavailable(*_REFUSED[outcome], search)
+    return SlotUnavailable(*REFUSED[outcome], search)
 
 
 async def visit_taken(
@@ -182,7 +182,7 @@ async def visit_taken(
     """Why the database refused a visit: what is against the first service that cannot be had. One statement."""
     refused = why_not_visit(items, starts_at, rules, await claims_around(tx, items, starts_at))
     if refused is None:
-        return SlotUnavailable(*_REFUSED[outcome], search)
+        return SlotUnavailable(*REFUSED[outcome], search)
     return SlotUnavailable(refused[1].reason, refused[1].message, search)
 
 

@@ -18,6 +18,7 @@ from app.domain.busy import Busy
 from app.domain.claims import Part
 from app.domain.instants import zone
 from app.domain.occupancy import occupancy_bps, places_occupancy_bps
+from app.domain.price_book import PriceBook
 from app.domain.price_offer import AcceptedOffer
 from app.domain.price_quote import FeeRates, Quote
 from app.domain.slot_price import appointment, locked_price, places
@@ -61,12 +62,25 @@ async def price_of_parts(
 
     Raises InvalidInput for more than can be represented.
     """
-    first = held[0].service
-    book = first.book
     claims: Mapping[UUID, Sequence[Busy]] | None = None
     subjects = [one for part in held for one in (part.service.service_id, part.part.plan.provider_id)]
-    if offer is None and book.asks_occupancy_of(subjects):
+    if offer is None and held[0].service.book.asks_occupancy_of(subjects):
         claims = await claims_around(tx, [[one.part.plan] for one in held], held[0].part.starts_at)
+    return quote_of_parts(held, claims, now=now, fees=fees, is_member=is_member, offer=offer)
+
+
+def quote_of_parts(
+    held: Sequence[HeldPart],
+    claims: Mapping[UUID, Sequence[Busy]] | None,
+    *,
+    now: datetime,
+    fees: FeeRates,
+    is_member: bool,
+    offer: AcceptedOffer | None = None,
+) -> Quote:
+    """The same where all is read. `claims`: what is taken on these days; none: no rule asks. Raises InvalidInput."""
+    first = held[0].service
+    book = first.book
     items = [
         appointment(
             book,
@@ -117,9 +131,24 @@ async def _price(
 ) -> Quote:
     session, activity, organization = found.session, found.activity, found.place.organization
     book = await get_price_book(tx, organization.id, organization.price_version)
+    lapsed = await get_lapsed_places(tx, session.id) if book.asks_occupancy_of([activity.id]) else 0
+    return quote_of_places(found, book, party_size, lapsed, now=now, fees=fees, is_member=is_member)
+
+
+def quote_of_places(
+    found: BookableSession,
+    book: PriceBook,
+    party_size: int,
+    lapsed: int,
+    *,
+    now: datetime,
+    fees: FeeRates,
+    is_member: bool,
+) -> Quote:
+    """The same where all is read. `lapsed`: places of holds that ran out. Raises InvalidInput."""
+    session, activity, organization = found.session, found.activity, found.place.organization
     fullness = None
     if book.asks_occupancy_of([activity.id]):
-        lapsed = await get_lapsed_places(tx, session.id)
         fullness = places_occupancy_bps(session.capacity, session.taken - lapsed)
     item = places(
         book,

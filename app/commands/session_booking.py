@@ -91,7 +91,7 @@ async def create_session_booking(
     )
     check_chargeable(frozen, terms)
     await check_customer(tx, lowered, account=account, email=None if customer is None else customer.email)
-    booking = _new_booking(locked, request, now)
+    booking = new_places_booking(locked, request, now)
     set_recipient(booking, request.served)
     put_terms(booking, frozen, terms)
     values = {"hold": request.hold_id, "booking": booking.id}
@@ -113,7 +113,8 @@ _CONFIRM = text("SELECT confirm_held_places(:hold, :booking)")
 _KEEP = text("SELECT keep_held_places(:hold, :booking, :until)")
 
 
-def _new_booking(locked: LockedPlaces, request: BookingRequest, now: datetime) -> Booking:
+def new_places_booking(locked: LockedPlaces, request: BookingRequest, now: datetime) -> Booking:
+    """Confirmed; not written yet, without number, customer and terms."""
     hold, notice = locked.hold, locked.activity.cancellation_notice_minutes
     return Booking(
         id=new_id(),

@@ -28,12 +28,12 @@ from app.domain.errors import (
 )
 from app.domain.instants import zone
 from app.domain.participant import PartyBounds
-from app.domain.price_quote import NO_FEES, FeeRates
+from app.domain.price_quote import NO_FEES, FeeRates, Quote
 from app.domain.price_quote_codec import quote_to_json
 from app.domain.search import MAXIMUM_PARTY
 from app.domain.sessions import SessionStatus
 from app.domain.slots import UnavailableReason
-from app.models import Hold
+from app.models import ActivitySession, Hold
 from app.queries.session import BookableSession, get_bookable
 from app.queries.session_hold import LockedPlaces, get_place_hold, lock_places
 from app.queries.session_plan import starts_in_hours
@@ -76,7 +76,18 @@ async def hold_places(
         quote = await price_of_session(tx, found, **facts)
     else:
         quote = await price_of_places(tx, found, request.party_size, **facts)
-    hold = Hold(
+    hold = new_places_hold(session, quote, request.party_size, user_id=user_id, is_private=request.is_private)
+    # The desk and its guests may share an address: what the staff hold is not counted there.
+    hold.address = None if tenancy.is_staff else address
+    await _claim(tx, found, hold, ttl, HoldLimits(0, 0) if tenancy.is_staff else limits, now, tenancy)
+    return hold
+
+
+def new_places_hold(
+    session: ActivitySession, quote: Quote, party_size: int, *, user_id: UUID | None, is_private: bool = False
+) -> Hold:
+    """Not written yet, without expiry and address."""
+    return Hold(
         id=new_id(),
         organization_id=session.organization_id,
         status=HoldStatus.ACTIVE,
@@ -85,18 +96,14 @@ async def hold_places(
         ends_at=session.ends_at,
         buffer_before_minutes=0,
         buffer_after_minutes=0,
-        party_size=request.party_size,
-        is_private=request.is_private,
+        party_size=party_size,
+        is_private=is_private,
         price_minor=quote.total_minor,
         currency=quote.currency,
         quote=quote_to_json(quote),
         user_id=user_id,
-        # The desk and its guests may share an address: what the staff hold is not counted there.
-        address=None if tenancy.is_staff else address,
         token_version=1,
     )
-    await _claim(tx, found, hold, ttl, HoldLimits(0, 0) if tenancy.is_staff else limits, now, tenancy)
-    return hold
 
 
 def check_places(found: BookableSession, request: PlacesRequest, tenancy: Tenancy, now: datetime) -> None:

@@ -40,6 +40,7 @@ class IdKind(StrEnum):
     BULK_CHANGE = "blk"
     PARTICIPANT = "ptc"
     WAITLIST = "wle"
+    SERIES = "srs"
 
 
 class WrongId(ValueError):

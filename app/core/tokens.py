@@ -107,6 +107,13 @@ class TokenSigner:
         known = self.guest_session_token(session_id)
         return session_id if hmac.compare_digest(token.encode("utf-8", "replace"), known.encode()) else None
 
+    def series_token(self, series_id: UUID, version: int) -> str:
+        """The guest's secret link to a whole series; it names the series, so that it can be presented alone."""
+        return f"{encode_suffix(series_id)}.{self._mac('series', series_id, version)}"
+
+    def is_series_token(self, token: str, series_id: UUID, version: int) -> bool:
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self.series_token(series_id, version).encode())
+
     def price_offer_token(self, offer_id: UUID, version: int) -> str:
         """The customer's link to a price by quote; it names its offer, so that it can be presented alone."""
         return f"{encode_suffix(offer_id)}.{self._mac('price-offer', offer_id, version)}"

@@ -36,6 +36,7 @@ from app.models.provider_search import (
 from app.models.reconciliation import ReconciliationDifference, ReconciliationRun
 from app.models.resource import Resource, ResourceNeed, ResourceUnit
 from app.models.schedule import ScheduleVersion
+from app.models.series import BookingSeries
 from app.models.service import Service
 from app.models.venue import Venue
 from app.models.waitlist import WaitlistEntry
@@ -52,6 +53,7 @@ __all__ = [
     "BookingFee",
     "BookingItem",
     "BookingParticipant",
+    "BookingSeries",
     "BookingTransition",
     "BulkChange",
     "BulkChangeItem",

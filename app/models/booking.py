@@ -20,6 +20,7 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     fee, cash that was handed back, money that landed too late). `has_saved_method`: fees can be charged to it.
     `group_quote`: the price that was locked, once the party has another size.
     `reschedules`: how often its customer moved it. `approval_hours`: how long its provider has to answer.
+    `series_index`: its place in its series, from 1; such a booking comes from no hold.
     """
 
     __tablename__ = "booking"
@@ -45,6 +46,8 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
         ),
         CheckConstraint("paid_minor >= 0 AND refunded_minor BETWEEN 0 AND paid_minor", name="paid"),
         CheckConstraint("uncounted_minor BETWEEN 0 AND paid_minor", name="uncounted"),
+        CheckConstraint("(series_id IS NULL) = (series_index IS NULL)", name="series"),
+        CheckConstraint("hold_id IS NOT NULL OR series_id IS NOT NULL", name="hold"),
         UniqueConstraint("number"),
         UniqueConstraint("organization_id", "confirmation_code", name="booking_confirmation_code_key"),
         UniqueConstraint("hold_id"),
@@ -52,6 +55,13 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
         Index("booking_organization_starts_idx", "organization_id", "starts_at", "id"),
         Index("booking_provider_starts_idx", "provider_id", "starts_at"),
         Index("booking_customer_id_idx", "customer_id"),
+        Index(
+            "booking_series_index_idx",
+            "series_id",
+            "series_index",
+            unique=True,
+            postgresql_where="series_id IS NOT NULL",
+        ),
         Index("booking_session_id_idx", "session_id", postgresql_where="session_id IS NOT NULL"),
         Index(
             "booking_expires_at_idx",
@@ -73,7 +83,9 @@ class Booking(Identified, OfOrganization, Timestamped, Base):
     service_id: Mapped[UUID | None] = mapped_column(ForeignKey("service.id"))
     session_id: Mapped[UUID | None] = mapped_column(ForeignKey("activity_session.id"))
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customer.id"))
-    hold_id: Mapped[UUID] = mapped_column(ForeignKey("hold.id"))
+    hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("hold.id"))
+    series_id: Mapped[UUID | None] = mapped_column(ForeignKey("booking_series.id"))
+    series_index: Mapped[int | None]
     price_minor: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
     payment_status: Mapped[str]

@@ -17,8 +17,8 @@ NO_ORGANIZATION = UUID(int=0)
 
 
 class Door(StrEnum):
-    """What can name an organization. The values are those of the SQL function `enter_organization`; PAYOUT and
-    BULK_CHANGE, GUEST_SESSION and WAITLIST have functions of their own."""
+    """What can name an organization. The values are those of the SQL function `enter_organization`; those of
+    `_OWN_DOORS` have functions of their own."""
 
     ORGANIZATION = "organization"
     SLUG = "slug"
@@ -44,6 +44,7 @@ class Door(StrEnum):
     BULK_CHANGE = "bulk_change"
     GUEST_SESSION = "guest_session"
     WAITLIST = "waitlist"
+    SERIES = "series"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ _OWN_DOORS = {
         (Door.BULK_CHANGE, "SELECT * FROM enter_bulk_change(:id, :user_id, :clock_offset)"),
         (Door.GUEST_SESSION, "SELECT * FROM enter_guest_session(:id, :user_id, :clock_offset)"),
         (Door.WAITLIST, "SELECT * FROM enter_waitlist(:id, :user_id, :clock_offset)"),
+        (Door.SERIES, "SELECT * FROM enter_series(:id, :user_id, :clock_offset)"),
     )
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -45,6 +45,7 @@ from app.resolvers.mutation import Remembered, mutate
 from app.resolvers.promo import limited_guesses
 
 CODE_ATTEMPTS = 3
+T = TypeVar("T")
 
 
 Change: TypeAlias = (
@@ -182,7 +183,7 @@ async def create_booking(
         )
 
     async with limited_guesses(context, request.hold_id, request.promo_code) as guesses:
-        booked = await _with_another_code(attempt)
+        booked = await with_another_code(attempt)
     _prime(context, booked)
     token = tokens.guest_token(booked.booking.id, booked.booking.access_version)
     seen = SeenBooking(booked.booking, booked.viewer)
@@ -198,7 +199,7 @@ async def _payment_of(tx: Tx, booking: Booking) -> Payment | None:
     return (await latest_payments(tx, [booking.id])).get(booking.id)
 
 
-async def _with_another_code(attempt: Callable[[], Awaitable[Booked]]) -> Booked:
+async def with_another_code(attempt: Callable[[], Awaitable[T]]) -> T:
     """Confirmation codes are random: once in a very long while two bookings of an organization draw the same."""
     for _ in range(CODE_ATTEMPTS - 1):
         try:

@@ -7,9 +7,9 @@ statements. What an id names always exists where a row points at it; a missing o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
@@ -22,6 +22,7 @@ from app.models import (
     Booking,
     BookingFee,
     BookingItem,
+    BookingSeries,
     BookingTransition,
     CalendarSource,
     Customer,
@@ -62,22 +63,20 @@ from app.queries.provider import (
 )
 from app.queries.provider_free import SoonestSlot
 from app.queries.resource import list_needs_below, list_resources_below
-from app.queries.rows import list_rows
 from app.queries.schedule import list_versions_below
+from app.queries.series import bookings_of_series
 from app.queries.service import list_services_below
 from app.queries.session import SeenSession, list_seen_sessions, list_sessions_with
 from app.queries.session_price import SessionPrices, list_session_prices
 from app.queries.tenancy import Door, Tenancy
 from app.queries.venue import list_venues_below
-from app.resolvers.context import RequestContext
 from app.resolvers.first_slots import OfferKey, load_first_slots
 from app.resolvers.group_loaders import GroupLoaders
+from app.resolvers.loader_base import BATCH_MAXIMUM, Key, LoaderBase
 
 if TYPE_CHECKING:
     from app.resolvers.checkout import PaymentShown
 
-V = TypeVar("V")
-R = TypeVar("R", bound=Identified)
 
 Key: TypeAlias = tuple[UUID, UUID]
 """(organization id, id)."""
@@ -88,10 +87,8 @@ BATCH_MAXIMUM = 500
 
 
 class Loaders(GroupLoaders):
+class Loaders(LoaderBase):
     """Each loader is made when it is first asked for."""
-
-    def __init__(self, context: RequestContext) -> None:
-        self._context = context
 
     # ── one, by id ──
 
@@ -305,6 +302,14 @@ class Loaders(GroupLoaders):
     def first_slot_by_offer(self) -> DataLoader[OfferKey, SoonestSlot | None]:
         return DataLoader(partial(load_first_slots, self._context))
 
+    @cached_property
+    def series_by_id(self) -> DataLoader[Key, BookingSeries]:
+        return self._rows(BookingSeries)
+
+    @cached_property
+    def bookings_by_series_id(self) -> DataLoader[Key, list[Booking]]:
+        return self._lists(bookings_of_series)
+
     # ── the viewer ──
 
     @cached_property
@@ -351,38 +356,6 @@ class Loaders(GroupLoaders):
     def prime_tenancy(self, tenancy: Tenancy) -> None:
         if self._context.viewer is not None:  # a guest's costs nothing
             self.tenancy_by_organization_id.prime(tenancy.organization_id, tenancy)
-
-    # ── how they read ──
-
-    def _rows(self, model: type[R]) -> DataLoader[Key, R]:
-        async def fetch(tx: Tx, ids: Sequence[UUID]) -> Mapping[UUID, R]:
-            return await list_rows(tx, model, ids)
-
-        async def load(keys: list[Key]) -> list[R | BaseException]:
-            found = await self._read(keys, fetch)
-            return [found.get(key) or NotFound() for key in keys]
-
-        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
-
-    def _lists(self, fetch: Fetch[list[V]]) -> DataLoader[Key, list[V]]:
-        async def load(keys: list[Key]) -> list[list[V] | BaseException]:
-            found = await self._read(keys, fetch)
-            return [found.get(key, []) for key in keys]
-
-        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
-
-    async def _read(self, keys: Sequence[Key], fetch: Fetch[V]) -> dict[Key, V]:
-        by_organization: dict[UUID, list[UUID]] = {}
-        for organization_id, row_id in keys:
-            by_organization.setdefault(organization_id, []).append(row_id)
-
-        async def read(organization_id: UUID, ids: list[UUID]) -> dict[Key, V]:
-            async with self._context.read_bound(organization_id) as tx:
-                rows = await fetch(tx, ids)
-            return {(organization_id, row_id): row for row_id, row in rows.items()}
-
-        parts = await asyncio.gather(*(read(*part) for part in by_organization.items()))
-        return {key: row for part in parts for key, row in part.items()}
 
 
 async def _items_below(tx: Tx, booking_ids: Sequence[UUID]) -> Mapping[UUID, list[BookingItem]]:

@@ -15,6 +15,7 @@ from app.queries.booking import SeenBooking, due_of
 from app.resolvers import booking as resolvers
 from app.resolvers import checkout
 from app.resolvers.calendar_links import links_of
+from app.resolvers.series import series_of_booking
 from app.schema.booking_history import BookingPast
 from app.schema.booking_life import BookingLife
 from app.schema.customer import Customer
@@ -28,6 +29,7 @@ from app.schema.price_lines import PriceLine, price_lines, tax_of
 from app.schema.provider import Provider
 from app.schema.scalars import TimeZone
 from app.schema.served import Address, Recipient
+from app.schema.series import BookingSeries
 from app.schema.service import Service
 from app.schema.session import ActivitySession
 
@@ -218,6 +220,15 @@ class Booking(Node, BookingPast, BookingLife):
     @strawberry.field(description="For the one who asks, now.")
     def allowed_transitions(self, info: Ctx) -> list[BookingStatus]:
         return list(resolvers.transitions_allowed(info.context, self.seen))
+
+    @strawberry.field(description="The recurring booking that it is a date of, if any.")
+    async def series(self, info: Ctx) -> BookingSeries | None:
+        seen = await series_of_booking(info.context, self.seen)
+        return None if seen is None else BookingSeries.from_seen(seen)
+
+    @strawberry.field(description="Its place in its series, from 1.")
+    def series_position(self) -> int | None:
+        return self.seen.booking.series_index
 
     @strawberry.field(description="An .ics file of this booking.")
     def calendar_url(self, info: Ctx) -> str:

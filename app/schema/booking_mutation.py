@@ -175,7 +175,7 @@ class RescheduleBookingInput:
             return SessionMove(
                 booking_id=read_id(IdKind.BOOKING, self.booking_id, "input.bookingId"),
                 session_id=read_id(IdKind.SESSION, self.session_id, "input.sessionId"),
-                reason=_reason(self.reason),
+                reason=read_reason(self.reason),
                 expected_version=self.expected_version,
             )
         if self.starts_at is None and self.provider_id is None:
@@ -184,7 +184,7 @@ class RescheduleBookingInput:
             booking_id=read_id(IdKind.BOOKING, self.booking_id, "input.bookingId"),
             starts_at=self.starts_at,
             provider_id=read_optional_id(IdKind.PROVIDER, self.provider_id, "input.providerId"),
-            reason=_reason(self.reason),
+            reason=read_reason(self.reason),
             expected_version=self.expected_version,
         )
 
@@ -201,7 +201,7 @@ class TransitionBookingInput:
     idempotency_key: str | None = None
 
 
-def _reason(value: str | None) -> str | None:
+def read_reason(value: str | None) -> str | None:
     """Clean text, or None where nothing was said. Raises InvalidInput."""
     if value is None:
         return None
@@ -257,7 +257,7 @@ class BookingMutation:
         request = TransitionRequest(
             booking_id=read_id(IdKind.BOOKING, input.booking_id, "input.bookingId"),
             to=BookingStatus.CANCELLED,
-            reason=_reason(input.reason),
+            reason=read_reason(input.reason),
             expected_version=input.expected_version,
             at_customers_request=input.at_customers_request,
         )
@@ -271,7 +271,7 @@ class BookingMutation:
         request = TransitionRequest(
             booking_id=read_id(IdKind.BOOKING, input.booking_id, "input.bookingId"),
             to=input.to,
-            reason=_reason(input.reason),
+            reason=read_reason(input.reason),
             expected_version=input.expected_version,
         )
         seen = await resolvers.transition_booking(

@@ -5,7 +5,7 @@ A field whose union lacks the type gets a top-level error instead (app/web/graph
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,11 +16,14 @@ from strawberry.utils.str_converters import to_snake_case
 
 from app.core.ids import IdKind
 from app.domain import errors as domain
+from app.domain import series
 from app.domain.booking import BookingStatus
 from app.domain.slots import UnavailableReason
 from app.resolvers.alternatives import find_alternatives
 from app.schema.ids import public_id
 from app.schema.info import Ctx
+from app.schema.node import Money
+from app.schema.recurring_date import RecurringDate
 from app.schema.slot import Slot
 
 Search = domain.SlotSearch | domain.SessionSearch
@@ -112,6 +115,36 @@ class IdempotencyConflict(Error):
     pass
 
 
+@strawberry.type(description="The dates cost something else than `expectedTotalMinor`: look at the plan again.")
+class PriceChanged(Error):
+    total: Money
+
+
+@strawberry.type(description="A booking of a series that may not be changed so any more.")
+class RefusedChange:
+    position: int
+    starts_at: datetime
+    rule: str
+    message: str
+
+
+@strawberry.type(description="Some bookings may not be changed so by the one who asks, and so none was.")
+class SeriesNotAllowed(Error):
+    refused: list[RefusedChange]
+
+    @classmethod
+    def shown(cls, refused: Sequence[series.RefusedChange]) -> list[RefusedChange]:
+        return [
+            RefusedChange(position=one.index, starts_at=one.starts_at, rule=one.rule, message=one.message)
+            for one in refused
+        ]
+
+
+@strawberry.type(description="Dates of a series that cannot be had, and so nothing was changed.")
+class SeriesConflict(Error):
+    dates: list[RecurringDate]
+
+
 async def _alternatives(info: Ctx, search: Search | None) -> list[Slot]:
     """Looked up when they are asked for: the refused transaction is over by then."""
     if search is None:
@@ -168,6 +201,13 @@ ERROR_HANDLERS = (
     ),
     _Handler(domain.RateLimited, RateLimited, lambda e: {"retry_after_seconds": e.retry_after_seconds}),
     _Handler(domain.IdempotencyConflict, IdempotencyConflict, lambda _: {}),
+    _Handler(series.PriceChanged, PriceChanged, lambda e: {"total": Money.of(e.total_minor, e.currency)}),
+    _Handler(series.SeriesNotAllowed, SeriesNotAllowed, lambda e: {"refused": SeriesNotAllowed.shown(e.refused)}),
+    _Handler(
+        series.SeriesConflict,
+        SeriesConflict,
+        lambda e: {"dates": [RecurringDate.from_domain(one, e.currency) for one in e.dates]},
+    ),
     _Handler(
         domain.PaymentDeclined,
         PaymentDeclined,

@@ -21,6 +21,7 @@ from app.resolvers.price_rule import read_price_rule
 from app.resolvers.promo import read_promo_code
 from app.resolvers.resource import read_resource
 from app.resolvers.schedule import read_schedule
+from app.resolvers.series import read_series
 from app.resolvers.session import read_session
 from app.resolvers.waitlist import NamedEntry, read_entry
 from app.schema import enums
@@ -67,6 +68,9 @@ from app.schema.reconciliation import ReconciliationMutation, ReconciliationQuer
 from app.schema.resource import Resource, ResourceMutation, ResourceQuery
 from app.schema.scalars import SCALARS
 from app.schema.schedule import ScheduleMutation, ScheduleQuery, ScheduleVersion
+from app.schema.series import BookingSeries, SeriesQuery
+from app.schema.series_change import SeriesChangeMutation
+from app.schema.series_mutation import SeriesMutation
 from app.schema.service import ServiceQuery
 from app.schema.service_mutation import ServiceMutation
 from app.schema.session import ActivitySession, SessionQuery
@@ -93,6 +97,7 @@ class Query(
     BookingQuery,
     BookingListQuery,
     GuestSessionQuery,
+    SeriesQuery,
     ScheduleQuery,
     PromoQuery,
     PriceQuoteQuery,
@@ -126,6 +131,8 @@ class Mutation(
     ParticipantMutation,
     BookingLinkMutation,
     CheckInMutation,
+    SeriesMutation,
+    SeriesChangeMutation,
     PaymentMutation,
     PaymentSettingsMutation,
     PriceRuleMutation,
@@ -142,6 +149,10 @@ class Mutation(
 
 async def _booking(context: RequestContext, row_id: UUID) -> Node:
     return Booking.from_seen(await read_booking(context, row_id, None))
+
+
+async def _series(context: RequestContext, row_id: UUID) -> Node:
+    return BookingSeries.from_seen(await read_series(context, row_id, None))
 
 
 async def _hold(context: RequestContext, row_id: UUID) -> Node:
@@ -203,6 +214,7 @@ async def _waitlist_entry(context: RequestContext, row_id: UUID) -> Node:
 NODE_READERS.update(
     {
         IdKind.BOOKING: _booking,
+        IdKind.SERIES: _series,
         IdKind.HOLD: _hold,
         IdKind.CUSTOMER: _customer,
         IdKind.RESOURCE: _resource,

@@ -1,1 +1,194 @@
--- Series: recurring bookings.
+-- Series: recurring bookings, made, moved and cancelled together.
+
+-- A lock that is not had at once would queue every request behind this migration.
+SET LOCAL lock_timeout = '5s';
+
+-- What was asked for when it was made; its bookings are ordinary ones, which remember their place in it. `rule`: as RFC 5545
+-- writes it; `starts_at`: the first start, whose wall clock in `time_zone` rules the others. `provider_id` none: anyone.
+CREATE TABLE booking_series (
+    service_id UUID,
+    activity_id UUID,
+    provider_id UUID,
+    customer_id UUID NOT NULL,
+    rule TEXT NOT NULL,
+    except_dates DATE[] DEFAULT '{}' NOT NULL,
+    starts_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    time_zone TEXT NOT NULL,
+    duration_minutes INTEGER,
+    party_size INTEGER NOT NULL,
+    version INTEGER DEFAULT '1' NOT NULL,
+    access_version INTEGER DEFAULT '1' NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT turnero_now() NOT NULL,
+    id UUID NOT NULL,
+    organization_id UUID NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT turnero_now() NOT NULL,
+    CONSTRAINT booking_series_pkey PRIMARY KEY (id),
+    CONSTRAINT booking_series_subject_check CHECK (
+        CASE WHEN activity_id IS NULL THEN service_id IS NOT NULL ELSE service_id IS NULL AND provider_id IS NULL END),
+    CONSTRAINT booking_series_party_size_check CHECK (party_size >= 1),
+    CONSTRAINT booking_series_duration_check CHECK (duration_minutes >= 1),
+    CONSTRAINT booking_series_service_id_fkey FOREIGN KEY(service_id) REFERENCES service (id),
+    CONSTRAINT booking_series_activity_id_fkey FOREIGN KEY(activity_id) REFERENCES activity (id),
+    CONSTRAINT booking_series_provider_id_fkey FOREIGN KEY(provider_id) REFERENCES provider (id),
+    CONSTRAINT booking_series_customer_id_fkey FOREIGN KEY(customer_id) REFERENCES customer (id),
+    CONSTRAINT booking_series_organization_id_fkey FOREIGN KEY(organization_id) REFERENCES organization (id)
+);
+CREATE INDEX booking_series_customer_id_idx ON booking_series (customer_id);
+CREATE INDEX booking_series_organization_id_idx ON booking_series (organization_id, id);
+CREATE TRIGGER booking_series_version BEFORE UPDATE ON booking_series FOR EACH ROW EXECUTE FUNCTION bump_version();
+SELECT protect_table('booking_series');
+
+-- A booking of a series comes from no hold: all its dates are claimed in the transaction that makes them.
+ALTER TABLE booking
+    ADD COLUMN series_id UUID,
+    ADD COLUMN series_index INTEGER,
+    ALTER COLUMN hold_id DROP NOT NULL;
+ALTER TABLE booking
+    ADD CONSTRAINT booking_series_id_fkey FOREIGN KEY (series_id) REFERENCES booking_series (id) NOT VALID,
+    ADD CONSTRAINT booking_series_check CHECK ((series_id IS NULL) = (series_index IS NULL)) NOT VALID,
+    ADD CONSTRAINT booking_hold_check CHECK (hold_id IS NOT NULL OR series_id IS NOT NULL) NOT VALID;
+-- The columns are empty: each of these is one look over the table, whose lock this transaction has for them anyway.
+ALTER TABLE booking
+    VALIDATE CONSTRAINT booking_series_id_fkey,
+    VALIDATE CONSTRAINT booking_series_check,
+    VALIDATE CONSTRAINT booking_hold_check;
+CREATE UNIQUE INDEX booking_series_index_idx ON booking (series_id, series_index) WHERE series_id IS NOT NULL;
+
+-- The door to a series' organization.
+CREATE FUNCTION enter_series(p_series uuid, p_user uuid, p_clock_offset interval)
+RETURNS TABLE (organization_id uuid, role text, provider_id uuid)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT e.* FROM booking_series s,
+        LATERAL enter_organization('organization', s.organization_id, NULL, p_user, p_clock_offset) e
+    WHERE s.id = p_series
+$$;
+REVOKE EXECUTE ON FUNCTION enter_series(uuid, uuid, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION enter_series(uuid, uuid, interval) TO turnero_app, turnero_system;
+GRANT CREATE ON SCHEMA public TO turnero_system;
+ALTER FUNCTION enter_series(uuid, uuid, interval) OWNER TO turnero_system;
+REVOKE CREATE ON SCHEMA public FROM turnero_system;
+
+-- Locks everybody and everything that several claims may take, at once and in the one order. `p_dates`: as below.
+CREATE FUNCTION lock_series_subjects(p_dates jsonb, p_others uuid[] = '{}') RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM lock_subjects(
+        p_others || ARRAY(SELECT DISTINCT (c.claim ->> 'subject')::uuid
+                          FROM jsonb_array_elements(p_dates) AS d (entry),
+                               jsonb_array_elements(d.entry -> 'together' -> 'claims') AS c (claim)),
+        jsonb_build_array(jsonb_build_object('units', p_others)) || COALESCE(
+            (SELECT jsonb_agg(DISTINCT n.need) FROM (
+                SELECT jsonb_build_object('units', n.need -> 'units') AS need
+                FROM jsonb_array_elements(p_dates) AS d (entry),
+                     jsonb_array_elements(d.entry -> 'together' -> 'needs') AS n (need)) AS n), '[]'));
+END $$;
+
+-- Claims the time of all dates of a series: `p_dates` is [{"index", "booking", "together"}], the last as `claim_together`
+-- takes it. A row for each date that was refused, or that freed unpaid bookings; the caller expires those, and rolls back
+-- where any date was refused, so that nothing is left. `p_cause`: BOOKED, or RESCHEDULED of bookings that gave their time
+-- back before.
+CREATE FUNCTION claim_series(p_organization uuid, p_dates jsonb, p_cause text)
+RETURNS TABLE (place integer, outcome text, lapsed_bookings uuid[])
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_date record;
+BEGIN
+    PERFORM lock_series_subjects(p_dates);
+    FOR v_date IN
+        SELECT d.* FROM jsonb_to_recordset(p_dates) AS d (index integer, booking uuid, together jsonb) ORDER BY d.index
+    LOOP
+        place := v_date.index;
+        SELECT c.outcome, c.lapsed_bookings INTO outcome, lapsed_bookings FROM claim_together(
+            p_organization, v_date.together, 'booked', NULL, v_date.booking, NULL, p_cause) c;
+        IF outcome <> 'claimed' OR lapsed_bookings <> '{}' THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END $$;
+
+-- Moves them: all give their time back first, so that one may take the place of another. The caller has the bookings' rows.
+CREATE FUNCTION move_series(p_organization uuid, p_dates jsonb)
+RETURNS TABLE (place integer, outcome text, lapsed_bookings uuid[])
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_bookings uuid[] := ARRAY(
+        SELECT d.booking FROM jsonb_to_recordset(p_dates) AS d (booking uuid) ORDER BY d.booking);
+BEGIN
+    PERFORM lock_series_subjects(p_dates, ARRAY(
+        SELECT DISTINCT a.subject_id FROM allocation a
+        WHERE a.booking_id = ANY (v_bookings) AND a.status IN ('held', 'booked')));
+    PERFORM release_booking_time(b.id, 'RESCHEDULED') FROM unnest(v_bookings) AS b (id);
+    RETURN QUERY SELECT c.* FROM claim_series(p_organization, p_dates, 'RESCHEDULED') c;
+END $$;
+
+-- The same of places: `p_dates` is [{"index", "booking", "session", "places"}]. outcome: claimed · taken.
+CREATE FUNCTION claim_series_places(p_organization uuid, p_dates jsonb, p_cause text)
+RETURNS TABLE (place integer, outcome text, lapsed_bookings uuid[])
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_date record;
+    v_claimed boolean;
+BEGIN
+    PERFORM 1 FROM activity_session s
+    WHERE s.id IN (SELECT d.session FROM jsonb_to_recordset(p_dates) AS d (session uuid))
+    ORDER BY s.id FOR NO KEY UPDATE;
+    FOR v_date IN
+        SELECT d.* FROM jsonb_to_recordset(p_dates) AS d (index integer, booking uuid, session uuid, places integer)
+        ORDER BY d.index
+    LOOP
+        place := v_date.index;
+        SELECT c.claimed, c.lapsed_bookings INTO v_claimed, lapsed_bookings FROM claim_places(
+            uuidv7(), p_organization, v_date.session, v_date.places, 'booked', NULL, v_date.booking, NULL, p_cause,
+            false) c;
+        outcome := CASE WHEN v_claimed THEN 'claimed' ELSE 'taken' END;
+        IF NOT v_claimed OR lapsed_bookings <> '{}' THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END $$;
+
+CREATE FUNCTION move_series_places(p_organization uuid, p_dates jsonb)
+RETURNS TABLE (place integer, outcome text, lapsed_bookings uuid[])
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_bookings uuid[] := ARRAY(
+        SELECT d.booking FROM jsonb_to_recordset(p_dates) AS d (booking uuid) ORDER BY d.booking);
+BEGIN
+    PERFORM 1 FROM activity_session s
+    WHERE s.id IN (SELECT d.session FROM jsonb_to_recordset(p_dates) AS d (session uuid)
+                   UNION SELECT c.session_id FROM place_claim c
+                   WHERE c.booking_id = ANY (v_bookings) AND c.status IN ('held', 'booked'))
+    ORDER BY s.id FOR NO KEY UPDATE;
+    PERFORM release_booking_places(b.id, 'RESCHEDULED') FROM unnest(v_bookings) AS b (id);
+    RETURN QUERY SELECT c.* FROM claim_series_places(p_organization, p_dates, 'RESCHEDULED') c;
+END $$;
+
+-- When a customer's live bookings start, between two instants: whose they are is told as for `count_customer_bookings`.
+-- `p_is_final`: nobody else counts for them until the transaction ends, by the same locks.
+CREATE FUNCTION list_customer_starts(
+    p_organization uuid, p_user uuid, p_email text, p_from timestamptz, p_to timestamptz, p_statuses text[],
+    p_except uuid[], p_is_final boolean
+) RETURNS SETOF timestamptz
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_email text := COALESCE(
+        p_email,
+        (SELECT c.email FROM customer c WHERE c.organization_id = p_organization AND c.user_id = p_user),
+        (SELECT u.email FROM user_account u WHERE u.id = p_user));
+BEGIN
+    IF p_is_final AND p_user IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('customer:' || p_organization || ':user:' || p_user, 0));
+    END IF;
+    IF p_is_final AND v_email IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('customer:' || p_organization || ':email:' || v_email, 0));
+    END IF;
+    RETURN QUERY SELECT b.starts_at FROM booking b
+    WHERE b.customer_id IN (
+        SELECT c.id FROM customer c WHERE c.organization_id = p_organization AND (c.user_id = p_user OR c.email = v_email))
+      AND b.starts_at >= p_from AND b.starts_at < p_to
+      AND b.status = ANY (p_statuses) AND NOT b.id = ANY (p_except);
+END $$;

@@ -119,6 +119,8 @@ VALUES = {
     "schedule_exception.kind": "'closed'",
     "booking.service_id": "gen_random_uuid()",
     "booking.provider_id": "gen_random_uuid()",
+    "booking.hold_id": "gen_random_uuid()",
+    "booking_series.service_id": "gen_random_uuid()",
     "hold.service_id": "gen_random_uuid()",
     "hold.provider_id": "gen_random_uuid()",
     "allocation.busy": "tstzrange(now(), now() + interval '1 hour')",

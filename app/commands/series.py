@@ -1,0 +1,281 @@
+"""Making a series: all its dates, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.commands.actor import Actor
+from app.commands.booking import BookingRequest, account_of, new_booking, new_items, records_of_new, wish_of, works_here
+from app.commands.booking_change import acting
+from app.commands.booking_insert import CustomerDetails
+from app.commands.booking_payment import Offers, TakesPayment, freeze_terms, put_terms
+from app.commands.journal import Audit, Event, Transition, write_journal
+from app.commands.series_insert import claim_dates, insert_series, places_entry, put_customer, time_entry
+from app.commands.series_plan import (
+    ChosenDate,
+    PlannedDate,
+    Planning,
+    SeriesPlan,
+    SeriesRequest,
+    plan_appointments,
+)
+from app.commands.series_sessions import plan_sessions
+from app.commands.session_booking import new_places_booking
+from app.core.database import Tx
+from app.core.ids import new_id
+from app.domain.booking import PaymentMethod
+from app.domain.errors import InvalidInput, NotAllowed
+from app.domain.plan import Refusal
+from app.domain.policy import ActorKind
+from app.domain.price_quote import FeeRates
+from app.domain.series import PriceChanged, SeriesConflict, SeriesDate
+from app.models import Booking, BookingItem, BookingSeries, Customer, Provider, Service
+from app.queries.booking import role_towards
+from app.queries.hold import LockedHold
+from app.queries.rows import get_row, require_rows
+from app.queries.series import WhoBooks
+from app.queries.session_hold import LockedPlaces
+from app.queries.tenancy import Tenancy
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSeriesRequest:
+    """`dates` none: all of them. `expected_total_minor`: what the plan said that these cost."""
+
+    series: SeriesRequest
+    dates: tuple[ChosenDate, ...] | None
+    payment_method: PaymentMethod
+    notes: str | None
+    expected_total_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class MadeSeries:
+    """The series and what it hangs on, so that nothing is read twice."""
+
+    series: BookingSeries
+    bookings: tuple[Booking, ...]
+    customer: Customer
+    viewer: ActorKind
+
+
+async def plan_series(
+    tx: Tx, request: SeriesRequest, chosen: Sequence[ChosenDate] | None, planning: Planning
+) -> SeriesPlan:
+    """Raises NotFound, InvalidInput."""
+    if request.activity_id is not None:
+        return await plan_sessions(tx, request, chosen, planning)
+    return await plan_appointments(tx, request, chosen, planning)
+
+
+async def create_series(
+    tx: Tx,
+    request: CreateSeriesRequest,
+    customer: CustomerDetails | None,
+    *,
+    tenancy: Tenancy,
+    actor: Actor,
+    now: datetime,
+    takes_payment: TakesPayment,
+    fees: FeeRates,
+    offers: Offers,
+) -> MadeSeries:
+    """Five statements, two more for appointments, and those of the plan, however many dates there are.
+
+    Raises InvalidInput, NotAllowed, NotFound, SeriesConflict, PriceChanged; Unauthenticated where the account is gone.
+    """
+    if request.payment_method is PaymentMethod.PAY_NOW:
+        raise InvalidInput.at("input.paymentMethod", "a series is paid on arrival: PAY_NOW is not offered for it yet")
+    account = account_of(customer, tenancy, actor.user_id)
+    who = None
+    if not works_here(tenancy):
+        who = WhoBooks(account, None if customer is None else customer.email, is_final=True)
+    planning = Planning(tenancy, now, fees, account, who, is_final=True)
+    plan = await plan_series(tx, request.series, request.dates, planning)
+    if plan.refused:
+        raise SeriesConflict(plan.refused, len(plan.dates), plan.currency)
+    if plan.total_minor != request.expected_total_minor:
+        raise PriceChanged(plan.total_minor, plan.currency)
+    making = _Making(tx, request, plan, tenancy, actor, now, takes_payment, offers)
+    bookings, items = await making.bookings()
+    await _claim(tx, plan, bookings)
+    owner, change = await put_customer(tx, plan.organization_id, customer, account)
+    series = _new_series(request.series, plan, owner.id)
+    for one, booking in zip(plan.dates, bookings, strict=True):
+        booking.customer_id, booking.series_id, booking.series_index = owner.id, series.id, one.verdict.index
+    await insert_series(tx, series, bookings, items)
+    role = role_towards(tenancy, bookings[0], account, user_id=actor.user_id, has_link=True)
+    await _tell(tx, series, bookings, change, actor if actor.user_id is None else acting(actor, role))
+    return MadeSeries(series, tuple(bookings), owner, role)
+
+
+def _new_series(request: SeriesRequest, plan: SeriesPlan, customer_id: UUID) -> BookingSeries:
+    return BookingSeries(
+        id=new_id(),
+        organization_id=plan.organization_id,
+        service_id=request.service_id,
+        activity_id=request.activity_id,
+        provider_id=request.provider_id,
+        customer_id=customer_id,
+        rule=request.rule.text(),
+        except_dates=sorted(set(request.except_dates)),
+        starts_at=request.starts_at,
+        time_zone=plan.time_zone,
+        duration_minutes=request.duration_minutes,
+        party_size=request.party_size,
+        version=1,
+        access_version=1,
+    )
+
+
+# ── bookings ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    tx: Tx
+    request: CreateSeriesRequest
+    plan: SeriesPlan
+    tenancy: Tenancy
+    actor: Actor
+    now: datetime
+    takes: TakesPayment
+    offers: Offers
+
+    async def bookings(self) -> tuple[list[Booking], dict[UUID, tuple[BookingItem, ...]]]:
+        """As their holds would have become them: price and terms are locked. Two statements for appointments."""
+        providers: dict[UUID, Provider] = {}
+        service = None
+        if self.plan.service is not None:
+            chosen = {one.part.plan.provider_id for one in self.plan.dates if one.part is not None}
+            providers = await require_rows(self.tx, Provider, sorted(chosen))
+            service = await get_row(self.tx, Service, self.plan.service.service_id)
+        bookings, items = [], {}
+        for one in self.plan.dates:
+            booking, own = self._booking(one, providers, service)
+            bookings.append(booking)
+            items[booking.id] = own
+        return bookings, items
+
+    def _booking(
+        self, one: PlannedDate, providers: dict[UUID, Provider], service: Service | None
+    ) -> tuple[Booking, tuple[BookingItem, ...]]:
+        hold, terms = one.hold, self.plan.terms
+        assert hold is not None
+        wanted = BookingRequest(hold.id, "", self.request.payment_method, self.request.notes)
+        if one.session is not None:
+            found = one.session
+            booking = new_places_booking(
+                LockedPlaces(
+                    hold,
+                    found.session,
+                    found.activity,
+                    self.plan.time_zone,
+                    "held",
+                    self.now,
+                    terms.limits,
+                    terms.payment,
+                ),
+                wanted,
+                self.now,
+            )
+        else:
+            assert one.part is not None
+            assert service is not None
+            plan = one.part.plan
+            booking = new_booking(
+                LockedHold(
+                    hold=hold,
+                    provider=providers[plan.provider_id],
+                    service=service,
+                    time_zone=plan.time_zone.key,
+                    customer_limits=terms.limits,
+                    payment_terms=terms.payment,
+                    is_whole=True,
+                    held_until=self.now,
+                ),
+                wanted,
+                self.now,
+            )
+        booking.hold_id = None  # nothing was held: the time is claimed with the booking
+        self._freeze(booking, one, wanted)
+        return booking, () if one.session is not None else tuple(new_items(hold, booking.id))
+
+    def _freeze(self, booking: Booking, one: PlannedDate, wanted: BookingRequest) -> None:
+        """Raises NotAllowed."""
+        assert one.hold is not None
+        terms = self.plan.terms.payment
+        wish = wish_of(
+            wanted,
+            one.hold,
+            terms,
+            tenancy=self.tenancy,
+            actor=self.actor,
+            now=self.now,
+            requires_approval=booking.requires_approval,
+        )
+        try:
+            frozen = freeze_terms(
+                one.hold, wish, terms, held_until=self.now, takes=self.takes, offers=self.offers, now=self.now
+            )
+        except NotAllowed as refused:
+            if refused.rule != "fee_consent_needed":
+                raise
+            message = "Bookings here need a card for their fees, which a series cannot keep yet: book date by date."
+            raise NotAllowed("series_needs_card", message) from None
+        put_terms(booking, frozen, terms)
+
+
+async def _claim(tx: Tx, plan: SeriesPlan, bookings: Sequence[Booking]) -> None:
+    """Raises SeriesConflict where somebody was faster than the plan."""
+    entries: list[dict[str, Any]] = []
+    for one, booking in zip(plan.dates, bookings, strict=True):
+        if one.part is not None:
+            entries.append(time_entry(one.verdict.index, booking.id, one.part))
+        elif one.session is not None:
+            entries.append(places_entry(one.verdict.index, booking.id, one.session.session.id, booking.party_size))
+    refused = await claim_dates(tx, plan.organization_id, entries, of_sessions=plan.place is not None)
+    if refused:
+        raise SeriesConflict(_refused_dates(plan, refused), len(plan.dates), plan.currency)
+
+
+def _refused_dates(plan: SeriesPlan, refused: dict[int, Refusal]) -> list[SeriesDate]:
+    found = []
+    for one in plan.dates:
+        verdict = one.verdict
+        if verdict.index in refused:
+            found.append(
+                SeriesDate(
+                    verdict.index, verdict.starts_at, verdict.ends_at, refused[verdict.index], verdict.provider_id
+                )
+            )
+    return found
+
+
+async def _tell(tx: Tx, series: BookingSeries, bookings: Sequence[Booking], change: Audit | None, actor: Actor) -> None:
+    """Each booking's own history, and the series'. One statement."""
+    transitions: list[Transition] = []
+    audit: list[Audit] = [] if change is None else [change]
+    events: list[Event] = []
+    for booking in bookings:
+        steps, entries, told = records_of_new(booking)
+        transitions += steps
+        audit += entries
+        events += told
+    after = {
+        "rule": series.rule,
+        "exceptDates": series.except_dates,
+        "startsAt": series.starts_at,
+        "serviceId": series.service_id,
+        "activityId": series.activity_id,
+        "providerId": series.provider_id,
+        "customerId": series.customer_id,
+        "bookingIds": [booking.id for booking in bookings],
+    }
+    audit.append(Audit("series.created", series.id, None, after))
+    events.append(Event("series.created", series.id, {"version": 1, "bookingIds": after["bookingIds"]}))
+    await write_journal(tx, series.organization_id, actor, transitions=transitions, audit=audit, events=events)

@@ -1,0 +1,115 @@
+"""Making and changing series of bookings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+
+from app.commands.booking_insert import CustomerDetails
+from app.commands.series import CreateSeriesRequest
+from app.commands.series_plan import ChosenDate
+from app.core.ids import IdKind
+from app.domain import errors
+from app.domain.booking import PaymentMethod
+from app.domain.errors import FieldErrors
+from app.domain.recurrence import MAXIMUM_DATES
+from app.resolvers import series as resolvers
+from app.schema.booking_mutation import CustomerInput, clean_notes
+from app.schema.errors import (
+    IdempotencyConflict,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    PriceChanged,
+    SeriesConflict,
+)
+from app.schema.ids import read_optional_id
+from app.schema.info import Ctx
+from app.schema.scalars import Minor
+from app.schema.series import BookingSeries, PlanRecurringBookingInput
+
+
+@strawberry.input(description="One date of the plan that is wanted.")
+class RecurringDateInput:
+    index: int = strawberry.field(description="As in the plan.")
+    starts_at: datetime | None = strawberry.field(
+        default=None, description="Another start in its place, such as one of its alternatives. None: as planned."
+    )
+    provider_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Somebody else for this date. None: as for the series."
+    )
+
+
+@strawberry.input
+class CreateRecurringBookingInput(PlanRecurringBookingInput):
+    customer: CustomerInput | None = strawberry.field(
+        default=None, description="May be left out by one who is signed in as a customer."
+    )
+    dates: list[RecurringDateInput] | None = strawberry.field(
+        default=None, description="Which dates of the plan, each maybe elsewhere. None: all of them."
+    )
+    expected_total_minor: Minor = strawberry.field(
+        description="What these dates cost in the plan, in minor units; where it is not so any more, nothing is booked."
+    )
+    payment_method: PaymentMethod = strawberry.field(description="PAY_ON_ARRIVAL; PAY_NOW is not offered yet.")
+    notes: str | None = strawberry.field(default=None, description="Of every booking.")
+    idempotency_key: str | None = None
+
+    def to_create(self) -> tuple[CreateSeriesRequest, CustomerDetails | None]:
+        """Raises BadInput; InvalidInput with everything that is wrong."""
+        series = self.to_request()
+        if self.dates is not None and not 1 <= len(self.dates) <= MAXIMUM_DATES:
+            raise errors.InvalidInput.at("input.dates", f"may be 1 to {MAXIMUM_DATES}; leave them out for all")
+        chosen = None
+        if self.dates is not None:
+            chosen = tuple(
+                ChosenDate(
+                    one.index,
+                    one.starts_at,
+                    read_optional_id(IdKind.PROVIDER, one.provider_id, f"input.dates.{place}.providerId"),
+                )
+                for place, one in enumerate(self.dates)
+            )
+        faults = FieldErrors()
+        customer = None if self.customer is None else self.customer.read(faults)
+        notes = faults.read("input.notes", clean_notes, self.notes)
+        if self.expected_total_minor < 0:
+            faults.add("input.expectedTotalMinor", "must not be negative")
+        faults.raise_any()
+        request = CreateSeriesRequest(series, chosen, self.payment_method, notes or None, self.expected_total_minor)
+        return request, customer
+
+
+@strawberry.type
+class CreateRecurringBookingPayload:
+    series: BookingSeries
+    access_token: str = strawberry.field(
+        description="The guest's secret link to the whole series: whoever has it acts as the customer."
+    )
+
+
+CreateRecurringBookingResult = Annotated[
+    CreateRecurringBookingPayload
+    | SeriesConflict
+    | PriceChanged
+    | InvalidInput
+    | NotFound
+    | NotAllowed
+    | IdempotencyConflict,
+    strawberry.union("CreateRecurringBookingResult"),
+]
+
+
+@strawberry.type
+class SeriesMutation:
+    @strawberry.mutation(
+        description="Book all dates of a series, or those chosen of its plan: all in one transaction, or none."
+    )
+    async def create_recurring_booking(
+        self, info: Ctx, input: CreateRecurringBookingInput
+    ) -> CreateRecurringBookingResult:
+        request, customer = input.to_create()
+        seen, token = await resolvers.create_series(info.context, request, customer, input.idempotency_key)
+        return CreateRecurringBookingPayload(series=BookingSeries.from_seen(seen), access_token=token)

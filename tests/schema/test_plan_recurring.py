@@ -1,0 +1,127 @@
+"""The plan of a series: a verdict, a price and alternatives for each date, and the same when it is made."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from app.core.ids import IdKind, encode_id
+from app.domain.instants import resolve_local
+from app.resolvers.context import Services
+from tests.fixtures_api import GraphQLClient, MovableClock
+from tests.journey import Visitor, account, next_change, rows_of
+from tests.price_terms import add_rule
+from tests.recurring import Regular, local, walls, weekly
+from tests.rooms import limit_customers, make_room, need_any
+from tests.shop import OFFICE, Shop, at, iso, make_shop
+
+BERLIN = "Europe/Berlin"
+
+
+@pytest.fixture
+async def shop(services: Services) -> Shop:
+    return await make_shop(services, providers=2, time_zone=BERLIN, service={"maximum_advance_days": 400})
+
+
+async def test_a_time_that_the_clocks_skip(shop: Shop, client: GraphQLClient, clock: MovableClock) -> None:
+    """2:30 of the day when clocks go forward is told, with what is free that day; when they go back it is the first."""
+    tz, regular = ZoneInfo(BERLIN), Regular(client, shop)
+    daily = {"recurrence": {"rrule": "FREQ=DAILY;COUNT=3"}}
+    forward = next_change(BERLIN, forward=True)
+    start = resolve_local(forward - timedelta(days=1), 150, tz)
+    clock.move_to(start - timedelta(days=2))
+    plan = await regular.plan(start, **daily)
+    assert [one["isFree"] for one in plan["dates"]] == [True, False, True]
+    assert (plan["dates"][1]["reason"], "02:30" in plan["dates"][1]["message"]) == ("CLOSED", True)
+    nearest = {datetime.fromisoformat(one["startsAt"]) for one in plan["dates"][1]["alternatives"]}
+    gone_forward = resolve_local(forward, 180, tz)
+    assert nearest == {gone_forward + timedelta(minutes=minutes) for minutes in (-30, -15, 15)}
+    refused = await regular.create(start, 3_000, **daily)
+    assert [one["index"] for one in refused["dates"]] == [2]
+    instead = [{"index": 1}, {"index": 2, "startsAt": plan["dates"][1]["alternatives"][0]["startsAt"]}, {"index": 3}]
+    await regular.made(start, 3_000, **daily, dates=instead)
+
+
+async def test_a_time_that_comes_twice_is_the_first(shop: Shop, client: GraphQLClient, clock: MovableClock) -> None:
+    tz, back = ZoneInfo(BERLIN), next_change(BERLIN, forward=False)
+    start = resolve_local(back - timedelta(days=1), 150, tz)
+    clock.move_to(start - timedelta(days=2))
+    plan = await Regular(client, shop).plan(start, recurrence={"rrule": "FREQ=DAILY;COUNT=3"})
+    assert plan["freeCount"] == 3
+    assert plan["dates"][1]["startsAt"] == iso(datetime(back.year, back.month, back.day, 0, 30, tzinfo=start.tzinfo))
+
+
+async def test_each_date_has_its_own_price(shop: Shop, client: GraphQLClient) -> None:
+    start = local(shop, 2, 10)
+    weekday = start.astimezone(ZoneInfo(BERLIN)).weekday()
+    await add_rule(shop, rate_bps=5_000, weekdays=[weekday])
+    plan = await Regular(client, shop).plan(start, recurrence={"rrule": "FREQ=DAILY;COUNT=8"})
+    prices = [one["price"]["amountMinor"] for one in plan["dates"]]
+    assert prices == [1_500, *[1_000] * 6, 1_500]
+    assert plan["total"]["amountMinor"] == sum(prices)
+    made = await Regular(client, shop).made(start, sum(prices), recurrence={"rrule": "FREQ=DAILY;COUNT=8"})
+    assert [one["price"]["amountMinor"] for one in made["series"]["bookings"]] == prices
+
+
+async def test_anyone_is_one_person_as_long_as_that_works(shop: Shop, client: GraphQLClient) -> None:
+    start = local(shop, 2, 10)
+    for week in (0, 2):
+        await Visitor(client, shop).booked(
+            local(shop, 2 + 7 * week, 10), hold={"providerId": shop.provider_ids[week // 2]}
+        )
+    plan = await Regular(client, shop).plan(start, **weekly(5))
+    one, other = shop.provider_ids
+    assert [date["providerId"] for date in plan["dates"]] == [other, other, one, other, other]
+    await Visitor(client, shop).booked(local(shop, 9, 10), hold={"providerId": other})
+    plan = await Regular(client, shop).plan(start, **weekly(5))
+    assert [date["providerId"] for date in plan["dates"]] == [other, one, one, one, one]
+
+
+async def test_hours_notice_and_horizon(services: Services, client: GraphQLClient) -> None:
+    service = {"maximum_advance_days": 10, "advance_notice_minutes": 3 * 1_440}
+    shop = await make_shop(services, time_zone=BERLIN, weekly=OFFICE, service=service)
+    plan = await Regular(client, shop).plan(local(shop, 2, 12), recurrence={"rrule": "FREQ=DAILY;COUNT=2"})
+    assert {one["reason"] for one in plan["dates"]} == {"BREAK"}
+    plan = await Regular(client, shop).plan(local(shop, 2, 10), recurrence={"rrule": "FREQ=DAILY;COUNT=10"})
+    reasons = [one["reason"] for one in plan["dates"]]
+    assert (reasons[0], reasons[2:9], reasons[9]) == ("NOTICE", [None] * 7, "HORIZON")
+    assert walls(shop, plan["dates"]) == {"10:00"}
+
+
+async def test_what_it_needs_and_what_others_may_have(shop: Shop, client: GraphQLClient) -> None:
+    room = await make_room(shop)
+    await need_any(shop, room)
+    start = local(shop, 2, 10)
+    await Visitor(client, shop).booked(local(shop, 9, 10), hold={"providerId": shop.provider_ids[0]})
+    plan = await Regular(client, shop).plan(start, **weekly(3), providerId=shop.provider_ids[1])
+    assert [one["reason"] for one in plan["dates"]] == [None, "RESOURCE", None]
+    made = await Regular(client, shop).made(
+        start, 2_000, **weekly(3), providerId=shop.provider_ids[1], dates=[{"index": 1}, {"index": 3}]
+    )
+    assert [one["seriesPosition"] for one in made["series"]["bookings"]] == [1, 3]
+    taken = await rows_of(
+        shop, "SELECT 1 FROM allocation WHERE subject_id = :room AND status = 'booked'", room=room.units[0]
+    )
+    assert len(taken) == 3
+
+
+async def test_limits_of_whom_is_signed_in(shop: Shop, client: GraphQLClient) -> None:
+    await limit_customers(shop, day=1)
+    somebody = await account(client, shop, "ana")
+    start = at(3, 10)
+    await somebody.booked(start + timedelta(days=1, hours=2), customer=None)
+    daily = {"recurrence": {"rrule": "FREQ=DAILY;COUNT=3"}}
+    plan = await Regular(somebody.client, shop).plan(start, **daily)
+    assert [one["reason"] for one in plan["dates"]] == [None, "LIMIT", None]
+    assert (await Regular(client, shop).plan(start, **daily))["freeCount"] == 3
+
+
+async def test_what_is_not_found(shop: Shop, client: GraphQLClient) -> None:
+    regular, start = Regular(client, shop), local(shop, 2, 10)
+    unknown = encode_id(IdKind.PROVIDER, uuid4())
+    assert "Nothing that you can see" in await regular.refused_plan(start, **weekly(3), providerId=unknown)
+    text = await regular.refused_plan(start, recurrence={"rrule": "FREQ=WEEKLY;COUNT=3;BYDAY=MO,TU,WE;BYSETPOS=9"})
+    assert "none of the dates" in text
