@@ -175,7 +175,7 @@ async def insert_booking(
                 "items": _json(items),
                 "expires_at": booking.expires_at,
                 "approval_hours": booking.approval_hours,
-                "terms": _optional_json(_words_of(booking)),
+                "terms": _optional_json(words_of(booking)),
                 "claim_status": "held" if booking.status in HELD else "booked",
                 "claim_until": claim_until(booking),
                 "quote": _optional_json(booking.quote),
@@ -189,10 +189,15 @@ async def insert_booking(
     if row is None:
         raise Unauthenticated("Your account is gone. Sign up again.")
     booking.number, booking.created_at, booking.customer_id = row.number, row.created_at, row.customer_id
+    put_frozen(booking, row)
+    return customer_of(row, booking.organization_id, account), change_of(row)
+
+
+def put_frozen(booking: Booking, row: Row[Any]) -> None:
+    """What the database froze with it."""
     booking.terms, booking.reschedules = row.terms, 0
     booking.maximum_reschedules = row.maximum_reschedules
     booking.reschedule_notice_minutes = row.reschedule_notice_minutes
-    return customer_of(row, booking.organization_id, account), change_of(row)
 
 
 def customer_of(row: Row[Any], organization_id: UUID, account: UUID | None) -> Customer:
@@ -216,7 +221,8 @@ def claim_until(booking: Booking) -> datetime | None:
     return booking.expires_at + CLAIM_GRACE
 
 
-def _words_of(booking: Booking) -> dict[str, Any]:
+def words_of(booking: Booking) -> dict[str, Any]:
+    """Its cancellation policy, for the texts that are frozen with it."""
     policy = NOTHING_AFTER_NOTICE if booking.policy is None else policy_from_json(booking.policy)
     return terms_in_words(policy, booking.cancellation_notice_minutes)
 

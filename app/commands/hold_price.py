@@ -107,38 +107,40 @@ async def price_of_places(
     tx: Tx, found: BookableSession, party_size: int, *, now: datetime, fees: FeeRates, is_member: bool
 ) -> Quote:
     """Of so many places of a session, by the venue's clock. Raises InvalidInput as the other."""
-    return await _price(tx, found, party_size, found.activity.price_minor, now=now, fees=fees, is_member=is_member)
+    wanted = Wanted(party_size, found.activity.price_minor)
+    return await _price(tx, found, wanted, now=now, fees=fees, is_member=is_member)
 
 
 async def price_of_session(tx: Tx, found: BookableSession, *, now: datetime, fees: FeeRates, is_member: bool) -> Quote:
     """Of a whole session for a private group: the activity's price for that, or that of all places."""
     activity = found.activity
-    quantity, each = found.session.capacity, activity.price_minor
+    wanted = Wanted(max(1, found.session.capacity), activity.price_minor)
     if activity.private_price_minor is not None:
-        quantity, each = 1, activity.private_price_minor
-    return await _price(tx, found, max(1, quantity), each, now=now, fees=fees, is_member=is_member)
+        wanted = Wanted(1, activity.private_price_minor)
+    return await _price(tx, found, wanted, now=now, fees=fees, is_member=is_member)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """So many times this price, in minor units."""
+
+    quantity: int
+    each_minor: int
 
 
 async def _price(
-    tx: Tx,
-    found: BookableSession,
-    quantity: int,
-    each_minor: int,
-    *,
-    now: datetime,
-    fees: FeeRates,
-    is_member: bool,
+    tx: Tx, found: BookableSession, wanted: Wanted, *, now: datetime, fees: FeeRates, is_member: bool
 ) -> Quote:
     session, activity, organization = found.session, found.activity, found.place.organization
     book = await get_price_book(tx, organization.id, organization.price_version)
     lapsed = await get_lapsed_places(tx, session.id) if book.asks_occupancy_of([activity.id]) else 0
-    return quote_of_places(found, book, party_size, lapsed, now=now, fees=fees, is_member=is_member)
+    return quote_of_places(found, book, wanted, lapsed, now=now, fees=fees, is_member=is_member)
 
 
 def quote_of_places(
     found: BookableSession,
     book: PriceBook,
-    party_size: int,
+    wanted: Wanted,
     lapsed: int,
     *,
     now: datetime,
@@ -153,10 +155,10 @@ def quote_of_places(
     item = places(
         book,
         activity.id,
-        each_minor,
+        wanted.each_minor,
         session.starts_at,
         zone(found.place.venue.time_zone),
-        quantity=quantity,
+        quantity=wanted.quantity,
         label=activity.name,
         occupancy_bps=fullness,
     )

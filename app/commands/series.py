@@ -13,6 +13,7 @@ from app.commands.booking import BookingRequest, account_of, new_booking, new_it
 from app.commands.booking_change import acting
 from app.commands.booking_insert import CustomerDetails
 from app.commands.booking_payment import Offers, TakesPayment, freeze_terms, put_terms
+from app.commands.customer_limit import check_customer_limits
 from app.commands.journal import Audit, Event, Transition, write_journal
 from app.commands.series_insert import claim_dates, insert_series, places_entry, put_customer, time_entry
 from app.commands.series_plan import (
@@ -28,6 +29,7 @@ from app.commands.session_booking import new_places_booking
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.booking import PaymentMethod
+from app.domain.booking_terms import answer_deadline
 from app.domain.errors import InvalidInput, NotAllowed
 from app.domain.plan import Refusal
 from app.domain.policy import ActorKind
@@ -86,7 +88,7 @@ async def create_series(
 ) -> MadeSeries:
     """Five statements, two more for appointments, and those of the plan, however many dates there are.
 
-    Raises InvalidInput, NotAllowed, NotFound, SeriesConflict, PriceChanged; Unauthenticated where the account is gone.
+    Raises InvalidInput, NotAllowed, NotFound, SeriesConflict, PriceChanged, RateLimited; Unauthenticated where the account is gone.
     """
     if request.payment_method is PaymentMethod.PAY_NOW:
         raise InvalidInput.at("input.paymentMethod", "a series is paid on arrival: PAY_NOW is not offered for it yet")
@@ -100,6 +102,8 @@ async def create_series(
         raise SeriesConflict(plan.refused, len(plan.dates), plan.currency)
     if plan.total_minor != request.expected_total_minor:
         raise PriceChanged(plan.total_minor, plan.currency)
+    if who is not None:
+        await _check_hour(tx, plan, who)
     making = _Making(tx, request, plan, tenancy, actor, now, takes_payment, offers)
     bookings, items = await making.bookings()
     await _claim(tx, plan, bookings)
@@ -154,6 +158,9 @@ class _Making:
             chosen = {one.part.plan.provider_id for one in self.plan.dates if one.part is not None}
             providers = await require_rows(self.tx, Provider, sorted(chosen))
             service = await get_row(self.tx, Service, self.plan.service.service_id)
+            if service.is_at_customers:
+                message = "This comes to the customer and needs an address for each date: book date by date."
+                raise NotAllowed("series_needs_address", message)
         bookings, items = [], {}
         for one in self.plan.dates:
             booking, own = self._booking(one, providers, service)
@@ -195,8 +202,10 @@ class _Making:
                     time_zone=plan.time_zone.key,
                     customer_limits=terms.limits,
                     payment_terms=terms.payment,
+                    approval_hours=terms.approval_hours,
                     is_whole=True,
                     held_until=self.now,
+                    areas=[],
                 ),
                 wanted,
                 self.now,
@@ -228,6 +237,21 @@ class _Making:
             message = "Bookings here need a card for their fees, which a series cannot keep yet: book date by date."
             raise NotAllowed("series_needs_card", message) from None
         put_terms(booking, frozen, terms)
+        if booking.approval_hours is not None:
+            booking.expires_at = answer_deadline(self.now, booking.approval_hours, booking.starts_at)
+
+
+async def _check_hour(tx: Tx, plan: SeriesPlan, who: WhoBooks) -> None:
+    """All its dates are one booking of this hour. One statement, or none. Raises RateLimited."""
+    await check_customer_limits(
+        tx,
+        plan.organization_id,
+        plan.terms.hourly_limit,
+        account=who.account,
+        email=who.email,
+        starts_at=plan.dates[0].verdict.starts_at,
+        time_zone=plan.time_zone,
+    )
 
 
 async def _claim(tx: Tx, plan: SeriesPlan, bookings: Sequence[Booking]) -> None:

@@ -9,7 +9,15 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Text, Uuid, bindparam, text
 
-from app.commands.booking_insert import ITEM_COLUMNS, OWNER, CustomerDetails, change_of, customer_of
+from app.commands.booking_insert import (
+    ITEM_COLUMNS,
+    OWNER,
+    CustomerDetails,
+    change_of,
+    customer_of,
+    put_frozen,
+    words_of,
+)
 from app.commands.claim import REFUSED, claim_facts
 from app.commands.expiry import expire_bookings
 from app.commands.journal import Audit
@@ -121,19 +129,23 @@ _INSERT = text(
         INSERT INTO booking (id, organization_id, number, confirmation_code, status, starts_at, ends_at, time_zone,
                              party_size, provider_id, service_id, session_id, customer_id, series_id, series_index,
                              price_minor, currency, payment_status, payment_method, cancellable_until,
-                             cancellation_notice_minutes, requires_approval, notes, expires_at, quote, policy)
+                             cancellation_notice_minutes, requires_approval, notes, expires_at, quote, policy,
+                             approval_hours, terms, maximum_reschedules, reschedule_notice_minutes)
         SELECT b.id, b.organization_id, next_booking_number(), b.confirmation_code, b.status, b.starts_at, b.ends_at,
                b.time_zone, b.party_size, b.provider_id, b.service_id, b.session_id, b.customer_id, series.id,
                b.series_index, b.price_minor, b.currency, b.payment_status, b.payment_method, b.cancellable_until,
-               b.cancellation_notice_minutes, b.requires_approval, b.notes, b.expires_at, b.quote, b.policy
+               b.cancellation_notice_minutes, b.requires_approval, b.notes, b.expires_at, b.quote, b.policy,
+               b.approval_hours, frozen.terms || b.terms, frozen.maximum_reschedules, frozen.reschedule_notice_minutes
         FROM series, (SELECT * FROM jsonb_to_recordset(CAST(:bookings AS jsonb)) AS r (
             id uuid, organization_id uuid, confirmation_code text, status text, starts_at timestamptz,
             ends_at timestamptz, time_zone text, party_size integer, provider_id uuid, service_id uuid,
             session_id uuid, customer_id uuid, series_index integer, price_minor bigint, currency text,
             payment_status text, payment_method text, cancellable_until timestamptz,
             cancellation_notice_minutes integer, requires_approval boolean, notes text, expires_at timestamptz,
-            quote jsonb, policy jsonb) ORDER BY r.series_index) AS b
-        RETURNING id, number, created_at
+            quote jsonb, policy jsonb, approval_hours integer, terms jsonb) ORDER BY r.series_index) AS b,
+            LATERAL frozen_terms((SELECT COALESCE(jsonb_agg(e.item), '[]') FROM jsonb_array_elements(CAST(:items AS jsonb)) AS e (item)
+                                  WHERE (e.item ->> 'booking_id')::uuid = b.id), b.session_id) AS frozen
+        RETURNING id, number, created_at, terms, maximum_reschedules, reschedule_notice_minutes
     ), item AS (
         INSERT INTO booking_item (id, organization_id, booking_id, position, service_id, provider_id, starts_at,
                                   ends_at, buffer_before_minutes, buffer_after_minutes, price_minor)
@@ -145,7 +157,7 @@ _INSERT = text(
             price_minor bigint)
         JOIN booked ON booked.id = i.booking_id
     )
-    SELECT booked.id, booked.number, booked.created_at, series.created_at AS series_created_at FROM booked, series
+    SELECT booked.*, series.created_at AS series_created_at FROM booked, series
     """
 )
 
@@ -188,6 +200,7 @@ _BOOKING_COLUMNS = (
     "expires_at",
     "quote",
     "policy",
+    "approval_hours",
 )
 _OWN_ITEM_COLUMNS = ("organization_id", "booking_id", *ITEM_COLUMNS)
 
@@ -198,13 +211,14 @@ async def insert_series(
     """The rows get what the database gives them. One statement."""
     values = {
         "series": _json(_facts(series, _SERIES_COLUMNS)),
-        "bookings": _json([_facts(one, _BOOKING_COLUMNS) for one in bookings]),
+        "bookings": _json([{**_facts(one, _BOOKING_COLUMNS), "terms": words_of(one)} for one in bookings]),
         "items": _json([_facts(item, _OWN_ITEM_COLUMNS) for of_one in items.values() for item in of_one]),
     }
     rows = {row.id: row for row in await tx.execute(_INSERT, values)}
     for booking in bookings:
         row = rows[booking.id]
         booking.number, booking.created_at = row.number, row.created_at
+        put_frozen(booking, row)
         series.created_at = series.updated_at = row.series_created_at
 
 

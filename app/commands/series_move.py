@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
 
-from app.commands.booking_change import Requester, write_change
+from app.commands.booking_change import Moved, Requester, moves_counted, write_change
 from app.commands.booking_payee import hand_over_price
 from app.commands.booking_reschedule import write_move
+from app.commands.booking_texts import terms_with_provider
 from app.commands.series_change import LockedSeries
 from app.core.database import Tx
 from app.domain.claims import Part
@@ -52,6 +54,24 @@ _MOVE_ITEMS = text(
     WHERE i.booking_id = m.booking_id
     """
 )
+
+
+def _moved(one: SeriesMove) -> Moved:
+    """Its one item, as it was and is."""
+    assert one.part is not None
+    was = {
+        "position": 1,
+        "provider_id": one.booking.provider_id,
+        "starts_at": one.booking.starts_at,
+        "ends_at": one.booking.ends_at,
+    }
+    now = {
+        "position": 1,
+        "provider_id": one.part.plan.provider_id,
+        "starts_at": one.part.starts_at,
+        "ends_at": one.part.ends_at,
+    }
+    return Moved([was], [now])
 
 
 async def write_moves(
@@ -110,16 +130,19 @@ class _Writing:
         return (await get_service_plan(self.tx, service_id, sorted(others), today, today)).payees
 
     async def _write_appointment(self, one: SeriesMove, plan: ProviderPlan, payees: frozenset[UUID]) -> None:
-        price = None
+        changes: dict[str, Any] = {}
         if plan.provider_id != one.booking.provider_id:
             is_payee = plan.provider_id in payees
             price = await hand_over_price(self.tx, one.booking, plan.provider_id, is_payee=is_payee)
+            changes = {} if price is None else {"quote": price}
+            changes["terms"] = await terms_with_provider(self.tx, one.booking, plan.provider_id)
         await write_move(
             self.tx,
             SeenBooking(one.booking, self.locked.seen.viewer),
+            items=_moved(one),
             target=plan,
             starts_at=one.verdict.starts_at,
-            price=price,
+            changes=changes,
             reason=self.reason,
             requester=self.requester,
             now=self.now,
@@ -129,6 +152,7 @@ class _Writing:
         booking, session = one.booking, seen.session
         values = {
             "session_id": session.id,
+            "reschedules": moves_counted(booking, self.locked.seen.viewer),
             "starts_at": session.starts_at,
             "ends_at": session.ends_at,
             "cancellable_until": cancellable_until_after_move(

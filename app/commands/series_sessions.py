@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from app.commands.hold_price import quote_of_places
+from app.commands.hold_price import Wanted, quote_of_places
 from app.commands.series_plan import (
     ChosenDate,
     PlannedDate,
@@ -116,7 +116,13 @@ def _date(  # noqa: PLR0917
     found = BookableSession(seen.session, place)
     is_member = planning.account is not None
     quote = quote_of_places(
-        found, book, request.party_size, seen.lapsed, now=planning.now, fees=planning.fees, is_member=is_member
+        found,
+        book,
+        Wanted(request.party_size, place.activity.price_minor),
+        seen.lapsed,
+        now=planning.now,
+        fees=planning.fees,
+        is_member=is_member,
     )
     hold = new_places_hold(seen.session, quote, request.party_size, user_id=planning.account)
     verdict = SeriesDate(

@@ -15,7 +15,7 @@ from app.commands.booking import account_of
 from app.commands.booking_insert import CustomerDetails
 from app.commands.expiry import expire_bookings
 from app.commands.journal import Audit, Event, write_journal
-from app.commands.session_hold import check_places
+from app.commands.session_hold import PlacesRequest, check_places
 from app.commands.waitlist_time import TimeWanted, check_time
 from app.core.database import Tx
 from app.core.ids import new_id
@@ -162,8 +162,8 @@ async def _one_session(tx: Tx, tenancy: Tenancy, request: WaitlistRequest, now: 
     """One statement. Raises NotFound, InvalidInput, SlotUnavailable for one that nobody could book anyway."""
     assert request.session_id is not None
     found = await get_bookable(tx, request.session_id)
-    check_places(found, request.party_size, tenancy, now)
     session = found.session
+    check_places(found, PlacesRequest(session.id, request.party_size), tenancy, now)
     if request.party_size > session.capacity:
         raise InvalidInput.at("input.partySize", f"is more than the {session.capacity} places of this session")
     return session.activity_id, (TimeWindow(session.starts_at, session.ends_at),), [session.id]

@@ -28,19 +28,29 @@ class SeriesTerms:
     """What an organization asks of every booking, as it is today."""
 
     limits: CustomerLimits
+    """Of a day and a week, for each date."""
+    hourly_limit: CustomerLimits
+    """For the series, which counts once."""
     payment: PaymentTerms
+    approval_hours: int
 
 
 async def get_series_terms(tx: Tx, organization_id: UUID) -> SeriesTerms:
     """One statement."""
     row = (
         await tx.execute(
-            select(Organization.customer_daily_limit, Organization.customer_weekly_limit, PaymentSettings)
+            select(Organization, PaymentSettings)
             .outerjoin(PaymentSettings, PaymentSettings.organization_id == Organization.id)
             .where(Organization.id == organization_id)
         )
     ).one()
-    return SeriesTerms(CustomerLimits(row[0], row[1]), terms_of_settings(row[2]))
+    organization, settings = row
+    return SeriesTerms(
+        CustomerLimits(organization.customer_daily_limit, organization.customer_weekly_limit),
+        CustomerLimits(None, None, organization.bookings_per_hour_limit),
+        terms_of_settings(settings),
+        organization.approval_hours,
+    )
 
 
 @dataclass(frozen=True, slots=True)

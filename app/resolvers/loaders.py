@@ -72,22 +72,13 @@ from app.queries.tenancy import Door, Tenancy
 from app.queries.venue import list_venues_below
 from app.resolvers.first_slots import OfferKey, load_first_slots
 from app.resolvers.group_loaders import GroupLoaders
-from app.resolvers.loader_base import BATCH_MAXIMUM, Key, LoaderBase
+from app.resolvers.loader_base import BATCH_MAXIMUM, Key
 
 if TYPE_CHECKING:
     from app.resolvers.checkout import PaymentShown
 
 
-Key: TypeAlias = tuple[UUID, UUID]
-"""(organization id, id)."""
-Fetch: TypeAlias = Callable[[Tx, Sequence[UUID]], Awaitable[Mapping[UUID, V]]]
-
-BATCH_MAXIMUM = 500
-"""Most keys of one batch."""
-
-
 class Loaders(GroupLoaders):
-class Loaders(LoaderBase):
     """Each loader is made when it is first asked for."""
 
     # ── one, by id ──

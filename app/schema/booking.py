@@ -28,8 +28,8 @@ from app.schema.payment import SEES_LEDGER, LedgerJournal, PaymentSession, Refun
 from app.schema.price_lines import PriceLine, price_lines, tax_of
 from app.schema.provider import Provider
 from app.schema.scalars import TimeZone
-from app.schema.served import Address, Recipient
 from app.schema.series import BookingSeries
+from app.schema.served import Address, Recipient
 from app.schema.service import Service
 from app.schema.session import ActivitySession
 

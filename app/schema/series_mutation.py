@@ -23,6 +23,7 @@ from app.schema.errors import (
     NotAllowed,
     NotFound,
     PriceChanged,
+    RateLimited,
     SeriesConflict,
 )
 from app.schema.ids import read_optional_id
@@ -97,6 +98,7 @@ CreateRecurringBookingResult = Annotated[
     | InvalidInput
     | NotFound
     | NotAllowed
+    | RateLimited
     | IdempotencyConflict,
     strawberry.union("CreateRecurringBookingResult"),
 ]
