@@ -88,7 +88,8 @@ async def create_series(
 ) -> MadeSeries:
     """Five statements, two more for appointments, and those of the plan, however many dates there are.
 
-    Raises InvalidInput, NotAllowed, NotFound, SeriesConflict, PriceChanged, RateLimited; Unauthenticated where the account is gone.
+    Raises InvalidInput, NotAllowed, NotFound, SeriesConflict, PriceChanged, RateLimited;
+    Unauthenticated where the account is gone.
     """
     if request.payment_method is PaymentMethod.PAY_NOW:
         raise InvalidInput.at("input.paymentMethod", "a series is paid on arrival: PAY_NOW is not offered for it yet")

@@ -143,8 +143,9 @@ _INSERT = text(
             payment_status text, payment_method text, cancellable_until timestamptz,
             cancellation_notice_minutes integer, requires_approval boolean, notes text, expires_at timestamptz,
             quote jsonb, policy jsonb, approval_hours integer, terms jsonb) ORDER BY r.series_index) AS b,
-            LATERAL frozen_terms((SELECT COALESCE(jsonb_agg(e.item), '[]') FROM jsonb_array_elements(CAST(:items AS jsonb)) AS e (item)
-                                  WHERE (e.item ->> 'booking_id')::uuid = b.id), b.session_id) AS frozen
+            LATERAL frozen_terms((
+                SELECT COALESCE(jsonb_agg(e.item), '[]') FROM jsonb_array_elements(CAST(:items AS jsonb)) AS e (item)
+                WHERE (e.item ->> 'booking_id')::uuid = b.id), b.session_id) AS frozen
         RETURNING id, number, created_at, terms, maximum_reschedules, reschedule_notice_minutes
     ), item AS (
         INSERT INTO booking_item (id, organization_id, booking_id, position, service_id, provider_id, starts_at,
