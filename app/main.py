@@ -291,11 +291,10 @@ def _calendar(services: Services) -> FindEntry:
         if found is None:
             return None
         booking = found.booking
-        place = found.venue_name if found.address is None else f"{found.venue_name}, {found.address}"
         return CalendarEntry(
             uid=f"{booking.id}@turnero",
             summary=" · ".join(name for name in (found.service_name, found.provider_name) if name),
-            location=place,
+            location=found.place,
             description=f"{booking.number} · {booking.confirmation_code}",
             starts_at=booking.starts_at,
             ends_at=booking.ends_at,

@@ -50,10 +50,12 @@ async def start_guest_session(tx: Tx, organization_id: UUID, terms: SessionTerms
     return session
 
 
+# In the order of their sessions, as whoever locks several of them does.
 _LIVE_HOLDS = text(
     """
     SELECT h.id, h.session_id FROM guest_hold g JOIN hold h ON h.id = g.hold_id
-    WHERE g.guest_session_id = :session AND h.status = 'active' AND h.expires_at > turnero_now() ORDER BY h.id
+    WHERE g.guest_session_id = :session AND h.status = 'active' AND h.expires_at > turnero_now()
+    ORDER BY h.session_id NULLS FIRST, h.id
     """
 )
 _FREE_PLACES = text("SELECT release_held_places(:hold)")

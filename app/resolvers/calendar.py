@@ -27,6 +27,13 @@ class BookingForCalendar:
     address: str | None
 
     @property
+    def place(self) -> str:
+        """The customer's own address where the service comes there, else the venue."""
+        at = self.booking.address
+        parts = (self.venue_name, self.address) if at is None else (at["street"], at["city"])
+        return ", ".join(part for part in parts if part)
+
+    @property
     def is_cancelled(self) -> bool:
         return not occupies(BookingStatus(self.booking.status))
 

@@ -15,6 +15,7 @@ from tests.classes import Class, make_class
 from tests.fixtures_api import GraphQLClient, make_settings, serve
 from tests.guests import GuestVisit, start
 from tests.journey import account, colleague, live_time, rows_of
+from tests.schema.test_price_quote import accepted
 from tests.shop import Shop, at, make_shop
 
 
@@ -144,6 +145,17 @@ async def test_limits_count_what_is_replaced_once(database_url: str, redis_url: 
         await guest.held(at(2, 10, 15))
         assert (await guest.hold(at(2, 12)))["__typename"] == "RateLimited"
         assert len(await live_time(shop)) == 2
+
+
+async def test_a_price_by_quote_is_not_stopped_by_its_own_hold(services: Services, client: GraphQLClient) -> None:
+    shop = await make_shop(services, service={"price_type": "custom", "price_minor": 0})
+    guest = await start(client, shop)
+    token = await accepted(await colleague(client, shop, Role.STAFF), guest.visitor)
+    held = await guest.held(at(2, 10), priceQuoteToken=token)
+    again = await guest.held(at(2, 10, 15), priceQuoteToken=token)
+    assert again.answer["price"] == held.answer["price"]
+    assert await live_time(shop) == [(at(2, 10, 15), at(2, 10, 45), "held")]
+    assert (await guest.visitor.book(again))["__typename"] == "CreateBookingPayload"
 
 
 # ── by an account ─────────────────────────────────────────────────────────────────────────────────────

@@ -157,3 +157,13 @@ async def test_places_of_a_session_go_into_a_calendar(running: RunningApi, clien
     made = await yoga.booked((await yoga.at(at(2, 9)))["id"], 2)
     links = (await client(_LINKS, {"id": made.id, "token": made.token}))["addToCalendar"]
     assert parse_qs(urlsplit(links["google"]).query)["text"] == ["Yoga"]
+
+
+async def test_at_the_customers_it_says_where_to_the_calendar_and_to_nobody_else(
+    running: RunningApi, client: GraphQLClient
+) -> None:
+    guest = Visitor(client, await make_shop(running.api.services, service={"is_at_customers": True}))
+    made = await guest.booked(at(3, 10), address={"street": "Thames 1500", "city": "Buenos Aires"})
+    assert (await _event(client.http, _address(running, made)))["location"] == "Thames 1500, Buenos Aires"
+    links = (await client(_LINKS, {"id": made.id, "token": made.token}))["addToCalendar"]
+    assert not any("Thames" in link or "Venue" in link for link in links.values())
