@@ -14,6 +14,7 @@ from app.resolvers.context import Services
 from tests.fees import set_terms
 from tests.fixtures_api import GraphQLClient, MovableClock
 from tests.journey import Answer, Made, Visitor, colleague, live_time
+from tests.paying import Payer, Paying, ledger_of, owner_of
 from tests.shop import at, make_shop
 from tests.sweeps import UPDATE_ORGANIZATION, sweep
 
@@ -129,6 +130,27 @@ async def test_one_in_somebodys_hands_is_left_alone(
     found = await state(owner, made)
     assert found["status"] in {"CHECKED_IN", "NO_SHOW"}
     assert len(found["transitions"]) == 3
+
+
+async def test_its_money_follows_as_if_the_staff_had_said_so(payer: Payer, paying: Paying) -> None:
+    """By the policy that was frozen with the booking; a correction makes what went back due again."""
+    await set_terms(payer, no_show_refund_bps=5_000)
+    office = owner_of(paying, payer.shop)
+    await leave_to_the_clock(office, autoNoShowAfterMinutes=15, autoCompleteAfterMinutes=0)
+    missed, served = [await payer.paid(paying, at(3, hour)) for hour in (10, 12)]
+    await set_terms(payer, no_show_refund_bps=0)
+    paying.api.clock.move_to(at(3, 10, 16))
+    await sweep(paying.worker, paying.api.clock, take_automatic_steps)
+    await paying.work("execute_refund")
+    seen = await payer.read(missed, missed.token)
+    assert (seen["status"], seen["paymentStatus"]) == ("NO_SHOW", "PARTIALLY_REFUNDED")
+    assert await ledger_of(office.client, missed) == {"customer": -1_000, "refunds": 500, "organization": 500}
+    paying.api.clock.move_to(at(3, 12, 1))
+    await office.stepped(served, "IN_PROGRESS")
+    paying.api.clock.move_to(at(3, 12, 31))
+    await sweep(paying.worker, paying.api.clock, take_automatic_steps)
+    assert (await payer.read(served, served.token))["status"] == "COMPLETED"
+    assert await ledger_of(office.client, served) == {"customer": -1_000, "organization": 1_000}
 
 
 @pytest.mark.parametrize(
