@@ -71,7 +71,7 @@ _ENTER = text("SELECT * FROM enter_organization(:kind, :id, :key, :user_id, :clo
     bindparam("user_id", type_=Uuid),
     bindparam("clock_offset", type_=Interval),
 )
-_OWN_DOORS = {
+_ENTER_BY = {
     door: text(statement).bindparams(
         bindparam("id", type_=Uuid), bindparam("user_id", type_=Uuid), bindparam("clock_offset", type_=Interval)
     )
@@ -99,8 +99,8 @@ async def enter(
         "user_id": user_id,
         "clock_offset": clock_offset or None,
     }
-    if door in _OWN_DOORS:
-        row = (await tx.execute(_OWN_DOORS[door], values)).first()
+    if door in _ENTER_BY:
+        row = (await tx.execute(_ENTER_BY[door], values)).first()
     else:
         values |= {"kind": door.value, "key": None if isinstance(name, UUID) else name}
         row = (await tx.execute(_ENTER, values)).first()
