@@ -72,7 +72,7 @@ class Outcome:
 async def run_checkouts(count: int, seed: int, database_url: str, redis_url: str) -> Outcome:
     """So many, in a database of their own."""
     began = time.process_time()
-    with _rare_collections():
+    with rare_collections():
         async with make_world(database_url, redis_url, random.Random(seed)) as world:
             run = await prepared(world)
             await run.random(count)
@@ -82,7 +82,7 @@ async def run_checkouts(count: int, seed: int, database_url: str, redis_url: str
 
 
 @contextmanager
-def _rare_collections() -> Iterator[None]:
+def rare_collections() -> Iterator[None]:
     """Looking for cycles among all that was ever imported costs a tenth of such a run."""
     before = gc.get_threshold()
     gc.freeze()

@@ -71,7 +71,7 @@ class Template:
                 continue
             key = "id" if table == "organization" else "organization_id"
             rows = await connection.fetch(
-                f"SELECT to_jsonb(t)::text AS row, to_jsonb(t) ->> 'id' AS id FROM {table} t WHERE {key} = $1",  # noqa: S608 (the catalogue's own names)
+                f"SELECT to_jsonb(t)::text AS row, to_jsonb(t) ->> 'id' AS id FROM {table} t WHERE {key} = $1",
                 shop.organization_uuid,
             )
             if rows:
@@ -122,7 +122,7 @@ def _insert(table: str, columns: Sequence[str], rows: Sequence[str]) -> str:
     names = ", ".join(columns)
     shown = ", ".join(f"{name} || '-{{number}}'" if name in _UNIQUE else name for name in columns)
     literal = "[" + ", ".join(rows).replace("'", "''") + "]"
-    return f"INSERT INTO {table} ({names}) SELECT {shown} FROM jsonb_populate_recordset(NULL::{table}, '{literal}')"  # noqa: S608 (its own rows)
+    return f"INSERT INTO {table} ({names}) SELECT {shown} FROM jsonb_populate_recordset(NULL::{table}, '{literal}')"
 
 
 def _id_of(template_id: str, number: int) -> str:
