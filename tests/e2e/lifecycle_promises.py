@@ -40,6 +40,7 @@ MOVED = frozenset(
         "status",
         "expires_at",
         "quote",
+        "reschedules",
     }
 )
 _INSTANTS = frozenset({"starts_at", "ends_at", "expires_at", "cancellable_until"})
@@ -124,7 +125,9 @@ def _changes_of_hold(key: str, before: Rows, after: Rows, *, was: _Occupied, now
 
 def _allowed(old: Row, new: Row, intent: Intent, now: datetime) -> frozenset[str]:
     allowed = intent.bookings.get(old["id"], frozenset())
-    ran_out = old["status"] in HELD and instant(old["expires_at"]) <= now and new["status"] == "expired"
+    deadline = old["expires_at"]
+    is_waiting = old["status"] in HELD or old["status"] == "awaiting_provider"
+    ran_out = is_waiting and deadline is not None and instant(deadline) <= now and new["status"] == "expired"
     if ran_out or intent.is_office:
         allowed |= STEPPED
     return allowed | ALWAYS if allowed else allowed
