@@ -41,6 +41,7 @@ MOVED = frozenset(
         "expires_at",
         "quote",
         "reschedules",
+        "terms",
     }
 )
 _INSTANTS = frozenset({"starts_at", "ends_at", "expires_at", "cancellable_until"})
