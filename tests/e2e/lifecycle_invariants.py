@@ -139,7 +139,7 @@ def items_follow_booking(rows: Rows) -> Iterator[str]:
 
 
 def places_add_up(rows: Rows) -> Iterator[str]:
-    """A session's counter, its live claims and the parties of those who have them are one number, within its capacity."""
+    """A session's counter, its live claims and its parties are one number, within its capacity."""
     claimed: dict[str, int] = defaultdict(int)
     parties: dict[str, int] = defaultdict(int)
     for one in rows.claims:

@@ -6,7 +6,6 @@ A run is repeated with its seed: TURNERO_SEED=7 TURNERO_EXAMPLES=200.
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS, HypothesisProvider
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from tests.e2e.checkouts import rare_collections
 from tests.e2e.lifecycle_guests import Guests
 from tests.e2e.lifecycle_life import MOST, MOST_ARGUMENTS, operations_of
 from tests.e2e.lifecycle_rows import Reader
@@ -35,8 +35,7 @@ class Lives(Guests, Staff, Background):
 
 OPERATIONS = operations_of(Lives)
 OFTEN = [name for name, one in OPERATIONS.items() for _ in range(one.often)]
-ARGUMENTS = tuple("abcde")
-assert len(ARGUMENTS) == MOST_ARGUMENTS
+NUMBERS = st.tuples(*[st.integers(0, MOST - 1)] * MOST_ARGUMENTS)
 
 
 async def begin(world: World) -> Lives:
@@ -58,8 +57,8 @@ class Outcome:
     @property
     def report(self) -> str:
         """With all that it takes to repeat it."""
-        done = {name: number for name, number in sorted(self.seen.items())}
-        return f"TURNERO_SEED={self.seed} TURNERO_EXAMPLES={self.examples} cpu={self.cpu_s:.1f}s {done}"
+        seen = dict(sorted(self.seen.items()))
+        return f"TURNERO_SEED={self.seed} TURNERO_EXAMPLES={self.examples} cpu={self.cpu_s:.1f}s {seen}"
 
 
 def run_lives(examples: int, chosen_seed: int, database_url: str, redis_url: str, *, steps: int = STEPS) -> Outcome:
@@ -71,12 +70,11 @@ def run_lives(examples: int, chosen_seed: int, database_url: str, redis_url: str
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         context = make_world(database_url, redis_url)
         world = runner.run(context.__aenter__())
-        gc.freeze()
         try:
-            machine = seed(chosen_seed)(machine_of(runner, world))
-            run_state_machine_as_test(machine, settings=_profile(examples, steps))
+            with rare_collections():
+                machine = seed(chosen_seed)(machine_of(runner, world))
+                run_state_machine_as_test(machine, settings=_profile(examples, steps))
         finally:
-            gc.unfreeze()
             runner.run(_leave(context))
     return Outcome(chosen_seed, examples, world.seen, time.process_time() - began)
 
@@ -124,10 +122,10 @@ def machine_of(runner: asyncio.Runner, world: World) -> type[RuleBasedStateMachi
         def begin(self) -> None:
             self.life = runner.run(begin(world))
 
-        @rule(what=st.sampled_from(OFTEN), **{name: st.integers(0, MOST - 1) for name in ARGUMENTS})
-        def do(self, what: str, **numbers: int) -> None:
+        @rule(what=st.sampled_from(OFTEN), numbers=NUMBERS)
+        def do(self, what: str, numbers: tuple[int, ...]) -> None:
             one = self.life.possible(OPERATIONS[what])
-            faults = runner.run(self.life.step(one, [numbers[name] for name in ARGUMENTS]))
-            assert not faults, "\n".join(faults)
+            faults = runner.run(self.life.step(one, numbers))
+            assert not faults, "\n".join([f"{one.name} {one.arguments(numbers)}", *faults])
 
     return Lifecycle

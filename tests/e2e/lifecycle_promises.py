@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.domain.booking import FREE, HELD
+from app.domain.booking import HELD
 from app.domain.errors import DomainError, SlotUnavailable
 from app.domain.plan import UnavailableReason
 from tests.e2e.lifecycle_rows import LIVE, Row, Rows, instant
@@ -40,6 +40,8 @@ MOVED = frozenset(
         "status",
         "expires_at",
         "quote",
+        "reschedules",
+        "terms",
     }
 )
 _INSTANTS = frozenset({"starts_at", "ends_at", "expires_at", "cancellable_until"})
@@ -80,40 +82,53 @@ def broken_promises(before: Rows, after: Rows, intent: Intent, promises: Mapping
         yield from _dishonest(before, after.now, intent)
         intent = Intent(is_office=intent.is_office)
     made = len(after.bookings.keys() - before.bookings.keys())
-    expected = intent.creates
-    if made != expected:
-        yield f"{made} bookings were made where {expected} were asked for"
+    if made != intent.creates:
+        yield f"{made} bookings were made where {intent.creates} were asked for"
     gone = before.bookings.keys() - after.bookings.keys()
     if gone:
         yield f"bookings are gone: {sorted(gone)}"
     was, now = _Occupied(before), _Occupied(after)
-    for key, old in before.bookings.items():
-        new = after.bookings.get(key, old)
-        allowed = _allowed(old, new, intent, after.now)
-        changed = {name for name in old if old[name] != new[name]}
-        if changed - allowed:
-            yield f"booking {key}: {_shown(old, new, changed - allowed)} changed, and nobody asked for it"
-        if changed and new["version"] <= old["version"]:
-            yield f"booking {key} changed without a new version"
-        moves = "starts_at" in allowed
-        if not moves and before.items.get(key) != after.items.get(key):
-            yield f"booking {key}: its items changed, and nobody asked for it"
-        if not moves and not changed and was.of_booking(key) != now.of_booking(key):
-            yield f"booking {key}: what it occupies changed: {was.of_booking(key)} -> {now.of_booking(key)}"
-    for key, old in before.holds.items():
-        is_live = old["status"] == "active" and instant(old["expires_at"]) > after.now
-        if is_live and key not in intent.holds:
-            if after.holds[key] != old:
-                yield f"hold {key}: {_shown(old, after.holds[key], set(old))} changed, and nobody asked for it"
-            if was.of_hold(key) != now.of_hold(key):
-                yield f"hold {key}: what it keeps changed: {was.of_hold(key)} -> {now.of_hold(key)}"
+    for key in before.bookings.keys() & after.bookings.keys():
+        yield from _changes_of_booking(key, before, after, was=was, now=now, intent=intent)
+    for key in before.holds.keys() - intent.holds:
+        yield from _changes_of_hold(key, before, after, was=was, now=now)
     yield from _not_as_promised(after, promises)
     yield from _let_in(before, after)
 
 
+def _changes_of_booking(
+    key: str, before: Rows, after: Rows, *, was: _Occupied, now: _Occupied, intent: Intent
+) -> Iterator[str]:
+    old, new = before.bookings[key], after.bookings[key]
+    allowed = _allowed(old, new, intent, after.now)
+    changed = {name for name in old if old[name] != new[name]}
+    if changed - allowed:
+        yield f"booking {key}: {_shown(old, new, changed - allowed)} changed, and nobody asked for it"
+    if changed and new["version"] <= old["version"]:
+        yield f"booking {key} changed without a new version"
+    if "starts_at" in allowed:
+        return
+    if before.items.get(key) != after.items.get(key):
+        yield f"booking {key}: its items changed, and nobody asked for it"
+    if not changed and was.of_booking(key) != now.of_booking(key):
+        yield f"booking {key}: what it occupies changed: {was.of_booking(key)} -> {now.of_booking(key)}"
+
+
+def _changes_of_hold(key: str, before: Rows, after: Rows, *, was: _Occupied, now: _Occupied) -> Iterator[str]:
+    old = before.holds[key]
+    if old["status"] != "active" or instant(old["expires_at"]) <= after.now:
+        return
+    if after.holds[key] != old:
+        yield f"hold {key}: {_shown(old, after.holds[key], set(old))} changed, and nobody asked for it"
+    if was.of_hold(key) != now.of_hold(key):
+        yield f"hold {key}: what it keeps changed: {was.of_hold(key)} -> {now.of_hold(key)}"
+
+
 def _allowed(old: Row, new: Row, intent: Intent, now: datetime) -> frozenset[str]:
     allowed = intent.bookings.get(old["id"], frozenset())
-    ran_out = old["status"] in HELD and instant(old["expires_at"]) <= now and new["status"] == "expired"
+    deadline = old["expires_at"]
+    is_waiting = old["status"] in HELD or old["status"] == "awaiting_provider"
+    ran_out = is_waiting and deadline is not None and instant(deadline) <= now and new["status"] == "expired"
     if ran_out or intent.is_office:
         allowed |= STEPPED
     return allowed | ALWAYS if allowed else allowed
@@ -179,9 +194,10 @@ def _dishonest(before: Rows, now: datetime, intent: Intent) -> Iterator[str]:
         return
     if refusal.reason is UnavailableReason.CAPACITY and wanted.session is not None:
         session = before.sessions[wanted.session]
-        taken = sum(one["places"] for one in before.claims if one["session_id"] == session["id"] and _is_live(one, now))
+        mine = [one for one in before.claims if one["session_id"] == session["id"] and _is_live(one, now)]
+        taken = sum(one["places"] for one in mine)
         if taken + wanted.party <= session["capacity"]:
-            yield f"{wanted.party} places of {session['id']} were refused, and {taken} of {session['capacity']} are taken"
+            yield f"{wanted.party} places were refused, and {taken} of {session['capacity']} are taken: {session['id']}"
     if refusal.reason in _TAKEN and wanted.busy_from is not None and wanted.busy_to is not None:
         for subject in wanted.subjects:
             if not any(
@@ -196,6 +212,3 @@ def _dishonest(before: Rows, now: datetime, intent: Intent) -> Iterator[str]:
 
 def _is_live(claim: Row, now: datetime) -> bool:
     return claim["status"] == "booked" or (claim["status"] == "held" and instant(claim["expires_at"]) > now)
-
-
-__all__ = ["FREE", "MOVED", "STEPPED", "Intent", "Wanted", "broken_promises"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
+from app.commands.activity import Taken
 from app.commands.booking_change import TransitionRequest
 from app.commands.exception import ExceptionRequest
 from app.commands.schedule import ScheduleRequest
@@ -195,8 +196,6 @@ class Staff(Life):
 
     @operation(number=2, facts=len(ACTIVITY_FACTS))
     async def change_activity(self, number: int, facts: int) -> None:
-        from app.commands.activity import Taken
-
         chosen = self.ground.activities[number]
         await activity.update_activity(self.owner, chosen, ACTIVITY_FACTS[facts], Taken(), None)
 

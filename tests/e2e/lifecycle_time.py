@@ -15,6 +15,7 @@ from app.jobs.registry import JobRun, JobServices
 from tests.e2e.lifecycle_life import Life, operation
 
 WAITS = tuple(timedelta(minutes=one) for one in (3, 7, 12, 40, 240, 1_440))
+SWEEPS = (expire_holds, expire_unpaid_bookings)
 BATCH = 200
 
 # As the product's own claim, but of one shop, and many at a time.
@@ -40,7 +41,7 @@ class Background(Life):
     @operation(2)
     async def sweep(self) -> None:
         """Ends what ran out."""
-        for sweep in (expire_holds, expire_unpaid_bookings):
+        for sweep in SWEEPS:
             count = BATCH
             while count >= BATCH:
                 async with self.world.workers.within(None) as tx:

@@ -1,4 +1,4 @@
-"""Where random lives of bookings happen: the API's own code in this process, a real database, a local Stripe, one clock.
+"""Where random lives of bookings happen: the API's own code in this process, a real database, a local Stripe.
 
 An example's clock begins at a fixed instant and goes on by steps, so that it is the same at any hour of any day.
 """
