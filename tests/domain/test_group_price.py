@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.group_price import kept_of, price_for, with_kept
+from app.domain.group_price import kept_of, price_after_removal, price_for, with_kept
 from app.domain.price_quote import LineKind, Quote, QuoteTerms, on_arrival, quote
 from app.domain.price_quote_codec import quote_from_json, quote_to_json
 from app.domain.price_rule import PricedItem, PriceRule
 from app.domain.promo import Promo
-from app.domain.rounding import charge_step
+from app.domain.refund import Ending, Fee, RefundPolicy
+from app.domain.rounding import charge_step, share
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
 ACTIVITY = UUID(int=7)
@@ -139,3 +140,32 @@ def test_what_has_no_price_for_a_party() -> None:
     with pytest.raises(ValueError, match="not negative"):
         with_kept(locked(2), -1)
     assert [line.kind for line in with_kept(locked(1), 5).lines] == [LineKind.BASE, LineKind.KEPT]
+
+
+POLICIES = st.builds(
+    RefundPolicy,
+    late_refund_bps=st.integers(0, 10_000),
+    late_fee=st.builds(Fee, st.integers(0, 10_000), st.integers(0, 3_000)),
+)
+
+
+@given(
+    QUOTES,
+    st.integers(1, 39),
+    st.integers(0, 10_000),
+    st.tuples(POLICIES, st.sampled_from(Ending)),
+    st.integers(0, 500),
+)
+def test_who_leaves_never_makes_it_dearer(
+    price: Quote, fewer: int, paid_bps: int, ended: tuple[RefundPolicy, Ending], kept: int
+) -> None:
+    """And never takes more off than their own part, nor what was kept before."""
+    policy, ending = ended
+    places = max(1, price.items[0].quantity - fewer)
+    now = with_kept(price, kept)
+    paid = share(now.total_minor, paid_bps)
+    after = price_after_removal(price, now, places, policy=policy, ending=ending, paid_minor=paid)
+    check_sums(after)
+    assert price_for(price, places).total_minor + kept <= after.total_minor <= now.total_minor
+    if ending in {Ending.IN_TIME, Ending.OURS}:
+        assert kept_of(after) == kept

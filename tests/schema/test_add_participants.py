@@ -169,7 +169,7 @@ async def test_an_appointment_costs_the_same_for_more(services: Services, client
     guest = Visitor(client, shop)
     few = await guest.hold(at(3, 10), partySize=1)
     assert few["violations"] == [{"path": "input.partySize", "message": "must be 2 to 4 for this service"}]
-    visit = {"serviceId": None, "items": [{"serviceId": shop.service_id}], "partySize": 1}
+    visit: dict[str, Any] = {"serviceId": None, "items": [{"serviceId": shop.service_id}], "partySize": 1}
     assert (await guest.hold(at(3, 10), **visit))["violations"] == few["violations"]
     assert at(3, 10) in await guest.starts(at(3, 10).date())  # reads for one show the same slots
     made = await guest.booked(at(3, 10), hold={"partySize": 2}, participants=named("Ana", "Beto"))

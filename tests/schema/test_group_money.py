@@ -16,6 +16,7 @@ from tests.groups import booked_as, change, seen
 from tests.journey import Made, Visitor, colleague, rows_of
 from tests.paying import GOOD, Payer, Paying, ledger_of
 from tests.price_terms import set_terms as set_prices
+from tests.promos import make_promo
 from tests.shop import at
 
 ADD, REMOVE = "addParticipants", "removeParticipants"
@@ -176,3 +177,14 @@ async def test_what_was_cancelled_gives_all_of_it_back(yoga: Class, payer: Payer
     booking = await seen(yoga, made)
     assert sum(one["amount"]["amountMinor"] for one in booking["refunds"]) == 4_500
     assert await ledger_of(yoga.owner, made) == {"customer": -4_500, "refunds": 4_500}
+
+
+async def test_a_code_counts_for_those_it_was_used_for(yoga: Class) -> None:
+    """Whatever way the party went: the price is that of the code's day, never of the last change."""
+    await make_promo(yoga.client, yoga.shop, "TENTH", rateBps=1_000)
+    session = await yoga.at(at(3, 9))
+    made = await booked_as(yoga, await yoga.held(session["id"], 2), promoCode="TENTH")
+    assert money(await seen(yoga, made)) == (2_700, 2_700, 0)
+    assert money(await change(yoga.client, ADD, made, unnamed=2))[0] == 5_700
+    assert money(await change(yoga.client, REMOVE, made, unnamed=3))[0] == 1_350
+    assert money(await change(yoga.client, ADD, made, unnamed=1))[0] == 2_700
