@@ -17,7 +17,7 @@ from app.domain.slots import nearest_slots
 
 ALTERNATIVES = 3
 """For one date; there may be many dates."""
-PEOPLE_FOR_ALTERNATIVES = 10
+PEOPLE_FOR_ALTERNATIVES = 5
 REACH = timedelta(days=7)
 """How far from its date an alternative may lie, where that day has none."""
 CLOSE = timedelta(days=10)

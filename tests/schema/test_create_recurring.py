@@ -166,6 +166,14 @@ async def test_a_date_may_not_take_the_place_of_another(shop: Shop, client: Grap
     assert [(one["index"], one["reason"]) for one in refused["dates"]] == [(2, "BOOKED")]
 
 
+@pytest.mark.parametrize("start", ["1970-01-01T00:00:00Z", "2200-01-01T00:00:00Z"])
+async def test_a_date_may_not_go_to_the_end_of_the_world(shop: Shop, client: GraphQLClient, start: str) -> None:
+    await limit_customers(shop, day=3, week=3)
+    chosen = [{"index": 1}, {"index": 2, "startsAt": start}]
+    refused = await Regular(client, shop).create(local(shop, 2, 10), 2_000, **weekly(3), dates=chosen)
+    assert [one["index"] for one in refused["dates"]] == [2]
+
+
 async def test_foreign_ids_are_not_found(shop: Shop, services: Services, client: GraphQLClient) -> None:
     other = await make_shop(services)
     regular = Regular(client, shop)
