@@ -181,7 +181,7 @@ def test_built_files_hold_no_source_map_no_web_font_and_no_host_to_fetch_from(pa
 
 
 def test_examples_are_numbered_in_order_and_named_apart() -> None:
-    assert [each.name.partition(".")[0] for each in EXAMPLES] == [str(number) for number in range(1, 18)]
+    assert [each.name.partition(".")[0] for each in EXAMPLES] == [str(number) for number in range(1, 21)]
     names = [operation.name.value for operation in map(operation_of, EXAMPLES) if operation.name]
     assert len(set(names)) == len(EXAMPLES)
 
