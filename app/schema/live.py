@@ -17,12 +17,15 @@ from app.resolvers.live_availability import AvailabilityUpdate, EventKind, watch
 from app.resolvers.live_booking import BookingUpdate, watch_booking
 from app.resolvers.live_bulk import BulkUpdate, watch_bulk_change
 from app.resolvers.live_session import SessionUpdate, watch_session
+from app.resolvers.live_waitlist import EntryUpdate, watch_entry
+from app.resolvers.waitlist import name_entry
 from app.schema.availability import AvailabilityInput
 from app.schema.booking import Booking
 from app.schema.bulk import BulkChange, BulkProgress
-from app.schema.ids import public_id, read_id
+from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx
 from app.schema.slot import Slot
+from app.schema.waitlist import WaitlistEntry
 
 strawberry.enum(EventKind, description="SNAPSHOT begins, CHANGE follows; RESYNC: forget what you had, take this.")
 
@@ -62,6 +65,20 @@ class BookingEvent:
     @classmethod
     def from_update(cls, update: BookingUpdate) -> BookingEvent:
         return cls(kind=update.kind, cursor=update.cursor, type=update.type, booking=Booking.from_seen(update.seen))
+
+
+@strawberry.type
+class WaitlistEvent:
+    kind: EventKind
+    cursor: str
+    type: str = strawberry.field(
+        description='What happened: "waitlist.offered"; "waitlist.moved": its position is another one.'
+    )
+    entry: WaitlistEntry
+
+    @classmethod
+    def from_update(cls, update: EntryUpdate) -> WaitlistEvent:
+        return cls(kind=update.kind, cursor=update.cursor, type=update.type, entry=WaitlistEntry.from_seen(update.seen))
 
 
 @strawberry.type
@@ -159,3 +176,12 @@ class Subscription:
         async with aclosing(watch_bulk_change(info.context, change_id, after)) as updates:
             async for update in updates:
                 yield BulkChangeEvent.from_update(update)
+
+    @strawberry.subscription(description="One entry of the waitlist: its position, its offer and its end.")
+    async def waitlist_entry(
+        self, info: Ctx, id: strawberry.ID | None = None, access_token: str | None = None, after: str | None = None
+    ) -> AsyncGenerator[WaitlistEvent, None]:
+        named = name_entry(read_optional_id(IdKind.WAITLIST, id, "id"), access_token, "id")
+        async with aclosing(watch_entry(info.context, named, after)) as updates:
+            async for update in updates:
+                yield WaitlistEvent.from_update(update)

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS, HypothesisProvider
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tests.e2e.checkouts import rare_collections
 from tests.e2e.lifecycle_guests import Guests
 from tests.e2e.lifecycle_life import MOST, MOST_ARGUMENTS, operations_of
 from tests.e2e.lifecycle_rows import Reader
@@ -71,9 +70,8 @@ def run_lives(examples: int, chosen_seed: int, database_url: str, redis_url: str
         context = make_world(database_url, redis_url)
         world = runner.run(context.__aenter__())
         try:
-            with rare_collections():
-                machine = seed(chosen_seed)(machine_of(runner, world))
-                run_state_machine_as_test(machine, settings=_profile(examples, steps))
+            machine = seed(chosen_seed)(machine_of(runner, world))
+            run_state_machine_as_test(machine, settings=_profile(examples, steps))
         finally:
             runner.run(_leave(context))
     return Outcome(chosen_seed, examples, world.seen, time.process_time() - began)
