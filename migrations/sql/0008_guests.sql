@@ -108,7 +108,9 @@ BEGIN
     FROM jsonb_to_recordset(p_asked) AS a (service uuid, provider uuid, minutes integer)
     JOIN service s ON s.id = a.service
     CROSS JOIN LATERAL (
-        SELECT COALESCE(a.minutes, max(COALESCE(o.duration_minutes, s.duration_minutes)), s.duration_minutes) AS minutes
+        -- An absurd length is for others to refuse.
+        SELECT COALESCE(CASE WHEN a.minutes BETWEEN 0 AND 10000 THEN a.minutes ELSE sign(a.minutes)::integer END,
+                        max(COALESCE(o.duration_minutes, s.duration_minutes)), s.duration_minutes) AS minutes
         FROM offer o WHERE o.service_id = s.id AND o.is_active AND o.provider_id = COALESCE(a.provider, o.provider_id)
     ) AS longest;
     minutes := v_minutes;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -158,6 +158,21 @@ async def test_a_price_by_quote_is_not_stopped_by_its_own_hold(services: Service
     assert (await guest.visitor.book(again))["__typename"] == "CreateBookingPayload"
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [{"durationMinutes": 2**31 - 1}, {"durationMinutes": -(2**31)}, {"partySize": -1}, {"partySize": 2**31 - 1}],
+)
+async def test_absurd_wishes_are_refused_and_cost_nothing(
+    guest: GuestVisit, shop: Shop, wanted: dict[str, Any]
+) -> None:
+    held = await guest.held(at(2, 10))
+    assert (await guest.hold(at(2, 10), **wanted))["__typename"] == "InvalidInput"
+    items = [{"serviceId": shop.service_id, "durationMinutes": 2**31 - 1}] * 5
+    assert (await guest.hold(at(2, 10), serviceId=None, items=items))["__typename"] == "InvalidInput"
+    assert (await guest.held(at(2, 10))).id == held.id
+    assert (await guest.hold(datetime(2199, 12, 31, 23, 45, tzinfo=UTC)))["__typename"] == "SlotUnavailable"
+
+
 # ── by an account ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -174,6 +189,16 @@ async def test_an_account_finds_its_own_hold(client: GraphQLClient, services: Se
     pair = [await eva.held(at(2, 10), providerId=each) for each in shop.provider_ids]
     assert len({hold.id for hold in pair}) == 2
     assert len(await live_time(shop)) == 2
+
+
+async def test_an_account_at_its_limit_still_has_its_own(client: GraphQLClient, shop: Shop) -> None:
+    eva = await account(client, shop, "eva")
+    holds = [await eva.held(at(2, hour)) for hour in (9, 10, 11)]
+    for named in ({}, {"providerId": shop.provider_id}):
+        assert (await eva.hold(at(2, 12), **named))["__typename"] == "RateLimited"
+        assert (await eva.held(at(2, 10), **named)).id == holds[1].id
+    assert (await eva.held(at(2, 10, 15), providerId=shop.provider_id)).id != holds[1].id
+    assert len(await live_time(shop)) == 3
 
 
 async def test_the_desk_holds_for_many(client: GraphQLClient, services: Services) -> None:
