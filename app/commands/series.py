@@ -275,7 +275,12 @@ def _refused_dates(plan: SeriesPlan, refused: dict[int, Refusal]) -> list[Series
         if verdict.index in refused:
             found.append(
                 SeriesDate(
-                    verdict.index, verdict.starts_at, verdict.ends_at, refused[verdict.index], verdict.provider_id
+                    verdict.index,
+                    verdict.starts_at,
+                    verdict.ends_at,
+                    refused[verdict.index],
+                    verdict.provider_id,
+                    alternatives=() if plan.elsewhere is None else plan.elsewhere(verdict),
                 )
             )
     return found

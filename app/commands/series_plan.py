@@ -6,7 +6,7 @@ all dates; the claims themselves are the database's to decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -24,7 +24,7 @@ from app.domain.customer_limit import CountedTime, CustomerLimits, broken_limit
 from app.domain.errors import FieldErrors
 from app.domain.instants import MAXIMUM_DATE
 from app.domain.limits import claims_window
-from app.domain.plan import ProviderPlan, Refusal, SlotRules, UnavailableReason, Window
+from app.domain.plan import ProviderPlan, Refusal, Slot, SlotRules, UnavailableReason, Window
 from app.domain.price_quote import FeeRates
 from app.domain.recurrence import REACH_DAYS, RecurrenceRule, occurrences
 from app.domain.refusals import why_not
@@ -86,7 +86,8 @@ class PlannedDate:
 
 @dataclass(frozen=True, slots=True)
 class SeriesPlan:
-    """`service`: of appointments; `place`: of sessions."""
+    """`service`: of appointments; `place`: of sessions. `elsewhere`: alternatives for a free date that is lost after
+    all."""
 
     organization_id: UUID
     time_zone: str
@@ -95,6 +96,7 @@ class SeriesPlan:
     terms: SeriesTerms
     service: ServicePlan | None = None
     place: ActivityAtVenue | None = None
+    elsewhere: Callable[[SeriesDate], tuple[Slot, ...]] | None = None
 
     @property
     def refused(self) -> list[SeriesDate]:
@@ -260,7 +262,13 @@ async def plan_appointments(
     judge = _Judge(service, plans, people, rules, calendar, count, planning, request.party_size)
     dates = await aside(len(plans) * len(wanted) // DATES_LIKE_ONE_PERSON, judge.all, wanted)
     return SeriesPlan(
-        service.organization_id, own.time_zone.key, service.currency, tuple(dates), terms, service=service
+        service.organization_id,
+        own.time_zone.key,
+        service.currency,
+        tuple(dates),
+        terms,
+        service=service,
+        elsewhere=judge.elsewhere,
     )
 
 
@@ -333,6 +341,8 @@ class _Judge:
         return PlannedDate(verdict, hold, part)
 
     def _with_alternatives(self, one: PlannedDate) -> PlannedDate:
-        verdict = one.verdict
-        found = alternatives(self._people(verdict.provider_id), self.calendar, verdict.starts_at, self.rules)
-        return replace(one, verdict=replace(verdict, alternatives=found))
+        return replace(one, verdict=replace(one.verdict, alternatives=self.elsewhere(one.verdict)))
+
+    def elsewhere(self, verdict: SeriesDate) -> tuple[Slot, ...]:
+        """Around a date, beside all that the series takes itself."""
+        return alternatives(self._people(verdict.provider_id), self.calendar, verdict.starts_at, self.rules)

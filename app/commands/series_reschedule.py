@@ -23,7 +23,7 @@ from app.commands.series_change import (
 )
 from app.commands.series_insert import move_dates, places_entry, time_entry
 from app.commands.series_move import SeriesMove, write_moves
-from app.commands.series_plan import CustomerCount, Planning, count_customer
+from app.commands.series_plan import CustomerCount, count_customer
 from app.commands.series_sessions import why_not_session
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
@@ -34,7 +34,6 @@ from app.domain.instants import MAXIMUM_DATE, MINIMUM_DATE, zone
 from app.domain.limits import claims_window
 from app.domain.plan import ProviderPlan, Refusal, SlotRules, UnavailableReason, Window
 from app.domain.policy import ActorKind, broken_reschedule_rule
-from app.domain.price_quote import NO_FEES
 from app.domain.recurrence import local_start
 from app.domain.refusals import why_not
 from app.domain.series import (
@@ -301,7 +300,6 @@ class _Moving:
         for booking in wanted:
             if goals[booking.id][0] != booking.starts_at:
                 freed[booking.session_id] = freed.get(booking.session_id, 0) + booking.party_size
-        planning = Planning(self.requester.tenancy, self.now, NO_FEES, None, None)
         moves = []
         for booking in wanted:
             start, refusal = goals[booking.id]
@@ -312,7 +310,7 @@ class _Moving:
             own = 0 if seen is None else freed.get(seen.session.id, 0)
             refusal = refusal or count.refusal(start, booking.starts_at)
             refusal = refusal or why_not_session(
-                seen, place, booking.party_size, planning, is_had=start in had, freed=own
+                seen, place, booking.party_size, self.now, for_staff=self.by_staff, is_had=start in had, freed=own
             )
             count.add(start)
             verdict = self._verdict(booking, start, refusal)

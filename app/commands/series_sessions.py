@@ -110,7 +110,9 @@ def _date(  # noqa: PLR0917
 ) -> PlannedDate:
     ends_at = one.starts_at + timedelta(minutes=place.activity.duration_minutes)
     if refusal is None:
-        refusal = why_not_session(seen, place, request.party_size, planning, is_had=is_had)
+        refusal = why_not_session(
+            seen, place, request.party_size, planning.now, for_staff=planning.tenancy.is_staff, is_had=is_had
+        )
     if refusal is not None or seen is None:
         return PlannedDate(SeriesDate(one.index, one.starts_at, ends_at, refusal or _NOT_THERE))
     found = BookableSession(seen.session, place)
@@ -135,8 +137,9 @@ def why_not_session(
     seen: SeenSession | None,
     place: ActivityAtVenue,
     party_size: int,
-    planning: Planning,
+    now: datetime,
     *,
+    for_staff: bool,
     is_had: bool,
     freed: int = 0,
 ) -> Refusal | None:
@@ -146,7 +149,7 @@ def why_not_session(
         return _NOT_THERE
     found = BookableSession(seen.session, place)
     try:
-        check_bookable(found, Refusing.of(found, party_size, for_staff=planning.tenancy.is_staff), planning.now)
+        check_bookable(found, Refusing.of(found, party_size, for_staff=for_staff), now)
     except SlotUnavailable as refused:
         return Refusal(refused.reason, refused.message)
     if not is_had:

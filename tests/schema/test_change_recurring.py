@@ -11,7 +11,7 @@ import pytest
 
 from app.resolvers.context import Services
 from tests.classes import MORNINGS, Class, make_class
-from tests.fixtures_api import GraphQLClient, MovableClock
+from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog
 from tests.journey import Answer, Visitor, live_time, rows_of
 from tests.recurring import Regular, cancel, count_rows, days, local, move, walls, weekly
 from tests.shop import Shop, at, make_shop
@@ -152,6 +152,24 @@ async def test_a_providers_part(shop: Shop, client: GraphQLClient) -> None:
     done = await cancel(theirs, made, "ALL", skipNotAllowed=True)
     assert [one["seriesPosition"] for one in done["cancelled"]] == [1]
     assert len(done["series"]["bookings"]) == 1
+
+
+async def test_its_budget(client: GraphQLClient, made: Answer, statements: StatementLog) -> None:
+    """Two statements for each booking that is moved; as many as a cancellation has for each that is cancelled."""
+    target = {"seriesId": made["series"]["id"], "accessToken": made["accessToken"]}
+    moving = {**target, "scope": "ALL", "localTime": "15:00", "idempotencyKey": str(uuid4())}
+    statements.clear()
+    bare = (
+        "mutation ($input: RescheduleRecurringBookingInput!) {"
+        " rescheduleRecurringBooking(input: $input) { __typename } }"
+    )
+    assert (await client(bare, {"input": moving}))["__typename"] == "RescheduleRecurringBookingPayload"
+    assert len(statements) <= 16 + 2 * 5, statements.statements
+    statements.clear()
+    bare = "mutation ($input: CancelRecurringBookingInput!) { cancelRecurringBooking(input: $input) { __typename } }"
+    cancelling = {**target, "scope": "ALL", "reason": "Ill", "idempotencyKey": str(uuid4())}
+    assert (await client(bare, {"input": cancelling}))["__typename"] == "CancelRecurringBookingPayload"
+    assert len(statements) <= 8 + 3 * 5, statements.statements
 
 
 # ── sessions ──────────────────────────────────────────────────────────────────────────────────────────

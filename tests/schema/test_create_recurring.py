@@ -9,7 +9,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from app.queries.tenancy import bind
 from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient, StatementLog
 from tests.journey import Visitor, live_time, rows_of
@@ -98,9 +101,38 @@ async def test_against_single_holds_nobody_gets_half(shop: Shop, client: GraphQL
         regular.create(start, 10_000, **weekly(10)), *(guest.hold(one) for one in reversed(starts))
     )
     held = [one for one in answers[1:] if one["__typename"] == "HoldSlotPayload"]
+    assert all(len(date["alternatives"]) == 3 for date in answers[0].get("dates", ()))
     is_made = answers[0]["__typename"] == "CreateRecurringBookingPayload"
     assert len(held) == 0 if is_made else len(held) > 0
     assert len(await live_time(shop)) == (10 if is_made else len(held))
+
+
+async def test_a_time_that_is_lost_after_the_plan(shop: Shop, client: GraphQLClient) -> None:
+    """Somebody else's claim of the third week is committed while the series waits for it with the first two."""
+    regular, start = Regular(client, shop), local(shop, 2, 10)
+    taken = local(shop, 2 + 14, 10)
+    async with shop.services.database.transaction() as tx:
+        await bind(tx, organization_id=shop.organization_uuid)
+        await tx.execute(
+            text(
+                "SELECT claim_time(uuidv7(), :organization, :provider, tstzrange(:start, :end), :start, :end, 'held',"
+                " NULL, NULL, :end, 'HELD')"
+            ).bindparams(*(bindparam(name, type_=TIMESTAMP(timezone=True)) for name in ("start", "end"))),
+            {
+                "organization": shop.organization_uuid,
+                "provider": shop.provider_uuids[0],
+                "start": taken,
+                "end": taken + timedelta(minutes=30),
+            },
+        )
+        creating = asyncio.create_task(regular.create(start, 4_000, **weekly(4)))
+        while not await rows_of(shop, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert not creating.done()
+            await asyncio.sleep(0.02)
+    refused = await creating
+    assert [(one["index"], one["reason"]) for one in refused["dates"]] == [(3, "HELD")]
+    assert len(refused["dates"][0]["alternatives"]) == 3
+    assert len(await live_time(shop)) == 1
 
 
 async def test_a_replay_is_the_same_series(shop: Shop, client: GraphQLClient) -> None:
