@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import asyncpg
 from sqlalchemy import event
@@ -86,7 +87,7 @@ class Database:
             self._driver_arguments(server_settings), size=direct_size, statement_timeout_ms=statement_timeout_ms
         )
         self._closing = closing
-        self._said: dict[Any, list[str]] = {}
+        self._said: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()
         if closing is not None:
             event.listen(self.engine.sync_engine, "connect", self._listen)
             event.listen(self.engine.sync_engine, "checkin", self._forget)

@@ -33,6 +33,7 @@ MOST_BATCHES = 200
 _LAPSE = text("SELECT lapse_offers(:limit)")
 _END = text("SELECT end_past_entries(:limit)")
 ENTRIES_AT_ONCE = 200
+MOST_ORGANIZATIONS = 50
 LOOK_EVERY = timedelta(minutes=1)
 _ENTRIES = text("SELECT entry_id FROM entries_to_look_at(:limit, :every)").bindparams(
     bindparam("every", type_=Interval)
@@ -82,7 +83,7 @@ async def fill_sessions(database: Database, fees: FeeRates = NO_FEES) -> int:
 async def fill_time(database: Database, fees: FeeRates = NO_FEES) -> int:
     """The same for time: whoever waits is looked at once a minute, organization by organization, in line."""
     count = 0
-    for _ in range(MOST_BATCHES):
+    for _ in range(MOST_ORGANIZATIONS):
         async with database.transaction() as tx:
             entries = list((await tx.execute(_ENTRIES, {"limit": ENTRIES_AT_ONCE, "every": LOOK_EVERY})).scalars())
         for entry_id in entries:

@@ -51,16 +51,21 @@ async def watch_entry(
             for type_ in _types(record.id, place, missed or ()):
                 yield EntryUpdate(EventKind.CHANGE, place.cursor(context.now()), type_, seen)
             resume, snapshot = None, EventKind.RESYNC
-            told = seen.position
+            told = seen
             try:
                 async with aclosing(_follow(place, subscription)) as following:
                     async for event in following:
                         seen = await read_entry(context, named)
-                        if event.subject_id == record.id or seen.position != told:
-                            told = seen.position
+                        if event.subject_id == record.id or _moved(told, seen):
+                            told = seen
                             yield EntryUpdate(EventKind.CHANGE, place.cursor(context.now()), event.type, seen)
             except FeedOverflow:
                 continue
+
+
+def _moved(told: SeenEntry, seen: SeenEntry) -> bool:
+    """Of one that changed itself an event of its own is about to come."""
+    return told.record.version == seen.record.version and told.position != seen.position
 
 
 def _types(entry_id: UUID, place: Place, missed: Sequence[Event]) -> list[str]:
