@@ -253,7 +253,7 @@ def history_is_complete(rows: Rows) -> Iterator[str]:
             before, after = entry["before"] or {}, entry["after"] or {}
             versions += 1 if before else 0
             for name, value in before.items():
-                if name in known and not _same(known[name], value):
+                if name in known and name in booking and not _same(known[name], value):
                     yield f"booking {key}: {entry['action']} says that {name} was {value}, and it was {known[name]}"
             known |= {name: value for name, value in after.items() if name in before}
         for name, value in known.items():
