@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -24,6 +24,16 @@ MADE = {
 """How the first audit entry of a booking names its columns."""
 
 
+INVARIANTS: list[Callable[[Rows], Iterator[str]]] = []
+"""All of them: modules of what else there is add theirs."""
+
+
+def invariant(look: Callable[[Rows], Iterator[str]]) -> Callable[[Rows], Iterator[str]]:
+    """From now on looked at after each step."""
+    INVARIANTS.append(look)
+    return look
+
+
 def faults_of(rows: Rows) -> Iterator[str]:
     """For a person; none when all is well."""
     for look in INVARIANTS:
@@ -34,6 +44,7 @@ def faults_of(rows: Rows) -> Iterator[str]:
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@invariant
 def no_overlap(rows: Rows) -> Iterator[str]:
     """Neither of the rows that claim time, nor of what was booked with its buffers, whatever those rows say."""
     claimed: dict[str, list[tuple[datetime, datetime, str]]] = defaultdict(list)
@@ -91,6 +102,7 @@ def _overlaps(spans: list[tuple[datetime, datetime, str]]) -> list[tuple[str, st
     return found
 
 
+@invariant
 def time_follows_status(rows: Rows) -> Iterator[str]:
     """A booking of time has all its items' time while it occupies it, as a hold until it is paid; otherwise none."""
     live: dict[str, list[Row]] = defaultdict(list)
@@ -117,6 +129,7 @@ def time_follows_status(rows: Rows) -> Iterator[str]:
         yield f"time of bookings that are not there: {sorted(live)}"
 
 
+@invariant
 def items_follow_booking(rows: Rows) -> Iterator[str]:
     """From the first one's start to the last one's end, one after the other; together they cost the price."""
     for booking in rows.bookings.values():
@@ -138,6 +151,7 @@ def items_follow_booking(rows: Rows) -> Iterator[str]:
 # ── places ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@invariant
 def places_add_up(rows: Rows) -> Iterator[str]:
     """A session's counter, its live claims and its parties are one number, within its capacity."""
     claimed: dict[str, int] = defaultdict(int)
@@ -161,6 +175,7 @@ def places_add_up(rows: Rows) -> Iterator[str]:
             yield f"session {key} is cancelled, and {session['taken']} places are taken"
 
 
+@invariant
 def places_follow_status(rows: Rows) -> Iterator[str]:
     """One live claim of a booking's session while it occupies it, otherwise none."""
     live: dict[str, list[Row]] = defaultdict(list)
@@ -181,6 +196,7 @@ def places_follow_status(rows: Rows) -> Iterator[str]:
 # ── holds ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@invariant
 def holds_keep_what_they_say(rows: Rows) -> Iterator[str]:
     """An active one has its time or places until it ends; a consumed one is a booking; the others have nothing."""
     kept: dict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -203,6 +219,7 @@ def holds_keep_what_they_say(rows: Rows) -> Iterator[str]:
 # ── history ───────────────────────────────────────────────────────────────────────────────────────────
 
 
+@invariant
 def statuses_follow_the_table(rows: Rows) -> Iterator[str]:
     """From PENDING on, step by step, to where it is."""
     for key, booking in rows.bookings.items():
@@ -222,6 +239,7 @@ def statuses_follow_the_table(rows: Rows) -> Iterator[str]:
             yield f"booking {key} is {booking['status']}, and its last step was to {at}"
 
 
+@invariant
 def history_is_complete(rows: Rows) -> Iterator[str]:
     """What was written of each change, from the first, leads to what the booking is; and nothing was left out."""
     for key, booking in rows.bookings.items():
@@ -235,7 +253,7 @@ def history_is_complete(rows: Rows) -> Iterator[str]:
             before, after = entry["before"] or {}, entry["after"] or {}
             versions += 1 if before else 0
             for name, value in before.items():
-                if name in known and not _same(known[name], value):
+                if name in known and name in booking and not _same(known[name], value):
                     yield f"booking {key}: {entry['action']} says that {name} was {value}, and it was {known[name]}"
             known |= {name: value for name, value in after.items() if name in before}
         for name, value in known.items():
@@ -254,6 +272,7 @@ def _same(one: Any, other: Any) -> bool:
         return False
 
 
+@invariant
 def changes_are_told(rows: Rows) -> Iterator[str]:
     """Each version of a booking, each state it came to, each row of time that came and went, each change of places."""
     for key, booking in rows.bookings.items():
@@ -289,6 +308,7 @@ def changes_are_told(rows: Rows) -> Iterator[str]:
 # ── money ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@invariant
 def money_adds_up(rows: Rows) -> Iterator[str]:
     """A booking's columns are what its payments and refunds say."""
     for key, booking in rows.bookings.items():
@@ -310,18 +330,3 @@ def money_adds_up(rows: Rows) -> Iterator[str]:
             served = {"confirmed", "checked_in", "in_progress", "completed"}
             if booking["status"] in served:
                 yield f"booking {key} is {booking['status']}, and nothing was paid"
-
-
-INVARIANTS = [
-    no_overlap,
-    time_follows_status,
-    items_follow_booking,
-    places_add_up,
-    places_follow_status,
-    holds_keep_what_they_say,
-    statuses_follow_the_table,
-    history_is_complete,
-    changes_are_told,
-    money_adds_up,
-]
-"""Others are added by the modules whose rows they are about."""

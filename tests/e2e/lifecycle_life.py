@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -61,7 +60,6 @@ def operation(often: int = 1, needs: str | None = None, instead: str = "book_tim
     return mark
 
 
-@cache
 def operations_of(kind: type) -> dict[str, Operation]:
     """By name."""
     found = {name: getattr(getattr(kind, name), "operation", None) for name in dir(kind)}
@@ -108,7 +106,7 @@ class Life:
     def possible(self, one: Operation) -> Operation:
         """Where there is nothing to do it to, something else that helps."""
         is_possible = one.needs is None or bool(getattr(self, one.needs))
-        return one if is_possible else operations_of(type(self))[one.instead]
+        return one if is_possible else getattr(self, one.instead).operation
 
     async def step(self, one: Operation, numbers: Sequence[int]) -> list[str]:
         """What is wrong after it. Any error but a refusal goes on."""

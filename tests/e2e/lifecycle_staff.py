@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 from app.commands.activity import Taken
@@ -156,10 +156,10 @@ class Staff(Life):
             (OwnerKind.VENUE, ground.venue),
         )
         kind, owner_id = kinds[owner]
-        date = self._day(day)
+        that_day = self._day(day)
         hours = ((10 * 60, 12 * 60),) if special else ()
         what = ExceptionKind.SPECIAL_HOURS if special else ExceptionKind.CLOSED
-        request = ExceptionRequest(kind, owner_id, what, date, date, open=hours)
+        request = ExceptionRequest(kind, owner_id, what, that_day, that_day, open=hours)
         made = await exception.create_exception(self.owner, request, None)
         self.exceptions.append(made.seen.record.id)
 
@@ -185,7 +185,7 @@ class Staff(Life):
         await exception.remove_time_off(self.owner, chosen, None)
         forget(self.times_off, chosen)
 
-    def _day(self, number: int) -> object:
+    def _day(self, number: int) -> date:
         return (self.world.now() + timedelta(days=number)).date()
 
     # ── the catalogue ─────────────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -95,7 +95,8 @@ class Template:
             # Triggers have done their work: what they wrote is among the rows.
             await connection.execute("SET LOCAL session_replication_role = replica")
             await connection.execute(script)
-        last: Mapping[str, int] = await connection.fetchrow(_LAST)
+        last = await connection.fetchrow(_LAST)
+        assert last is not None
 
         def of(ids: Sequence[UUID]) -> tuple[UUID, ...]:
             return tuple(UUID(_id_of(str(one), number)) for one in ids)
