@@ -194,7 +194,8 @@ async def test_an_account_finds_its_own_hold(client: GraphQLClient, services: Se
 async def test_an_account_at_its_limit_still_has_its_own(client: GraphQLClient, shop: Shop) -> None:
     eva = await account(client, shop, "eva")
     holds = [await eva.held(at(2, hour)) for hour in (9, 10, 11)]
-    for named in ({}, {"providerId": shop.provider_id}):
+    ways: list[dict[str, Any]] = [{}, {"providerId": shop.provider_id}]
+    for named in ways:
         assert (await eva.hold(at(2, 12), **named))["__typename"] == "RateLimited"
         assert (await eva.held(at(2, 10), **named)).id == holds[1].id
     assert (await eva.held(at(2, 10, 15), providerId=shop.provider_id)).id != holds[1].id
