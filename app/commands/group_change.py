@@ -32,6 +32,9 @@ from app.queries.participant import bounds_of_services, list_participants
 from app.queries.session import BookableSession, get_bookable
 
 
+UNNAMED_MAXIMUM = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class AddRequest:
     """Who joins: by name, and `unnamed` others."""
@@ -86,12 +89,9 @@ async def add_participants(
 
 
 def _count(unnamed: int) -> int:
-    if not 0 <= unnamed <= MAXIMUM:
-        raise InvalidInput.at("input.unnamed", f"must be 0 to {MAXIMUM}")
+    if not 0 <= unnamed <= UNNAMED_MAXIMUM:
+        raise InvalidInput.at("input.unnamed", f"must be 0 to {UNNAMED_MAXIMUM}")
     return unnamed
-
-
-MAXIMUM = 10_000
 
 
 async def _bounds(tx: Tx, booking: Booking) -> tuple[BookableSession | None, PartyBounds]:
