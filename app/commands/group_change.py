@@ -31,7 +31,6 @@ from app.queries.booking import SeenBooking, facts_of
 from app.queries.participant import bounds_of_services, list_participants
 from app.queries.session import BookableSession, get_bookable
 
-
 UNNAMED_MAXIMUM = 10_000
 
 
