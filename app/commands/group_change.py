@@ -31,6 +31,8 @@ from app.queries.booking import SeenBooking, facts_of
 from app.queries.participant import bounds_of_services, list_participants
 from app.queries.session import BookableSession, get_bookable
 
+UNNAMED_MAXIMUM = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class AddRequest:
@@ -86,12 +88,9 @@ async def add_participants(
 
 
 def _count(unnamed: int) -> int:
-    if not 0 <= unnamed <= MAXIMUM:
-        raise InvalidInput.at("input.unnamed", f"must be 0 to {MAXIMUM}")
+    if not 0 <= unnamed <= UNNAMED_MAXIMUM:
+        raise InvalidInput.at("input.unnamed", f"must be 0 to {UNNAMED_MAXIMUM}")
     return unnamed
-
-
-MAXIMUM = 10_000
 
 
 async def _bounds(tx: Tx, booking: Booking) -> tuple[BookableSession | None, PartyBounds]:

@@ -30,7 +30,7 @@ WRONG_CLAIMS = """
     SELECT count(*) FROM booking b WHERE b.session_id IS NOT NULL
       AND (b.status NOT IN ('cancelled', 'expired', 'no_show', 'refunded')) <> EXISTS (
           SELECT FROM place_claim c WHERE c.booking_id = b.id AND c.session_id = b.session_id
-            AND c.places = b.party_size AND c.status = 'booked')
+            AND (c.is_private OR c.places = b.party_size) AND c.status = 'booked')
 """
 
 
