@@ -99,9 +99,10 @@ class GroupChange:
                 .execution_options(synchronize_session=False)
             )
         ).one()
+        before = {name: self.before[name] for name in values}
+        before |= {"version": booking.version, "participants": self.people_before}
         booking.version, booking.updated_at = row.version, row.updated_at
-        before = {**{name: self.before[name] for name in values}, "participants": self.people_before}
-        after = {**values, "participants": self.people_after}
+        after = {**values, "version": booking.version, "participants": self.people_after}
         await write_journal(
             tx,
             booking.organization_id,
