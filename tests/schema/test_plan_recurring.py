@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from random import Random
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -125,3 +126,26 @@ async def test_what_is_not_found(shop: Shop, client: GraphQLClient) -> None:
     assert "Nothing that you can see" in await regular.refused_plan(start, **weekly(3), providerId=unknown)
     text = await regular.refused_plan(start, recurrence={"rrule": "FREQ=WEEKLY;COUNT=3;BYDAY=MO,TU,WE;BYSETPOS=9"})
     assert "none of the dates" in text
+
+
+async def test_the_plan_and_the_database_agree(services: Services, client: GraphQLClient) -> None:
+    """What the plan calls free can be had, all at once; what it does not is refused, date for date."""
+    service = {"buffer_before_minutes": 10, "buffer_after_minutes": 20}
+    shop = await make_shop(services, providers=2, time_zone=BERLIN, service=service)
+    await need_any(shop, await make_room(shop))
+    rng, guest, regular = Random(11), Visitor(client, shop), Regular(client, shop)
+    for _ in range(24):
+        start = local(shop, rng.randrange(2, 22), rng.choice([9, 10, 11]), rng.choice([0, 15, 30, 45]))
+        await guest.hold(start, providerId=rng.choice(shop.provider_ids))
+    start, daily = local(shop, 2, 10), {"recurrence": {"rrule": "FREQ=DAILY;COUNT=20"}}
+    plan = await regular.plan(start, **daily)
+    refused = [one for one in plan["dates"] if not one["isFree"]]
+    assert 3 <= len(refused) <= 17
+    answer = await regular.create(start, 20_000, **daily)
+    assert [(one["index"], one["reason"]) for one in answer["dates"]] == [
+        (one["index"], one["reason"]) for one in refused
+    ]
+    free = [{"index": one["index"]} for one in plan["dates"] if one["isFree"]]
+    moved = [{"index": one["index"], "startsAt": one["alternatives"][0]["startsAt"]} for one in refused]
+    made = await regular.made(start, 20_000, **daily, dates=[*free, *moved])
+    assert len(made["series"]["bookings"]) == 20
