@@ -7,6 +7,7 @@ offer fails, and no cancellation fails for one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 OPENINGS_AT_ONCE = 100
 """Of one transaction; the job offers what is more."""
+LONGEST_S = 2.0
+"""A day that is called off may free a hundred hours: neither who does that waits long, nor those behind them."""
 OFFERS_AT_ONCE = 100
 """Of one session in one transaction."""
 
@@ -40,7 +43,11 @@ _OFFER = text("SELECT offer_places(:entry, :hold, :claim, :session, :price, :cur
 
 async def offer_what_opened(tx: Tx, said: Sequence[str], *, fees: FeeRates = NO_FEES) -> None:
     """At the end of a transaction that freed something. Never raises: what fails here is left to the job."""
+    began = time.monotonic()
     for opening in read_openings(said)[:OPENINGS_AT_ONCE]:
+        if time.monotonic() - began > LONGEST_S:
+            log.info("waitlist.left_to_the_job", opening=str(opening))
+            break
         try:
             async with aside(tx) as inner:
                 if isinstance(opening, OpenedPlaces):
