@@ -185,7 +185,9 @@ class Guests(Life):
 
     @operation(4, needs="made", booking=BOOKINGS, who=2)
     async def cancel(self, booking: int, who: int) -> None:
-        chosen = pick(self.made, booking)
+        await self._cancel(pick(self.made, booking), who)
+
+    async def _cancel(self, chosen: Made, who: int) -> None:
         self.intent.change(chosen.booking_id, STEPPED)
         self.intent.is_atomic = False  # what can still be paid is ended before
         context, link = self.asking(chosen, who)

@@ -6,7 +6,7 @@ tasks with random numbers can do the same at once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -122,7 +122,12 @@ class Life:
             return []
         before, self.rows = self.rows, await self.reader.read(self.world.now())
         self.intent.refusal = refusal
-        return [*faults_of(self.rows), *broken_promises(before, self.rows, self.intent, self.promises)]
+        broken = broken_promises(before, self.rows, self.intent, self.promises)
+        return [*faults_of(self.rows), *broken, *self.own_faults(before)]
+
+    def own_faults(self, before: Rows) -> Iterator[str]:
+        """What else is wrong after a step, for those who know more of it. `before`: the rows of then."""
+        yield from ()
 
     # ── who asks ──────────────────────────────────────────────────────────────────────────────────────
 
