@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from graphql import GraphQLSchema, build_schema, parse, validate
+from graphql import FieldNode, GraphQLSchema, OperationDefinitionNode, build_schema, parse, validate
 
 ROOT = Path(__file__).parents[2]
 GUIDES = ("lifecycle", "guests", "series", "groups", "waitlist", "bulk")
@@ -34,3 +34,26 @@ def test_the_guide_shows_operations() -> None:
 @pytest.mark.parametrize(("guide", "operation"), operations(), ids=lambda value: value[:40])
 def test_an_operation_of_a_guide_fits_the_schema(guide: str, operation: str, schema: GraphQLSchema) -> None:
     assert validate(schema, parse(operation)) == [], guide
+
+
+OPERATIONS = (
+    "planRecurringBooking bookingSeries createRecurringBooking rescheduleRecurringBooking cancelRecurringBooking"
+    " startGuestSession guestSession endGuestSession findBooking renewBookingLink claimBooking"
+    " addParticipants nameParticipants updateParticipant removeParticipants markParticipant"
+    " joinWaitlist waitlistEntry waitlist declineWaitlistOffer leaveWaitlist setWaitlistPriority"
+    " planBulkChange commitBulkChange bulkChange stopBulkChange checkInByCode"
+    " rescheduleBooking cancelBooking transitionBooking"
+).split()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_each_operation_of_the_lifecycle_is_shown(name: str) -> None:
+    shown = {
+        field.name.value
+        for _, operation in operations()
+        for one in parse(operation).definitions
+        if isinstance(one, OperationDefinitionNode)
+        for field in one.selection_set.selections
+        if isinstance(field, FieldNode)
+    }
+    assert name in shown
