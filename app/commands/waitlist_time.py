@@ -22,11 +22,11 @@ from app.domain.limits import claims_window
 from app.domain.plan import ProviderPlan, Slot, SlotRules, Window
 from app.domain.price_quote import NO_FEES, FeeRates
 from app.domain.pricing import PriceType
-from app.domain.waitlist import OpenedTime, TimeWindow, within
+from app.domain.waitlist import OpenedTime, TimeWindow, WaitlistStatus, within
 from app.models import WaitlistEntry
 from app.queries.availability import ServicePlan, get_service_plan
 from app.queries.busy import list_busy
-from app.queries.waitlist import lock_waiting, now_of, waiting_for_time
+from app.queries.waitlist import get_entry, lock_waiting, now_of, waiting_for_time
 
 TRIES = 40
 """Starts that are looked at for one entry: some were refused by it, some are just being taken."""
@@ -127,8 +127,8 @@ async def offer_to_entry(
     fees: FeeRates = NO_FEES,
 ) -> bool:
     """The first free start that fits, held for this entry if it still waits; `reach`, `provider_id`: only there."""
-    entry = await lock_waiting(tx, entry_id)
-    if entry is None or entry.service_id is None:
+    entry = await get_entry(tx, entry_id)
+    if entry.status != WaitlistStatus.WAITING or entry.service_id is None:
         return False
     now = await now_of(tx)
     bounds = TimeWindow(now, now + timedelta(days=3_650)) if reach is None else reach
@@ -144,7 +144,8 @@ async def offer_to_entry(
         return False
     search = await _search(tx, service, wanted, now)
     for number, slot in enumerate(search.starts(windows, refused_by(entry))):
-        if number >= TRIES:
+        # Locked only now that there is something to offer: who is offered nothing is free for others who free time.
+        if number >= TRIES or (number == 0 and await lock_waiting(tx, entry_id) is None):
             break
         if await _hold_for(tx, entry, search, slot, fees):
             return True

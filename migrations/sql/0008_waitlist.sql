@@ -511,6 +511,25 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
                OR NOT EXISTS (SELECT FROM provider p WHERE p.id = p_subject)))
 $$;
 
+-- Before awaited time is freed, everybody and everything that its hold or booking takes is locked, in the order of all who
+-- claim several: the offer that follows needs them, and whoever has them must not be waiting for what we are freeing. So
+-- long as the row is only locked, nobody waits for it: it is simply taken.
+CREATE FUNCTION lock_opened_time() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_subjects uuid[];
+BEGIN
+    IF upper(OLD.busy) > turnero_now() AND is_time_awaited(OLD.organization_id, OLD.subject_id, OLD.busy) THEN
+        v_subjects := OLD.subject_id || ARRAY(
+            SELECT a.subject_id FROM allocation a
+            WHERE a.status <> 'released' AND (a.booking_id = OLD.booking_id OR a.hold_id = OLD.hold_id));
+        PERFORM lock_subjects(v_subjects, jsonb_build_array(jsonb_build_object('units', v_subjects)));
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER allocation_opening BEFORE UPDATE OF status ON allocation FOR EACH ROW
+    WHEN (OLD.status <> 'released' AND NEW.status = 'released') EXECUTE FUNCTION lock_opened_time();
+
 CREATE FUNCTION note_opened_time() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE

@@ -18,6 +18,7 @@ from tests.e2e.test_session_races import take
 from tests.fixtures_api import GraphQLClient, RunningApi
 from tests.fixtures_live import link
 from tests.journey import Visitor, rows_of
+from tests.rooms import make_room, need_any
 from tests.schema import operations as op
 from tests.shop import at, iso, make_shop
 from tests.waiting import JOIN, TOO_MANY_OFFERS, Waiting, join, waiting, window
@@ -179,9 +180,14 @@ async def test_one_request_sent_many_times(services: Services, client: GraphQLCl
 
 
 @pytest.mark.usefixtures("fair")
-async def test_appointments_cancelled_at_once(running: RunningApi, services: Services, client: GraphQLClient) -> None:
+@pytest.mark.parametrize("needs_room", [False, True])
+async def test_appointments_cancelled_at_once(
+    running: RunningApi, services: Services, client: GraphQLClient, needs_room: bool
+) -> None:
     """Each freed time goes to one of those who wait, in line, and to nobody who comes by meanwhile."""
     shop = await make_shop(services)
+    if needs_room:
+        await need_any(shop, await make_room(shop))
     guest = Visitor(client, shop)
     made = {}
     while free := [start for start in await guest.starts(at(3, 0).date()) if at(3, 9) <= start < at(3, 13)]:
