@@ -21,6 +21,9 @@ from tests.e2e.lifecycle_world import World, make_world
 
 PEOPLE = 12
 LOOKS_S = 0.05
+COMMON = [name for name in OFTEN if OPERATIONS[name].often > 2]
+RARELY = 0.1
+"""Something else than what is common: or so many would close and cancel everything that nothing were left to book."""
 MOST_STRANGE = 3
 """After so many there is enough to look into."""
 DEADLOCKS = """
@@ -64,7 +67,8 @@ class Crowd:
     async def act(self, life: Lives, chance: random.Random) -> None:
         """One person's part."""
         while not self.is_over:
-            one = life.possible(OPERATIONS[chance.choice(OFTEN)])
+            choice = OFTEN if chance.random() < RARELY else COMMON
+            one = life.possible(OPERATIONS[chance.choice(choice)])
             numbers = [chance.randrange(MOST) for _ in range(MOST_ARGUMENTS)]
             try:
                 await life.step(one, numbers)

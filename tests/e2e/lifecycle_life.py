@@ -125,7 +125,7 @@ class Life:
         broken = broken_promises(before, self.rows, self.intent, self.promises)
         return [*faults_of(self.rows), *broken, *self.own_faults(before)]
 
-    def own_faults(self, before: Rows) -> Iterator[str]:
+    def own_faults(self, before: Rows) -> Iterator[str]:  # noqa: ARG002 (for those that have some)
         """What else is wrong after a step, for those who know more of it. `before`: the rows of then."""
         yield from ()
 

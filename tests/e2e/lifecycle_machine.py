@@ -23,7 +23,7 @@ from tests.e2e.lifecycle_staff import Staff
 from tests.e2e.lifecycle_time import Background
 from tests.e2e.lifecycle_world import World, make_world
 
-STEPS = 10
+STEPS = 8
 """Of an example. Longer ones find more, and cost more."""
 
 

@@ -70,6 +70,8 @@ class Intent:
     is_office: bool = False
     is_atomic: bool = True
     """Refused, nothing at all was done."""
+    must_succeed: bool = False
+    """It was said before that this can be had."""
     refusal: DomainError | None = None
 
     def change(self, booking_id: UUID | str, columns: frozenset[str]) -> None:
@@ -80,6 +82,8 @@ def broken_promises(before: Rows, after: Rows, intent: Intent, promises: Mapping
     """For a person."""
     if intent.refusal is not None and intent.is_atomic:
         yield from _dishonest(before, after.now, intent)
+        if intent.must_succeed:
+            yield f"this was said to be free, and was refused: {intent.refusal!r}"
         intent = Intent(is_office=intent.is_office)
     made = len(after.bookings.keys() - before.bookings.keys())
     if made != intent.creates:
