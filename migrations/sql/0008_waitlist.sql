@@ -522,6 +522,26 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
                OR NOT EXISTS (SELECT FROM provider p WHERE p.id = p_subject)))
 $$;
 
+-- Before time is freed that somebody waits for: whoever claims it, and has the row of its person or unit, would wait for this
+-- transaction and keep the offer from being made, which needs that row. So it is had first, and they queue for it instead. It
+-- is against the order (allocations come last), hence not waited for until the database looks for deadlocks: without it time
+-- is freed as ever.
+CREATE FUNCTION lock_opening_time() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '500ms' AS $$
+BEGIN
+    IF upper(OLD.busy) > turnero_now() AND is_time_awaited(OLD.organization_id, OLD.subject_id, OLD.busy) THEN
+        BEGIN
+            PERFORM 1 FROM provider p WHERE p.id = OLD.subject_id FOR NO KEY UPDATE;
+            PERFORM 1 FROM resource_unit u WHERE u.id = OLD.subject_id FOR NO KEY UPDATE;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;
+        END;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER allocation_opening BEFORE UPDATE OF status ON allocation FOR EACH ROW
+    WHEN (OLD.status <> 'released' AND NEW.status = 'released') EXECUTE FUNCTION lock_opening_time();
+
 CREATE FUNCTION note_opened_time() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
