@@ -77,7 +77,7 @@ async def add_participants(
     if goes_by_party(booking):
         assert session is not None
         money = await GroupMoney.lock(tx, booking)
-        await money.grow(tx, size)
+        await money.grow(tx, size, by_customer=seen.viewer is ActorKind.CUSTOMER)
         await _take_places(tx, booking, session, more, for_staff=seen.viewer in STAFF_ROLES)
     booking.party_size = size
     if request.named:

@@ -11,6 +11,7 @@ from app.commands.payment_booking import status_of_money
 from app.commands.refund import ask_refund, captures_of
 from app.commands.settlement import policy_of
 from app.core.database import Tx
+from app.domain.booking import PaymentMethod
 from app.domain.errors import InvalidInput, NotAllowed
 from app.domain.group_price import kept_of, price_after_removal, price_for, with_kept
 from app.domain.price_quote import Quote
@@ -19,6 +20,7 @@ from app.domain.refund import Ending, refundable
 from app.models import Booking, Payment, Refund
 from app.queries.booking import due_of
 from app.queries.payment import LIVE, list_refunds, lock_payments
+from app.queries.payment_terms import get_terms
 
 _UNSURE = frozenset({"authorized", "processing"})
 
@@ -45,15 +47,28 @@ class GroupMoney:
             raise NotAllowed("payment_in_progress", message)
         return cls(booking, payments, await list_refunds(tx, booking.id))
 
-    async def grow(self, tx: Tx, places: int) -> None:
-        """To the price of so many places: what is more is due. Raises InvalidInput, NotAllowed."""
+    async def grow(self, tx: Tx, places: int, *, by_customer: bool) -> None:
+        """To the price of so many places: what is more is due. Raises InvalidInput, NotAllowed.
+
+        One statement for a customer who paid in advance, and would owe something that is paid in advance. An unpaid
+        booking gives its places back when its time is over, and a confirmed one never does.
+        """
         locked, price = self._locked()
         try:
             wanted = with_kept(price_for(locked, places), kept_of(price))
         except ValueError as fault:
             raise InvalidInput.at("input", str(fault)) from None
+        if by_customer and self._has_to_pay_now(wanted):
+            terms = await get_terms(tx, self.booking.organization_id)
+            if not terms.accepts_pay_on_arrival:
+                raise NotAllowed("payment_needed", "Places are paid when they are booked here: book the others anew.")
         self._set(wanted)
         await self._settle(tx)
+
+    def _has_to_pay_now(self, wanted: Quote) -> bool:
+        booking = self.booking
+        counted = booking.paid_minor - booking.uncounted_minor
+        return PaymentMethod(booking.payment_method) is PaymentMethod.PAY_NOW and wanted.due_now_minor > counted
 
     async def shrink(self, tx: Tx, places: int, ending: Ending, *, reason: str | None, actor: Actor) -> None:
         """To the price of so many places; what was paid beyond it is asked to go back. Raises NotAllowed."""

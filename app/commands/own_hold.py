@@ -92,7 +92,7 @@ async def hold_places_again(tx: Tx, holder: Holder, request: PlacesRequest, atte
         raise NotFound
     if row.hold is not None:
         own = await get_hold(tx, row.hold)
-        if own.party_size == request.party_size:
+        if own.party_size == request.party_size and own.is_private == request.is_private:
             return own
         await tx.execute(_GIVE_PLACES_BACK, {"hold": own.id, **holder.counted_as})
         tx.expunge(own)

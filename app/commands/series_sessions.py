@@ -88,9 +88,9 @@ def _check(
     if not place.is_offered and not tenancy.is_staff:
         raise NotFound
     errors = FieldErrors()
-    most = place.activity.max_party_size or MAXIMUM_PARTY
-    if not 1 <= request.party_size <= most:
-        errors.add("input.partySize", f"must be 1 to {most} for this activity")
+    least, most = place.activity.minimum_party_size, place.activity.max_party_size or MAXIMUM_PARTY
+    if not least <= request.party_size <= most:
+        errors.add("input.partySize", f"must be {least} to {most} for this activity")
     for at, one in enumerate(chosen or ()):
         if one.provider_id is not None:
             errors.add(f"input.dates.{at}.providerId", "is for appointments; a session has its own people")

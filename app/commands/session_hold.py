@@ -242,6 +242,9 @@ async def _claim(  # noqa: PLR0917
     hold.expires_at = row.expires_at
 
 
+_AWAITED = "These places are for somebody who waits for them: join the waitlist."
+
+
 async def refused_full(tx: Tx, found: BookableSession, refusing: Refusing) -> SlotUnavailable:
     """Why the database refused: closed meanwhile, or full. One statement."""
     session = found.session
@@ -250,6 +253,8 @@ async def refused_full(tx: Tx, found: BookableSession, refusing: Refusing) -> Sl
     left = max(0, session.capacity - session.taken)
     if left == 0:
         return refusing.because(UnavailableReason.CAPACITY, "All places of this session are taken.")
+    if left >= refusing.search.party_size:
+        return refusing.because(UnavailableReason.CAPACITY, _AWAITED)
     places = "place" if left == 1 else "places"
     return refusing.because(UnavailableReason.CAPACITY, f"This session has {left} {places} left.")
 
@@ -262,6 +267,8 @@ async def refused_whole(tx: Tx, found: BookableSession, refusing: Refusing) -> S
     whole = Refusing.of(found, max(1, capacity), for_staff=refusing.search.for_staff)
     if session.taken:
         return whole.because(UnavailableReason.CAPACITY, "Others have places of this session.")
+    if session.capacity == capacity >= refusing.search.party_size:
+        return whole.because(UnavailableReason.CAPACITY, _AWAITED)
     return whole.because(UnavailableReason.CAPACITY, "This session has not the places that this needs.")
 
 

@@ -177,9 +177,10 @@ async def _any_session(tx: Tx, tenancy: Tenancy, request: WaitlistRequest, now: 
         raise NotFound
     errors = FieldErrors()
     check_windows(request.windows, now, errors, "input.windows")
+    least = place.activity.minimum_party_size
     most = min(place.activity.max_party_size or MAXIMUM_PARTY, max(1, place.activity.capacity))
-    if not 1 <= request.party_size <= most:
-        errors.add("input.partySize", f"must be 1 to {most} for this activity")
+    if not least <= request.party_size <= most:
+        errors.add("input.partySize", f"must be {least} to {most} for this activity")
     errors.raise_any()
     earliest, latest = bookable_between(place, now)
     lies_in = [

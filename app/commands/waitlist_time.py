@@ -89,6 +89,7 @@ async def check_time(tx: Tx, wanted: TimeWanted, *, for_staff: bool, now: dateti
     if not service.is_active:
         raise NotFound
     errors = service.faults(wanted.duration_minutes, wanted.party_size)
+    service.refuse_few(wanted.party_size, errors)
     refuse_quotes(service, "input", errors)
     if wanted.provider_ids is not None and len(service.offers) < len(wanted.provider_ids):
         errors.add("input.providerIds", "names somebody who does not offer this service")

@@ -59,6 +59,10 @@ DECLARE
 BEGIN
     PERFORM 1 FROM activity_session s WHERE s.id = p_session FOR NO KEY UPDATE;
     lapsed_bookings := (release_lapsed_places(p_session)).bookings;
+    claimed := false;
+    IF are_places_awaited(p_session, p_places) THEN
+        RETURN; -- `claim_places` says why
+    END IF;
     UPDATE activity_session s SET taken = s.taken + p_places
     WHERE s.id = p_session AND s.taken + p_places <= s.capacity AND s.status = 'open' AND NOT s.is_legacy;
     claimed := FOUND;
@@ -101,6 +105,11 @@ DECLARE
 BEGIN
     PERFORM 1 FROM activity_session s WHERE s.id = p_session FOR NO KEY UPDATE;
     lapsed_bookings := (release_lapsed_places(p_session)).bookings;
+    claimed := false;
+    IF NOT p_is_correction AND are_places_awaited(p_session, (
+        SELECT s.capacity FROM activity_session s WHERE s.id = p_session)) THEN
+        RETURN;
+    END IF;
     UPDATE activity_session s SET taken = s.capacity
     WHERE s.id = p_session AND s.taken = 0 AND s.capacity >= p_least AND COALESCE(s.capacity = p_priced, true)
       AND (p_is_correction OR (s.status = 'open' AND NOT s.is_legacy))
@@ -110,6 +119,7 @@ BEGIN
         INSERT INTO place_claim (id, organization_id, session_id, places, status, hold_id, booking_id, expires_at,
                                  is_private)
         VALUES (p_claim, p_organization, p_session, v_places, p_status, p_hold, p_booking, p_expires, true);
+        PERFORM keep_own_places(p_session, -v_places);
         PERFORM tell_session(p_session, 'session.places', p_cause, p_claim, v_places, p_expires);
     END IF;
 END $$;

@@ -185,6 +185,24 @@ BEGIN
         ORDER BY h.id DESC LIMIT 1);
 END $$;
 
+-- Places that a transaction gave back in order to claim them anew: so many it may claim whoever waits for them
+-- (`are_places_awaited`), since they are no others' yet. `p_places` more; fewer, where it is negative.
+CREATE FUNCTION keep_own_places(p_session uuid, p_places integer) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_kept jsonb := COALESCE(NULLIF(current_setting('app.own_places', true), ''), '{}');
+    v_places integer := COALESCE((v_kept ->> p_session::text)::integer, 0);
+BEGIN
+    IF p_places > 0 OR v_places > 0 THEN
+        PERFORM set_config('app.own_places', (v_kept || jsonb_build_object(
+            p_session, greatest(0, v_places + p_places)))::text, true);
+    END IF;
+END $$;
+
+CREATE FUNCTION kept_own_places(p_session uuid) RETURNS integer
+LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp
+RETURN COALESCE((NULLIF(current_setting('app.own_places', true), '')::jsonb ->> p_session::text)::integer, 0);
+
 -- Gives the places of a guest's own hold back, so that other places of the same session may be held in their stead. Whoever
 -- waits for places waits for the session's row, which stays locked until the transaction ends.
 CREATE FUNCTION give_back_own_places(
@@ -193,8 +211,13 @@ CREATE FUNCTION give_back_own_places(
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_most CONSTANT integer := 2147483647;
+    v_outcome text;
 BEGIN
     PERFORM hold_limits(p_user, p_address, CASE WHEN p_user_limit > 0 THEN v_most ELSE 0 END,
                         CASE WHEN p_address_limit > 0 THEN v_most ELSE 0 END);
-    RETURN release_held_places(p_hold);
+    v_outcome := release_held_places(p_hold);
+    IF v_outcome = 'held' THEN
+        PERFORM keep_own_places(c.session_id, c.places) FROM place_claim c WHERE c.hold_id = p_hold;
+    END IF;
+    RETURN v_outcome;
 END $$;

@@ -163,6 +163,9 @@ BEGIN
                    UNION SELECT c.session_id FROM place_claim c
                    WHERE c.booking_id = ANY (v_bookings) AND c.status IN ('held', 'booked'))
     ORDER BY s.id FOR NO KEY UPDATE;
+    -- A date may take the places of another one, whoever waits for those.
+    PERFORM keep_own_places(c.session_id, c.places)
+    FROM place_claim c WHERE c.booking_id = ANY (v_bookings) AND c.status IN ('held', 'booked');
     PERFORM release_booking_places(b.id, 'RESCHEDULED') FROM unnest(v_bookings) AS b (id);
     RETURN QUERY SELECT c.* FROM claim_series_places(p_organization, p_dates, 'RESCHEDULED') c;
 END $$;

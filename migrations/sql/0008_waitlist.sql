@@ -253,6 +253,21 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Would a claim of so many places take one from somebody who waits and fits? The caller has the session's row. What the
+-- same transaction gave back for itself is its own, and not what they wait for.
+CREATE FUNCTION are_places_awaited(p_session uuid, p_places integer) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_own integer := kept_own_places(p_session);
+    v_session activity_session;
+BEGIN
+    IF p_places <= v_own THEN
+        RETURN false;
+    END IF;
+    SELECT s.* INTO v_session FROM activity_session s WHERE s.id = p_session;
+    RETURN (first_waiting(v_session, v_session.capacity - v_session.taken - v_own)).id IS NOT NULL;
+END $$;
+
 -- As in 0002, but that those who wait and fit come first: what a lapsed hold gives back, or what is free and is just about
 -- to be offered, is not for whoever comes by. An offer takes its places itself, and a correction what was its own.
 CREATE OR REPLACE FUNCTION claim_places(
@@ -260,17 +275,12 @@ CREATE OR REPLACE FUNCTION claim_places(
     p_expires timestamptz, p_cause text, p_is_correction boolean, OUT claimed boolean, OUT lapsed_bookings uuid[]
 )
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
-DECLARE
-    v_session activity_session;
 BEGIN
     PERFORM 1 FROM activity_session s WHERE s.id = p_session FOR NO KEY UPDATE;
     lapsed_bookings := (release_lapsed_places(p_session)).bookings;
     claimed := false;
-    IF NOT p_is_correction THEN
-        SELECT s.* INTO v_session FROM activity_session s WHERE s.id = p_session;
-        IF (first_waiting(v_session, v_session.capacity - v_session.taken)).id IS NOT NULL THEN
-            RETURN;
-        END IF;
+    IF NOT p_is_correction AND are_places_awaited(p_session, p_places) THEN
+        RETURN;
     END IF;
     UPDATE activity_session s SET taken = s.taken + p_places
     WHERE s.id = p_session AND s.taken + p_places <= s.capacity
@@ -279,6 +289,7 @@ BEGIN
     IF claimed THEN
         INSERT INTO place_claim (id, organization_id, session_id, places, status, hold_id, booking_id, expires_at)
         VALUES (p_claim, p_organization, p_session, p_places, p_status, p_hold, p_booking, p_expires);
+        PERFORM keep_own_places(p_session, -p_places);
         PERFORM tell_session(p_session, 'session.places', p_cause, p_claim, p_places, p_expires);
     END IF;
 END $$;

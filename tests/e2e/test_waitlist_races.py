@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import text
 
 from app.commands.waitlist_offer import offer_what_opened
 from app.core.database import SYSTEM_ROLE, Database
@@ -207,3 +208,27 @@ async def test_appointments_cancelled_at_once(
     assert {(await each.offered()).answer["startsAt"] for each in line if await each.status() == "OFFERED"} == {
         iso(start) for start in starts
     }
+
+
+@pytest.mark.usefixtures("fair")
+async def test_a_claim_that_has_the_person_already(services: Services, client: GraphQLClient, worker: Database) -> None:
+    """Of somebody with a limit every claim locks the person first. One that did, and comes for the very time that is
+    just freed, does not stop its offer by that, and does not get it.
+    """
+    shop = await make_shop(services)
+    guest = Visitor(client, shop)
+    made = await guest.booked(at(3, 9))
+    await rows_of(shop, "UPDATE provider SET daily_booking_limit = 1 RETURNING id")
+    one = await waiting(client, serviceId=shop.service_id, windows=[window(at(3, 9), at(3, 9, 1))])
+    async with worker.transaction() as tx:
+        person = {"id": shop.provider_uuids[0]}
+        await tx.execute(text("SELECT 1 FROM provider WHERE id = :id FOR NO KEY UPDATE"), person)
+        cancelling = asyncio.create_task(guest.cancel(made, accessToken=made.token))
+        await asyncio.sleep(0.25)
+        claim = text(
+            "SELECT c.claimed FROM allocation a, claim_time(uuidv7(), a.organization_id, a.subject_id, a.busy, a.starts_at,"
+            " a.ends_at, 'held', a.hold_id, NULL, a.starts_at, 'HELD') c WHERE a.subject_id = :id"
+        )
+        assert not (await tx.execute(claim, person)).scalar_one()
+    assert (await cancelling)["__typename"] == "Booking"
+    assert await one.status() == "OFFERED"

@@ -71,6 +71,33 @@ async def test_what_is_more_is_due_and_paid(yoga: Class, payer: Payer, paying: P
     assert await ledger_of(yoga.owner, made) == {"customer": -6_000, "escrow": 6_000}
 
 
+async def test_nobody_joins_unpaid_where_all_is_paid_in_advance(
+    yoga: Class, payer: Payer, paying: Paying, staff: GraphQLClient
+) -> None:
+    """Nor takes places that are never paid, and never given back."""
+    made = await paid(yoga, payer, paying, 1)
+    await set_terms(payer, accepts_pay_on_arrival=False)
+    refused = await change(yoga.client, ADD, made, unnamed=8)
+    assert (refused["__typename"], refused["rule"]) == ("NotAllowed", "payment_needed")
+    found = await seen(yoga, made)
+    assert (money(found), found["partySize"]) == ((1_500, 0, 1_500), 1)
+    assert found["session"]["capacityRemaining"] == 9
+    assert money(await change(staff, ADD, made, unnamed=1, is_staff=True)) == (3_000, 1_500, 1_500)
+
+
+async def test_what_was_paid_beyond_the_deposit_covers_who_joins(yoga: Class, payer: Payer, paying: Paying) -> None:
+    """Of 15.00 each a third is due in advance: 15.00 that were paid are enough for three, and not for four."""
+    made = await paid(yoga, payer, paying, 1)
+    await set_terms(payer, accepts_pay_on_arrival=False)
+    await rows_of(
+        yoga.shop,
+        "UPDATE booking SET quote = jsonb_set(quote, '{terms,depositBps}', '3333') WHERE id = :id RETURNING 1",
+        id=decode_id(IdKind.BOOKING, made.id),
+    )
+    assert (await change(yoga.client, ADD, made, unnamed=3))["rule"] == "payment_needed"
+    assert money(await change(yoga.client, ADD, made, unnamed=2)) == (4_500, 3_000, 1_500)
+
+
 async def test_in_time_their_part_goes_back(yoga: Class, payer: Payer, paying: Paying) -> None:
     made = await paid(yoga, payer, paying, 4)
     answer = await change(yoga.client, REMOVE, made, unnamed=3)
