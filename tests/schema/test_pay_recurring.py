@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,58 +17,16 @@ from app.core.ids import IdKind, decode_id
 from app.gateway import GatewayUnknown
 from app.queries.tenancy import bind
 from tests.classes import make_class
+from tests.fixtures_api import log_statements
 from tests.journey import Answer, Made, live_time, rows_of
-from tests.paying import GOOD, NO_FUNDS, SESSION, Payer, Paying, ledger_of, owner_of
+from tests.paying import GOOD, NO_FUNDS, Payer, Paying, ledger_of, owner_of
 from tests.price_terms import set_terms
-from tests.recurring import CREATE, Regular, cancel, weekly
+from tests.recurring import cancel, weekly
 from tests.shop import at, iso, make_shop
+from tests.subscribing import ask, subscribe
 
-PAY = CREATE.replace("accessToken series", f"accessToken payment {{ {SESSION} }} series")
 CHARGE = "charge_series_date"
 ASKS_THE_BANK = "pm_card_authenticationRequired"
-
-
-@dataclass(frozen=True, slots=True)
-class Subscriber:
-    """A series of three dates at 10.00 each, that its customer wants to pay now."""
-
-    payer: Payer
-    paying: Paying
-    made: Answer
-
-    @property
-    def dates(self) -> list[Made]:
-        """With the link of the series."""
-        return [Made(one["id"], self.made["accessToken"], self.made) for one in self.made["series"]["bookings"]]
-
-    async def statuses(self) -> list[str]:
-        regular = Regular(self.payer.client, self.payer.shop)
-        answer = await regular.read(self.made["series"]["id"], self.made["accessToken"])
-        return [one["status"] for one in answer["data"]["bookingSeries"]["bookings"]]
-
-    async def pay_first(self, card: str = GOOD) -> None:
-        await self.paying.pay(self.dates[0], card)
-        await self.paying.pass_on()
-
-    async def charged(self) -> list[int]:
-        """What the processor took for each date."""
-        taken = [await self.paying.intents(one) for one in self.dates]
-        return [sum(one.amount_received for one in intents) for intents in taken]
-
-
-async def subscribe(payer: Payer, paying: Paying, **extra: Any) -> Subscriber:
-    facts = {"savesMethod": True, **weekly(3), **extra}
-    answer = await ask(payer, facts)
-    assert answer["__typename"] == "CreateRecurringBookingPayload", answer
-    return Subscriber(payer, paying, answer)
-
-
-async def ask(payer: Payer, facts: Answer) -> Answer:
-    customer = {"name": "Ana", "email": "ana@example.com"}
-    wanted = {"serviceId": payer.shop.service_id, "startsAt": iso(at(2, 10)), "customer": customer}
-    given = {**wanted, "paymentMethod": "PAY_NOW", "expectedTotalMinor": 3_000, **facts}
-    answer: Answer = await payer.client(PAY, {"input": {name: one for name, one in given.items() if one is not None}})
-    return answer
 
 
 async def test_one_payment_pays_all(payer: Payer, paying: Paying) -> None:
@@ -381,3 +338,37 @@ async def test_a_deposit_is_of_each_date(payer: Payer, paying: Paying) -> None:
     await paying.work(CHARGE)
     assert await who.statuses() == ["CONFIRMED"] * 3
     assert await who.charged() == [300] * 3
+
+
+async def test_one_that_waits_for_approval_is_authorized_and_taken_by_itself(paying: Paying) -> None:
+    shop = await make_shop(paying.api.api.services, service={"requires_approval": True})
+    payer = Payer(paying.client, shop)
+    who = await subscribe(payer, paying)
+    await who.pay_first()
+    await paying.work(CHARGE)
+    assert await who.statuses() == ["AWAITING_PROVIDER"] * 3
+    assert await who.charged() == [0, 0, 0]
+    assert (await owner_of(paying, shop).step(who.dates[1], "CONFIRMED"))["status"] == "CONFIRMED"
+    assert await who.charged() == [0, 1_000, 0]
+
+
+async def test_what_costs_nothing_is_confirmed_at_once(payer: Payer, paying: Paying) -> None:
+    [service] = payer.shop.service_uuids
+    await rows_of(payer.shop, "UPDATE service SET price_minor = 0 WHERE id = :id RETURNING 1", id=service)
+    who = await subscribe(payer, paying, expectedTotalMinor=0)
+    assert who.made["payment"] is None
+    assert await who.statuses() == ["CONFIRMED"] * 3
+
+
+async def test_its_budget(payer: Payer, paying: Paying) -> None:
+    """However many dates there are; one job for each of the others in one statement."""
+    log, stop = log_statements(paying.api.api.services.database)
+    counts = []
+    try:
+        for day, dates in ((2, 2), (3, 12)):
+            log.clear()
+            await subscribe(payer, paying, startsAt=iso(at(day, 12)), **weekly(dates), expectedTotalMinor=dates * 1_000)
+            counts.append(len(log))
+    finally:
+        stop()
+    assert counts[0] == counts[1] <= 28, log.statements
