@@ -32,8 +32,9 @@ class Subscriber:
         return [one["status"] for one in answer["data"]["bookingSeries"]["bookings"]]
 
     async def pay_first(self, card: str = GOOD) -> None:
+        """And come back."""
         await self.paying.pay(self.dates[0], card)
-        await self.paying.pass_on()
+        await self.payer.refresh(self.dates[0])
 
     async def charged(self) -> list[int]:
         """What the processor took for each date."""
