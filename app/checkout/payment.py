@@ -56,7 +56,9 @@ async def open_payment(checkout: Checkout, booking: Booking, payment: Payment, *
     """
     if payment.kind == "setup":
         return await apply_seen(checkout, payment, await open_setup(checkout, booking, payment), actor)
-    customer = None if payment.consent is None else await customer_at(checkout, booking, payment.processor)
+    customer = payment.customer_ref  # of one that is charged to what was saved before: see app.checkout.series
+    if payment.consent is not None:
+        customer = await customer_at(checkout, booking, payment.processor)
     order = PaymentOrder(
         payment_id=payment.id,
         booking_id=booking.id,
@@ -70,7 +72,7 @@ async def open_payment(checkout: Checkout, booking: Booking, payment: Payment, *
         expires_at=payment.expires_at,
         capture=Capture(payment.capture),
         customer_id=customer,
-        save_method=customer is not None,
+        save_method=payment.consent is not None,
     )
     gateway = checkout.gateway(payment.processor)
     since = payment.created_at - SINCE_MARGIN
@@ -145,10 +147,15 @@ async def refresh_payment(checkout: Checkout, organization_id: UUID | None, paym
     return await apply_seen(checkout, payment, snapshot, actor)
 
 
-async def confirm_payment(checkout: Checkout, payment: Payment, method_id: str, *, key: str, actor: Actor) -> Shown:
-    """Try it with this method now. Raises Declined, once what it says is ours; and what the gateway raises."""
+async def confirm_payment(
+    checkout: Checkout, payment: Payment, method_id: str, *, key: str, actor: Actor, is_off_session: bool = False
+) -> Shown:
+    """Try it with this method now. Raises Declined, once what it says is ours; and what the gateway raises.
+
+    `is_off_session`: its customer is not there to be sent to their bank's page.
+    """
     assert payment.processor_id is not None
-    order = ConfirmOrder(payment.processor_id, method_id, key, checkout.return_to(payment.booking_id))
+    order = ConfirmOrder(payment.processor_id, method_id, key, checkout.return_to(payment.booking_id), is_off_session)
     gateway = checkout.gateway(payment.processor)
     try:
         try:

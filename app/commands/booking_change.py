@@ -34,6 +34,7 @@ from app.models import Booking, BookingItem
 from app.queries.availability import ServicePlan, get_service_plans
 from app.queries.booking import SeenBooking, due_of, facts_of, items_of_bookings, lock_booking, role_towards
 from app.queries.payment_terms import get_terms
+from app.queries.series import has_booking_link
 from app.queries.tenancy import Tenancy
 
 
@@ -61,10 +62,13 @@ class TransitionRequest:
 async def lock_for_change(
     tx: Tx, signer: TokenSigner, booking_id: UUID, requester: Requester, expected_version: int | None
 ) -> SeenBooking:
-    """The booking, locked, and the requester's role towards it. One statement. Raises NotFound, StaleVersion."""
+    """The booking, locked, and the requester's role towards it. One statement, one more for the link of a series.
+
+    Raises NotFound, StaleVersion.
+    """
     booking, customer_user_id = await lock_booking(tx, booking_id)
     token = requester.link_token
-    has_link = token is not None and signer.is_guest_token(token, booking_id, booking.access_version)
+    has_link = await has_booking_link(tx, signer, booking, token)
     if token is not None and not has_link and not requester.tenancy.is_staff:
         raise NotFound
     role = role_towards(requester.tenancy, booking, customer_user_id, user_id=requester.user_id, has_link=has_link)

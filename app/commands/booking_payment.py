@@ -155,9 +155,10 @@ _INSERT = text(
     """
     WITH made AS (
         INSERT INTO payment (id, organization_id, booking_id, kind, processor, status, amount_minor, currency,
-                             idempotency_key, expires_at, capture, consent, accepted_by)
+                             idempotency_key, expires_at, capture, consent, accepted_by, customer_ref, method_ref)
         VALUES (:id, :organization_id, :booking_id, :kind, :processor, 'created', :amount_minor, :currency,
-                :idempotency_key, :expires_at, :capture, CAST(:consent AS jsonb), CAST(:accepted_by AS jsonb))
+                :idempotency_key, :expires_at, :capture, CAST(:consent AS jsonb), CAST(:accepted_by AS jsonb),
+                :customer_ref, :method_ref)
         RETURNING created_at
     ), wanted AS (
         INSERT INTO job (id, organization_id, kind, args, run_after, max_attempts)
@@ -173,12 +174,15 @@ _INSERT = text(
     bindparam("args", type_=Text),
     bindparam("consent", type_=Text),
     bindparam("accepted_by", type_=Text),
+    bindparam("customer_ref", type_=Text),
+    bindparam("method_ref", type_=Text),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A payment that is to be opened: as in Payment. `expires_at`: when it is ended."""
+    """A payment that is to be opened: as in Payment. `expires_at`: when it is ended. `customer_ref`, `method_ref`: of
+    what it is to be charged to, where that was saved before."""
 
     amount_minor: int
     processor: str
@@ -187,6 +191,8 @@ class Planned:
     capture: Capture = Capture.AUTOMATIC
     consent: dict[str, Any] | None = None
     accepted_by: dict[str, Any] | None = None
+    customer_ref: str | None = None
+    method_ref: str | None = None
 
 
 async def plan_payment(tx: Tx, booking: Booking, planned: Planned, now: datetime) -> Payment:
@@ -209,6 +215,8 @@ async def plan_payment(tx: Tx, booking: Booking, planned: Planned, now: datetime
         "capture": planned.capture.value,
         "consent": _json(planned.consent),
         "accepted_by": _json(planned.accepted_by),
+        "customer_ref": planned.customer_ref,
+        "method_ref": planned.method_ref,
         "open_kind": OPEN_PAYMENT,
         "end_kind": END_PAYMENT,
         "open_after": now + RESUME_AFTER,
@@ -236,6 +244,8 @@ async def plan_payment(tx: Tx, booking: Booking, planned: Planned, now: datetime
         capture=planned.capture.value,
         consent=planned.consent,
         accepted_by=planned.accepted_by,
+        customer_ref=planned.customer_ref,
+        method_ref=planned.method_ref,
         created_at=created_at,
         updated_at=created_at,
     )

@@ -17,6 +17,7 @@ from app.commands.payment_approval import steps_of_approval
 from app.commands.payment_booking import BookingSteps, end_of_money, steps_of_payment, write_steps
 from app.commands.payment_landed import settle_late, take_in
 from app.commands.payment_moves import PaymentMoves
+from app.commands.series_payment import charge_others
 from app.core.database import Tx
 from app.domain.payment import IntentPhase, MoveKind, SeenIntent, merge, moves
 from app.domain.payment_codec import intent_from_json, intent_to_json
@@ -117,13 +118,15 @@ async def apply_snapshot(
             await write.book(move)
     steps.events += write.events
     _bring_up(payment, merged, snapshot, now)
-    _keep_method(booking, payment, merged, snapshot)
+    is_kept = _keep_method(booking, payment, merged, snapshot)
     if has_landed_late:
         await settle_late(tx, steps, payment, now)
     await steps_of_payment(tx, steps, payment, merged)
     await steps_of_approval(tx, steps, payment, merged, capture_before=snapshot.capture_before, now=now)
     end_of_money(steps, payments, write.refunds)
     await write_steps(tx, steps)
+    if is_kept:
+        await charge_others(tx, booking, payment)
     return Applied(booking, payment, has_open)
 
 
@@ -153,10 +156,13 @@ def _bring_up(payment: Payment, merged: SeenIntent, snapshot: PaymentSnapshot, n
 _SAVED = frozenset({IntentPhase.SUCCEEDED, IntentPhase.AUTHORIZED})
 
 
-def _keep_method(booking: Booking, payment: Payment, merged: SeenIntent, snapshot: PaymentSnapshot) -> None:
-    """What was paid with, where its payer agreed to it."""
+def _keep_method(booking: Booking, payment: Payment, merged: SeenIntent, snapshot: PaymentSnapshot) -> bool:
+    """What was paid with, where its payer agreed to it. Was it kept just now?"""
     if payment.consent is None or payment.method_ref is not None or merged.phase not in _SAVED:
-        return
-    if snapshot.customer_id is not None and snapshot.method_id is not None:
-        payment.customer_ref, payment.method_ref = snapshot.customer_id, snapshot.method_id
-        booking.has_saved_method = True
+        return False
+    if snapshot.customer_id is None or snapshot.method_id is None:
+        return False
+    payment.customer_ref, payment.method_ref = snapshot.customer_id, snapshot.method_id
+    # Who agreed that other dates of a series are charged to it did not agree to fees.
+    booking.has_saved_method = booking.has_saved_method or "policy" in payment.consent
+    return True

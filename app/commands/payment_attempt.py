@@ -11,6 +11,7 @@ from app.commands.booking_change import Requester, acting, lock_for_change
 from app.commands.booking_payment import Planned, plan_payment
 from app.commands.expiry import expire_booking
 from app.commands.payment_booking import BookingSteps, write_steps
+from app.commands.series_payment import plan_by_hand
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
 from app.domain.booking import HELD, BookingStatus
@@ -48,7 +49,9 @@ async def retry_payment(tx: Tx, signer: TokenSigner, booking_id: UUID, requester
         raise NotAllowed("payment_window_over", "The time to pay is over: book again.")
     payments = [one for one in await lock_payments(tx, booking_id) if one.kind in AWAITED]
     payment = next((one for one in payments if one.status in LIVE), None)
-    if payment is None:
+    if not payments:  # a date of a series that waited for the first one
+        payment = await plan_by_hand(tx, booking, now)
+    elif payment is None:
         payment = await plan_payment(tx, booking, _successor(payments[-1], booking.expires_at), now)
     payment.attempts += 1
     if booking.status == BookingStatus.PAYMENT_FAILED:

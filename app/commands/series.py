@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,11 +11,13 @@ from uuid import UUID
 from app.commands.actor import Actor
 from app.commands.booking import BookingRequest, account_of, new_booking, new_items, records_of_new, wish_of, works_here
 from app.commands.booking_change import acting
-from app.commands.booking_insert import CustomerDetails
-from app.commands.booking_payment import Offers, TakesPayment, freeze_terms, put_terms
+from app.commands.booking_insert import CustomerDetails, claim_until
+from app.commands.booking_payment import FrozenTerms, Offers, TakesPayment, freeze_terms, put_terms
+from app.commands.booking_price import check_chargeable
 from app.commands.customer_limit import check_customer_limits
 from app.commands.journal import Audit, Event, Transition, write_journal
 from app.commands.series_insert import claim_dates, insert_series, places_entry, put_customer, time_entry
+from app.commands.series_payment import consent_to_charges, first_to_pay, plan_first, wait_for_first
 from app.commands.series_plan import (
     ChosenDate,
     PlannedDate,
@@ -28,14 +30,15 @@ from app.commands.series_sessions import plan_sessions
 from app.commands.session_booking import new_places_booking
 from app.core.database import Tx
 from app.core.ids import new_id
-from app.domain.booking import PaymentMethod
+from app.domain.booking import BookingStatus, PaymentMethod
 from app.domain.booking_terms import answer_deadline
-from app.domain.errors import InvalidInput, NotAllowed
+from app.domain.errors import NotAllowed
 from app.domain.plan import Refusal
 from app.domain.policy import ActorKind
 from app.domain.price_quote import FeeRates
 from app.domain.series import PriceChanged, SeriesConflict, SeriesDate
-from app.models import Booking, BookingItem, BookingSeries, Customer, Provider, Service
+from app.gateway import Capability
+from app.models import Booking, BookingItem, BookingSeries, Customer, Payment, Provider, Service
 from app.queries.booking import role_towards
 from app.queries.hold import LockedHold
 from app.queries.rows import get_row, require_rows
@@ -46,23 +49,26 @@ from app.queries.tenancy import Tenancy
 
 @dataclass(frozen=True, slots=True)
 class CreateSeriesRequest:
-    """`dates` none: all of them. `expected_total_minor`: what the plan said that these cost."""
+    """`dates` none: all of them. `expected_total_minor`: what the plan said that these cost. `saves_method`: what the
+    first is paid with is kept, and the others are charged to it."""
 
     series: SeriesRequest
     dates: tuple[ChosenDate, ...] | None
     payment_method: PaymentMethod
     notes: str | None
     expected_total_minor: int
+    saves_method: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MadeSeries:
-    """The series and what it hangs on, so that nothing is read twice."""
+    """The series and what it hangs on, so that nothing is read twice. `payment`: what its first date waits for."""
 
     series: BookingSeries
     bookings: tuple[Booking, ...]
     customer: Customer
     viewer: ActorKind
+    payment: Payment | None = None
 
 
 async def plan_series(
@@ -86,13 +92,12 @@ async def create_series(
     fees: FeeRates,
     offers: Offers,
 ) -> MadeSeries:
-    """Five statements, two more for appointments, and those of the plan, however many dates there are.
+    """Five statements, two more for appointments, one more where it is paid now, and those of the plan, however many
+    dates there are.
 
     Raises InvalidInput, NotAllowed, NotFound, SeriesConflict, PriceChanged, RateLimited;
     Unauthenticated where the account is gone.
     """
-    if request.payment_method is PaymentMethod.PAY_NOW:
-        raise InvalidInput.at("input.paymentMethod", "a series is paid on arrival: PAY_NOW is not offered for it yet")
     account = account_of(customer, tenancy, actor.user_id)
     who = None
     if not works_here(tenancy):
@@ -107,6 +112,8 @@ async def create_series(
         await _check_hour(tx, plan, who)
     making = _Making(tx, request, plan, tenancy, actor, now, takes_payment, offers)
     bookings, items = await making.bookings()
+    first = first_to_pay(bookings, making.frozen)
+    is_agreed = first is not None and making.can_save and wait_for_first(bookings, making.frozen, first) > 0
     await _claim(tx, plan, bookings)
     owner, change = await put_customer(tx, plan.organization_id, customer, account)
     series = _new_series(request.series, plan, owner.id)
@@ -114,8 +121,13 @@ async def create_series(
         booking.customer_id, booking.series_id, booking.series_index = owner.id, series.id, one.verdict.index
     await insert_series(tx, series, bookings, items)
     role = role_towards(tenancy, bookings[0], account, user_id=actor.user_id, has_link=True)
+    payment = None
+    if first is not None:
+        agreed = consent_to_charges(series.id, bookings, making.frozen, actor, now) if is_agreed else None
+        processor = plan.terms.payment.processor
+        payment = await plan_first(tx, first, making.frozen[first.id], processor, agreed=agreed, now=now)
     await _tell(tx, series, bookings, change, actor if actor.user_id is None else acting(actor, role))
-    return MadeSeries(series, tuple(bookings), owner, role)
+    return MadeSeries(series, tuple(bookings), owner, role, payment)
 
 
 def _new_series(request: SeriesRequest, plan: SeriesPlan, customer_id: UUID) -> BookingSeries:
@@ -150,6 +162,13 @@ class _Making:
     now: datetime
     takes: TakesPayment
     offers: Offers
+    frozen: dict[UUID, FrozenTerms] = field(default_factory=dict)
+    """By booking."""
+
+    @property
+    def can_save(self) -> bool:
+        """Did the customer agree to it, and does the processor keep anything?"""
+        return self.request.saves_method and Capability.SAVED_METHODS in self.offers(self.plan.terms.payment.processor)
 
     async def bookings(self) -> tuple[list[Booking], dict[UUID, tuple[BookingItem, ...]]]:
         """As their holds would have become them: price and terms are locked. Two statements for appointments."""
@@ -237,8 +256,10 @@ class _Making:
                 raise
             message = "Bookings here need a card for their fees, which a series cannot keep yet: book date by date."
             raise NotAllowed("series_needs_card", message) from None
+        check_chargeable(frozen, terms)
         put_terms(booking, frozen, terms)
-        if booking.approval_hours is not None:
+        self.frozen[booking.id] = frozen
+        if booking.status == BookingStatus.AWAITING_PROVIDER and booking.approval_hours is not None:
             booking.expires_at = answer_deadline(self.now, booking.approval_hours, booking.starts_at)
 
 
@@ -260,9 +281,10 @@ async def _claim(tx: Tx, plan: SeriesPlan, bookings: Sequence[Booking]) -> None:
     entries: list[dict[str, Any]] = []
     for one, booking in zip(plan.dates, bookings, strict=True):
         if one.part is not None:
-            entries.append(time_entry(one.verdict.index, booking.id, one.part))
+            entries.append(time_entry(one.verdict.index, booking.id, one.part, claim_until(booking)))
         elif one.session is not None:
-            entries.append(places_entry(one.verdict.index, booking.id, one.session.session.id, booking.party_size))
+            session_id, until = one.session.session.id, claim_until(booking)
+            entries.append(places_entry(one.verdict.index, booking.id, session_id, booking.party_size, until))
     refused = await claim_dates(tx, plan.organization_id, entries, of_sessions=plan.place is not None)
     if refused:
         raise SeriesConflict(_refused_dates(plan, refused), len(plan.dates), plan.currency)

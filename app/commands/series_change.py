@@ -18,7 +18,7 @@ from app.commands.booking_change import Requester, acting, apply_transition
 from app.commands.journal import Audit, Event, write_journal
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
-from app.domain.booking import TRANSITIONS, BookingStatus
+from app.domain.booking import HELD, TRANSITIONS, BookingStatus
 from app.domain.errors import InvalidInput, NotAllowed, NotFound, StaleVersion
 from app.domain.policy import ActorKind, RuleBroken, broken_rule, cancellation_ending
 from app.domain.series import RefusedChange, SeriesNotAllowed, SeriesScope
@@ -111,15 +111,30 @@ def refused_change(booking: Booking, broken: RuleBroken) -> RefusedChange:
     return RefusedChange(booking.series_index, booking.id, booking.starts_at, broken.rule, broken.message)
 
 
+class SeriesStillPayable(Exception):
+    """Somebody may pay for these bookings at this moment: their payments are ended first. Nothing was changed."""
+
+    def __init__(self, bookings: Sequence[Booking]) -> None:
+        super().__init__("bookings can still be paid")
+        self.bookings = tuple(bookings)
+
+
 OTHER_PROVIDER = RuleBroken("other_provider", "Somebody else gives this one.")
 
 
 async def cancel_series(
-    tx: Tx, signer: TokenSigner, request: CancelSeriesRequest, requester: Requester, now: datetime
+    tx: Tx,
+    signer: TokenSigner,
+    request: CancelSeriesRequest,
+    requester: Requester,
+    now: datetime,
+    *,
+    despite_payment: bool = True,
 ) -> ChangedSeries:
     """Each of them as a cancellation of its own, with its money; those that are over are left as they are.
 
-    Raises NotFound, StaleVersion, InvalidInput, NotAllowed where there is nothing to cancel, SeriesNotAllowed.
+    Raises NotFound, StaleVersion, InvalidInput, NotAllowed where there is nothing to cancel, SeriesNotAllowed, and
+    SeriesStillPayable unless told otherwise.
     """
     locked = await lock_targets(tx, signer, request.target, requester)
     if not request.reason:
@@ -138,6 +153,11 @@ async def cancel_series(
         raise SeriesNotAllowed(refused)
     if not wanted:
         raise NotAllowed("nothing_to_cancel", "These bookings are over or cancelled already.")
+    payable = [one for one in wanted if BookingStatus(one.status) in HELD]
+    if payable and not despite_payment:
+        for one in payable:
+            tx.expunge(one)  # they outlive the transaction, which is rolled back
+        raise SeriesStillPayable(payable)
     await lock_sessions(tx, sorted({one.session_id for one in wanted if one.session_id is not None}))
     canceller = ActorKind.CUSTOMER if request.at_customers_request else viewer
     noted: dict[str, Any] = {"scope": request.target.scope}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -63,15 +64,17 @@ async def put_customer(
 # ── claims ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def time_entry(index: int, booking_id: UUID, part: Part) -> dict[str, Any]:
-    """As the SQL functions read the time of one date."""
+def time_entry(index: int, booking_id: UUID, part: Part, until: datetime | None = None) -> dict[str, Any]:
+    """As the SQL functions read the time of one date. `until`: it is held so long, for its payment."""
     facts = msgspec.Raw(claim_facts(together([part])).encode())
-    return {"index": index, "booking": booking_id, "together": facts}
+    return {"index": index, "booking": booking_id, "together": facts, "until": until}
 
 
-def places_entry(index: int, booking_id: UUID, session_id: UUID, places: int) -> dict[str, Any]:
+def places_entry(
+    index: int, booking_id: UUID, session_id: UUID, places: int, until: datetime | None = None
+) -> dict[str, Any]:
     """The same of places."""
-    return {"index": index, "booking": booking_id, "session": session_id, "places": places}
+    return {"index": index, "booking": booking_id, "session": session_id, "places": places, "until": until}
 
 
 _CLAIM = text("SELECT * FROM claim_series(:organization, CAST(:dates AS jsonb), 'BOOKED')")

@@ -17,6 +17,7 @@ from app.gateway import ObjectKind
 from app.jobs.fees import FeeJobs
 from app.jobs.payouts import PayoutJobs
 from app.jobs.registry import Handlers, JobRun
+from app.jobs.series import SeriesJobs
 
 PROCESS_EVENT = "process_payment_event"
 LOOK_AGAIN = timedelta(minutes=1)
@@ -36,6 +37,7 @@ class PaymentJobs:
             EXECUTE_REFUND: self._refund,
             PROCESS_EVENT: self._process,
             **FeeJobs(self._checkout).handlers(),
+            **SeriesJobs(self._checkout).handlers(),
             **PayoutJobs(self._checkout).handlers(),
         }
 

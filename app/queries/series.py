@@ -132,6 +132,19 @@ def has_series_link(tokens: TokenSigner, series: BookingSeries, bookings: Sequen
     return any(one.id == named and tokens.is_guest_token(token, one.id, one.access_version) for one in bookings)
 
 
+async def has_booking_link(tx: Tx, tokens: TokenSigner, booking: Booking, token: str | None) -> bool:
+    """Does it open this booking: its own link, or that of its series? One statement for the latter."""
+    if token is None:
+        return False
+    if tokens.is_guest_token(token, booking.id, booking.access_version):
+        return True
+    series_id = booking.series_id
+    if series_id is None or TokenSigner.named_by(token) != series_id:
+        return False
+    query = select(BookingSeries.access_version).where(BookingSeries.id == series_id)
+    return tokens.is_series_token(token, series_id, (await tx.execute(query)).scalar_one())
+
+
 def see_series(
     tenancy: Tenancy,
     series: BookingSeries,

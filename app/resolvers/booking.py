@@ -36,6 +36,7 @@ from app.domain.rounding import charge_step
 from app.models import Booking, Payment
 from app.queries.booking import SeenBooking, facts_of, get_booked, get_booking, role_towards
 from app.queries.payment import latest_payments
+from app.queries.series import has_booking_link
 from app.queries.session_booking import get_session_booked
 from app.queries.tenancy import Door, Tenancy
 from app.resolvers.checkout import PaymentShown, end_before_cancelling, open_for, take_authorized
@@ -91,9 +92,7 @@ async def see_booking(
 ) -> SeenBooking:
     """The same in an open transaction. One statement."""
     booking, customer_user_id = await get_booking(tx, booking_id)
-    has_link = access_token is not None and context.services.tokens.is_guest_token(
-        access_token, booking_id, booking.access_version
-    )
+    has_link = await has_booking_link(tx, context.services.tokens, booking, access_token)
     if access_token is not None and not has_link and not tenancy.is_staff:
         raise NotFound
     role = role_towards(tenancy, booking, customer_user_id, user_id=context.user_id, has_link=has_link)

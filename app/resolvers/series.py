@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
@@ -13,18 +13,26 @@ from app.commands.booking import works_here
 from app.commands.booking_change import Requester
 from app.commands.booking_insert import CustomerDetails
 from app.commands.series import CreateSeriesRequest, MadeSeries, plan_series
-from app.commands.series_change import CancelSeriesRequest, ChangedSeries, SeriesTarget, lock_targets
+from app.commands.series_change import (
+    CancelSeriesRequest,
+    ChangedSeries,
+    SeriesStillPayable,
+    SeriesTarget,
+    lock_targets,
+)
 from app.commands.series_change import cancel_series as cancel
 from app.commands.series_plan import Planning, SeriesPlan, SeriesRequest
 from app.commands.series_reschedule import MovedSeries, RescheduleSeriesRequest
 from app.commands.series_reschedule import reschedule_series as reschedule
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
+from app.domain.booking import PaymentMethod
 from app.domain.errors import BadInput, NotFound
 from app.domain.policy import ActorKind
 from app.domain.series import RefusedChange, SeriesDate
-from app.models import Booking, BookingSeries
+from app.models import Booking, BookingSeries, Payment
 from app.queries.booking import SeenBooking
+from app.queries.payment import latest_payments
 from app.queries.series import (
     SeenSeries,
     WhoBooks,
@@ -35,6 +43,7 @@ from app.queries.series import (
 )
 from app.queries.tenancy import Door, Tenancy
 from app.resolvers.booking import with_another_code
+from app.resolvers.checkout import PaymentShown, end_all_before_cancelling, open_for
 from app.resolvers.context import RequestContext
 from app.resolvers.mutation import Remembered, mutate
 
@@ -59,8 +68,11 @@ async def read_plan(context: RequestContext, request: SeriesRequest) -> SeriesPl
 
 async def create_series(
     context: RequestContext, request: CreateSeriesRequest, customer: CustomerDetails | None, idempotency_key: str | None
-) -> tuple[SeenSeries, str]:
-    """The series and its guest's secret link. Raises what the command raises, and IdempotencyConflict."""
+) -> tuple[SeenSeries, str, PaymentShown | None]:
+    """The series, its guest's secret link, and what its first date is paid with, which is opened as that of a booking.
+
+    Raises what the command raises, and IdempotencyConflict.
+    """
     services = context.services
 
     async def command(tx: Tx, tenancy: Tenancy) -> MadeSeries:
@@ -80,7 +92,7 @@ async def create_series(
         series, owner = await get_series(tx, UUID(facts["seriesId"]))
         bookings = await list_series_bookings(tx, series.id)
         seen = see_series(tenancy, series, bookings, owner.user_id, user_id=context.user_id, has_link=True)
-        return MadeSeries(series, tuple(bookings), owner, seen.viewer)
+        return MadeSeries(series, tuple(bookings), owner, seen.viewer, await _first_payment(tx, request, bookings))
 
     async def attempt() -> MadeSeries:
         return await mutate(
@@ -97,7 +109,25 @@ async def create_series(
     series = made.series
     prime(context, series, made.bookings)
     context.loaders.prime(made.customer)
-    return SeenSeries(series, made.viewer), services.tokens.series_token(series.id, series.access_version)
+    token = services.tokens.series_token(series.id, series.access_version)
+    shown = None if made.payment is None else await _open(context, made, made.payment)
+    return SeenSeries(series, made.viewer), token, shown
+
+
+async def _first_payment(tx: Tx, request: CreateSeriesRequest, bookings: Sequence[Booking]) -> Payment | None:
+    """For a repeat: that of the first date which costs anything."""
+    if request.payment_method is not PaymentMethod.PAY_NOW:
+        return None
+    found = await latest_payments(tx, [one.id for one in bookings])
+    return next((found[one.id] for one in bookings if one.id in found), None)
+
+
+async def _open(context: RequestContext, made: MadeSeries, payment: Payment) -> PaymentShown:
+    """As after a booking was made; what became of its date in the meantime is shown."""
+    first = next(one for one in made.bookings if one.id == payment.booking_id)
+    seen, shown = await open_for(context, SeenBooking(first, made.viewer), payment)
+    prime(context, made.series, [seen.booking if one is first else one for one in made.bookings])
+    return shown
 
 
 def prime(context: RequestContext, series: BookingSeries, bookings: tuple[Booking, ...] | list[Booking]) -> None:
@@ -158,10 +188,12 @@ Changed = TypeVar("Changed", ChangedSeries, MovedSeries)
 async def cancel_series(
     context: RequestContext, request: CancelSeriesRequest, link_token: str | None, idempotency_key: str | None
 ) -> ChangedSeries:
-    """Raises what the command raises."""
+    """Before those that are still to be paid end, their payments are ended. Raises what the command raises."""
+    is_ended = False
 
     async def command(tx: Tx, requester: Requester) -> ChangedSeries:
-        return await cancel(tx, context.services.tokens, request, requester, context.now())
+        tokens = context.services.tokens
+        return await cancel(tx, tokens, request, requester, context.now(), despite_payment=is_ended)
 
     async def again(tx: Tx, requester: Requester, facts: dict[str, Any]) -> ChangedSeries:
         locked = await lock_targets(tx, context.services.tokens, _any_version(request.target), requester)
@@ -171,16 +203,24 @@ async def cancel_series(
     def facts(changed: ChangedSeries) -> dict[str, Any]:
         return {"changed": [str(one) for one in changed.changed], "left": [_refusal_facts(one) for one in changed.left]}
 
-    changed = await _change(
-        context,
-        "cancelRecurringBooking",
-        request,
-        link_token,
-        idempotency_key,
-        command=command,
-        again=again,
-        facts=facts,
-    )
+    async def attempt() -> ChangedSeries:
+        return await _change(
+            context,
+            "cancelRecurringBooking",
+            request,
+            link_token,
+            idempotency_key,
+            command=command,
+            again=again,
+            facts=facts,
+        )
+
+    try:
+        changed = await attempt()
+    except SeriesStillPayable as payable:
+        await end_all_before_cancelling(context, payable.bookings)
+        is_ended = True
+        changed = await attempt()
     prime(context, changed.seen.series, list(changed.bookings))
     return changed
 

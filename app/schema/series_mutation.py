@@ -28,6 +28,7 @@ from app.schema.errors import (
 )
 from app.schema.ids import read_optional_id
 from app.schema.info import Ctx
+from app.schema.payment import PaymentSession
 from app.schema.scalars import Minor
 from app.schema.series import BookingSeries, PlanRecurringBookingInput
 
@@ -54,7 +55,15 @@ class CreateRecurringBookingInput(PlanRecurringBookingInput):
     expected_total_minor: Minor = strawberry.field(
         description="What these dates cost in the plan, in minor units; where it is not so any more, nothing is booked."
     )
-    payment_method: PaymentMethod = strawberry.field(description="PAY_ON_ARRIVAL; PAY_NOW is not offered yet.")
+    payment_method: PaymentMethod = strawberry.field(
+        description="PAY_NOW: all dates wait for the payment of the first, until the deadline of a booking."
+    )
+    saves_method: bool = strawberry.field(
+        default=False,
+        description="Of PAY_NOW: the customer agrees that what the first date is paid with is kept, and that each "
+        "other date is charged to it once the first is paid. Otherwise, and where the processor keeps nothing, each is "
+        "paid by itself, with retryPayment.",
+    )
     notes: str | None = strawberry.field(default=None, description="Of every booking.")
     idempotency_key: str | None = None
 
@@ -78,8 +87,12 @@ class CreateRecurringBookingInput(PlanRecurringBookingInput):
         notes = faults.read("input.notes", clean_notes, self.notes)
         if self.expected_total_minor < 0:
             faults.add("input.expectedTotalMinor", "must not be negative")
+        if self.saves_method and self.payment_method is not PaymentMethod.PAY_NOW:
+            faults.add("input.savesMethod", "is for PAY_NOW")
         faults.raise_any()
-        request = CreateSeriesRequest(series, chosen, self.payment_method, notes or None, self.expected_total_minor)
+        request = CreateSeriesRequest(
+            series, chosen, self.payment_method, notes or None, self.expected_total_minor, self.saves_method
+        )
         return request, customer
 
 
@@ -88,6 +101,9 @@ class CreateRecurringBookingPayload:
     series: BookingSeries
     access_token: str = strawberry.field(
         description="The guest's secret link to the whole series: whoever has it acts as the customer."
+    )
+    payment: PaymentSession | None = strawberry.field(
+        description="Of PAY_NOW: what the first date is paid with that costs anything."
     )
 
 
@@ -113,5 +129,6 @@ class SeriesMutation:
         self, info: Ctx, input: CreateRecurringBookingInput
     ) -> CreateRecurringBookingResult:
         request, customer = input.to_create()
-        seen, token = await resolvers.create_series(info.context, request, customer, input.idempotency_key)
-        return CreateRecurringBookingPayload(series=BookingSeries.from_seen(seen), access_token=token)
+        seen, token, shown = await resolvers.create_series(info.context, request, customer, input.idempotency_key)
+        payment = None if shown is None else PaymentSession.from_shown(shown)
+        return CreateRecurringBookingPayload(series=BookingSeries.from_seen(seen), access_token=token, payment=payment)

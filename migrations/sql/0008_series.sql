@@ -86,7 +86,7 @@ END $$;
 -- Claims the time of all dates of a series: `p_dates` is [{"index", "booking", "together"}], the last as `claim_together`
 -- takes it. A row for each date that was refused, or that freed unpaid bookings; the caller expires those, and rolls back
 -- where any date was refused, so that nothing is left. `p_cause`: BOOKED, or RESCHEDULED of bookings that gave their time
--- back before.
+-- back before. A date with "until" waits for its payment, and its time is held until then.
 CREATE FUNCTION claim_series(p_organization uuid, p_dates jsonb, p_cause text)
 RETURNS TABLE (place integer, outcome text, lapsed_bookings uuid[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
@@ -96,11 +96,13 @@ DECLARE
 BEGIN
     PERFORM lock_series_subjects(p_dates);
     FOR v_date IN
-        SELECT d.* FROM jsonb_to_recordset(p_dates) AS d (index integer, booking uuid, together jsonb) ORDER BY d.index
+        SELECT d.* FROM jsonb_to_recordset(p_dates) AS d (index integer, booking uuid, together jsonb, until timestamptz)
+        ORDER BY d.index
     LOOP
         place := v_date.index;
         SELECT c.outcome, c.lapsed_bookings INTO outcome, lapsed_bookings FROM claim_together(
-            p_organization, v_date.together, 'booked', NULL, v_date.booking, NULL, p_cause) c;
+            p_organization, v_date.together, CASE WHEN v_date.until IS NULL THEN 'booked' ELSE 'held' END, NULL,
+            v_date.booking, v_date.until - turnero_now(), CASE WHEN v_date.until IS NULL THEN p_cause ELSE 'HELD' END) c;
         IF outcome <> 'claimed' OR lapsed_bookings <> '{}' THEN
             RETURN NEXT;
         END IF;
@@ -123,7 +125,7 @@ BEGIN
     RETURN QUERY SELECT c.* FROM claim_series(p_organization, p_dates, 'RESCHEDULED') c;
 END $$;
 
--- The same of places: `p_dates` is [{"index", "booking", "session", "places"}]. outcome: claimed · taken.
+-- The same of places: `p_dates` is [{"index", "booking", "session", "places", "until"}]. outcome: claimed · taken.
 CREATE FUNCTION claim_series_places(p_organization uuid, p_dates jsonb, p_cause text)
 RETURNS TABLE (place integer, outcome text, lapsed_bookings uuid[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
@@ -136,13 +138,15 @@ BEGIN
     WHERE s.id IN (SELECT d.session FROM jsonb_to_recordset(p_dates) AS d (session uuid))
     ORDER BY s.id FOR NO KEY UPDATE;
     FOR v_date IN
-        SELECT d.* FROM jsonb_to_recordset(p_dates) AS d (index integer, booking uuid, session uuid, places integer)
+        SELECT d.* FROM jsonb_to_recordset(p_dates) AS d (
+            index integer, booking uuid, session uuid, places integer, until timestamptz)
         ORDER BY d.index
     LOOP
         place := v_date.index;
         SELECT c.claimed, c.lapsed_bookings INTO v_claimed, lapsed_bookings FROM claim_places(
-            uuidv7(), p_organization, v_date.session, v_date.places, 'booked', NULL, v_date.booking, NULL, p_cause,
-            false) c;
+            uuidv7(), p_organization, v_date.session, v_date.places,
+            CASE WHEN v_date.until IS NULL THEN 'booked' ELSE 'held' END, NULL, v_date.booking, v_date.until,
+            CASE WHEN v_date.until IS NULL THEN p_cause ELSE 'HELD' END, false) c;
         outcome := CASE WHEN v_claimed THEN 'claimed' ELSE 'taken' END;
         IF NOT v_claimed OR lapsed_bookings <> '{}' THEN
             RETURN NEXT;

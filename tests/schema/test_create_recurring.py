@@ -152,7 +152,6 @@ async def test_a_changed_price_is_told(shop: Shop, client: GraphQLClient) -> Non
 @pytest.mark.parametrize(
     ("extra", "path"),
     [
-        ({"paymentMethod": "PAY_NOW"}, "input.paymentMethod"),
         ({"partySize": 0}, "input.partySize"),
         ({"partySize": 2}, "input.partySize"),
         ({"durationMinutes": -1}, "input.durationMinutes"),
