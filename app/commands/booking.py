@@ -27,7 +27,7 @@ from app.commands.booking_payment import (
 from app.commands.booking_price import check_chargeable, set_platform_fee
 from app.commands.customer_limit import check_customer_limits
 from app.commands.fee_consent import fee_consent
-from app.commands.hold import require_live
+from app.commands.hold import name_answerer, require_live
 from app.commands.journal import Audit, Event, Transition, write_journal
 from app.commands.participants import write_participants
 from app.commands.price_offer import book_offer
@@ -138,6 +138,7 @@ async def create_booking(
     if booking.status == BookingStatus.AWAITING_PROVIDER:
         booking.expires_at = answer_deadline(now, locked.approval_hours, booking.starts_at)
     items = tuple(new_items(locked.hold, booking.id))
+    await name_answerer(tx, locked.hold, actor)
     owner, change = await insert_booking(tx, booking, items, customer, account)
     payment = await plan_awaited(tx, booking, frozen, terms.processor, now)
     role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)

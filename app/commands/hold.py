@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Interval, bindparam, text
 
+from app.commands.actor import Actor
 from app.commands.claim import claim_hold, claims_around, slot_taken
 from app.commands.expiry import expire_bookings
 from app.commands.hold_price import HeldPart, price_of_parts
@@ -233,13 +234,16 @@ def new_hold(
     )
 
 
-async def release_hold(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, now: datetime) -> Hold:
+async def release_hold(
+    tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, now: datetime, *, actor: Actor
+) -> Hold:
     """Give the slot back. Releasing twice is the same as once. Raises NotFound, HoldExpired."""
     locked = await _own_hold(tx, signer, hold_id, token)
     hold = locked.hold
     if hold.status == HoldStatus.RELEASED:
         return hold
     require_live(locked, now)
+    await name_answerer(tx, hold, actor)
     await tx.execute(_RELEASE, {"hold_id": hold_id})
     hold.status = HoldStatus.RELEASED
     return hold
@@ -255,6 +259,15 @@ async def extend_hold(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, *,
         raise NotAllowed("hold_extended_once", "A hold can be extended once, and this one was.")
     locked.hold.expires_at = expires_at
     return locked.hold
+
+
+async def name_answerer(tx: Tx, hold: Hold, actor: Actor) -> None:
+    """Before the hold ends: what becomes of its entry of the waitlist is audited as theirs. One statement for an offer."""
+    if hold.waitlist_entry_id is not None:
+        await tx.execute(_NAME_ANSWERER, {"actor": actor.as_json()})
+
+
+_NAME_ANSWERER = text("SELECT set_config('app.waitlist_actor', :actor, true)")
 
 
 def refuse_offer(hold: Hold) -> None:

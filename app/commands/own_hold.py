@@ -2,7 +2,7 @@
 
 Of the same slot (or as many places of the same session) the live hold is given again, at the price that it has. What is
 in the way of another choice is given back in the transaction that holds anew: nobody slips in between, and where the
-new choice cannot be had, the old hold stands.
+new choice cannot be had, the old hold stands. An offer of the waitlist is given back by declining it, and by nothing else.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ async def hold_places_again(tx: Tx, holder: Holder, request: PlacesRequest, atte
         own = await get_hold(tx, row.hold)
         if own.party_size == request.party_size and own.is_private == request.is_private:
             return own
-        await tx.execute(_GIVE_PLACES_BACK, {"hold": own.id, **holder.counted_as})
+        if own.waitlist_entry_id is None:
+            await tx.execute(_GIVE_PLACES_BACK, {"hold": own.id, **holder.counted_as})
         tx.expunge(own)
     return await _attempt(tx, holder, attempt)
 
@@ -121,7 +122,7 @@ async def _look(tx: Tx, holder: Holder, request: HoldRequest) -> tuple[Hold | No
         for one in found:
             if is_same_slot(_slot_of(one), _asked(request), request.starts_at, request.party_size, row.minutes):
                 return await get_hold(tx, UUID(one["id"])), []
-    return None, [UUID(one["id"]) for one in found]
+    return None, [UUID(one["id"]) for one in found if not one["isOffer"]]
 
 
 def _asked(request: HoldRequest) -> list[AskedService]:

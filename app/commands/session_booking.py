@@ -29,6 +29,7 @@ from app.commands.booking_payment import (
 )
 from app.commands.booking_price import check_chargeable, set_platform_fee
 from app.commands.customer_limit import check_customer_limits
+from app.commands.hold import name_answerer
 from app.commands.participants import write_participants
 from app.commands.promo_use import apply_code, check_customer, count_use
 from app.commands.served import set_recipient
@@ -99,6 +100,7 @@ async def create_session_booking(
         await tx.execute(_KEEP, {**values, "until": claim_until(booking)})
     else:
         await tx.execute(_CONFIRM, values)
+    await name_answerer(tx, locked.hold, actor)
     owner, change = await insert_booking(tx, booking, (), customer, account)
     payment = await plan_awaited(tx, booking, frozen, terms.processor, now)
     role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)

@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import Interval, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.commands.actor import Actor
 from app.commands.expiry import expire_bookings
-from app.commands.hold import HoldLimits, refuse_offer
+from app.commands.hold import HoldLimits, name_answerer, refuse_offer
 from app.commands.hold_price import price_of_places, price_of_session
 from app.core.database import Tx
 from app.core.ids import new_id
@@ -275,11 +276,12 @@ async def refused_whole(tx: Tx, found: BookableSession, refusing: Refusing) -> S
 # ── what the holder may do ────────────────────────────────────────────────────────────────────────────
 
 
-async def release_places(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str) -> Hold:
+async def release_places(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, *, actor: Actor) -> Hold:
     """Give the places back. Releasing twice is the same as once. Raises NotFound, HoldExpired."""
     hold, activity_id = await get_place_hold(tx, hold_id)
     if not signer.is_hold_token(token, hold_id, hold.token_version):
         raise NotFound
+    await name_answerer(tx, hold, actor)
     tx.expunge(hold)
     outcome = (await tx.execute(_RELEASE, {"hold_id": hold_id})).scalar_one()
     if outcome not in {"held", "released"} or hold.status == HoldStatus.EXPIRED:

@@ -1,8 +1,8 @@
 """Offers of the waitlist, made by the very transaction that frees a place, so that nobody slips in between.
 
 Triggers say which sessions and whose time opened while somebody waits for them; `Database.transaction` brings it here.
-What cannot be offered then is left to the job, and claims keep off it meanwhile: nothing is lost when an
-offer fails, and no cancellation fails for one.
+What cannot be offered then is left to the job, and claims of places keep off it meanwhile; time is for whoever comes
+first until then. No cancellation fails for an offer.
 """
 
 from __future__ import annotations
@@ -44,8 +44,12 @@ _OFFER = text("SELECT offer_places(:entry, :hold, :claim, :session, :price, :cur
 async def offer_what_opened(tx: Tx, said: Sequence[str], *, fees: FeeRates = NO_FEES) -> None:
     """At the end of a transaction that freed something. Never raises: what fails here is left to the job."""
     began = time.monotonic()
+
+    def is_late() -> bool:
+        return time.monotonic() - began > LONGEST_S
+
     for opening in read_openings(said)[:OPENINGS_AT_ONCE]:
-        if time.monotonic() - began > LONGEST_S:
+        if is_late():
             log.info("waitlist.left_to_the_job", opening=str(opening))
             break
         try:
@@ -53,7 +57,7 @@ async def offer_what_opened(tx: Tx, said: Sequence[str], *, fees: FeeRates = NO_
                 if isinstance(opening, OpenedPlaces):
                     await offer_places(inner, opening.session_id, fees=fees)
                 else:
-                    await offer_time(inner, opening, fees=fees)
+                    await offer_time(inner, opening, fees=fees, is_late=is_late)
         except Exception:
             log.exception("waitlist.offer_failed", opening=str(opening))
 

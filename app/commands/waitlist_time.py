@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -26,7 +26,7 @@ from app.domain.waitlist import OpenedTime, TimeWindow, WaitlistStatus, within
 from app.models import WaitlistEntry
 from app.queries.availability import ServicePlan, get_service_plan
 from app.queries.busy import list_busy
-from app.queries.waitlist import get_entry, lock_waiting, now_of, waiting_for_time
+from app.queries.waitlist import get_entry, is_all_taken, lock_waiting, now_of, waiting_for_time
 
 TRIES = 40
 """Starts that are looked at for one entry: some were refused by it, some are just being taken."""
@@ -103,19 +103,26 @@ async def check_time(tx: Tx, wanted: TimeWanted, *, for_staff: bool, now: dateti
 # ── offering ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def offer_time(tx: Tx, opening: OpenedTime, *, fees: FeeRates = NO_FEES) -> int:
-    """To those whom the time fits that came free, in their order; how many offers it were.
+async def offer_time(
+    tx: Tx, opening: OpenedTime, *, fees: FeeRates = NO_FEES, is_late: Callable[[], bool] = lambda: False
+) -> int:
+    """To those whom the time fits that came free, in their order, until it is taken; how many offers it were.
 
-    One statement, and three for each who may fit; more for each offer.
+    One statement, and three for each who may fit; more for each offer. `is_late`: the rest is left to the job.
     """
-    low = opening.from_at - LONGEST_SERVICE
-    is_person, entry_ids = await waiting_for_time(tx, opening.organization_id, opening.subject_id, low, opening.to_at)
-    reach = TimeWindow(low, opening.to_at)
+    freed = opening.subject_id, opening.from_at, opening.to_at
+    is_person, entry_ids = await waiting_for_time(tx, opening.organization_id, *freed)
+    reach = TimeWindow(opening.from_at - LONGEST_SERVICE, opening.to_at)
     count = 0
     for entry_id in entry_ids:
-        count += await offer_to_entry(
+        if is_late():
+            break
+        if await offer_to_entry(
             tx, entry_id, reach=reach, provider_id=opening.subject_id if is_person else None, fees=fees
-        )
+        ):
+            count += 1
+            if await is_all_taken(tx, *freed):
+                break
     return count
 
 

@@ -65,17 +65,33 @@ _POSITIONS = text(
     FROM waitlist_entry e WHERE e.id = ANY (:ids) AND e.status = 'waiting'
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
-WAITING_AT_ONCE = 20
+WAITING_AT_ONCE = 100
 # An offer is made with the locks of what was freed, and who has others may be waiting for those. It gives up before the
 # database looks for deadlocks, which could choose whoever frees: the job makes the offer then.
 _WAITING_FOR_TIME = text(
     """
     SELECT e.id, p.id IS NOT NULL AS is_person, set_config('lock_timeout', '500ms', true)
-    FROM waitlist_entry e LEFT JOIN provider p ON p.id = :subject
-    WHERE e.organization_id = :organization AND e.status = 'waiting' AND e.service_id IS NOT NULL
-      AND e.windows && tstzrange(:from_at, :to_at)
+    FROM waitlist_entry e JOIN service s ON s.id = e.service_id LEFT JOIN provider p ON p.id = :subject
+    WHERE e.organization_id = :organization AND e.status = 'waiting'
       AND (p.id IS NULL OR e.provider_ids IS NULL OR p.id = ANY (e.provider_ids))
+      AND EXISTS (
+          SELECT FROM offer o
+          WHERE o.service_id = s.id AND o.is_active AND o.provider_id = COALESCE(p.id, o.provider_id)
+            AND e.windows && tstzrange(
+                CAST(:from_at AS timestamptz) - make_interval(mins => s.buffer_after_minutes
+                    + COALESCE(e.duration_minutes, o.duration_minutes, s.duration_minutes)),
+                CAST(:to_at AS timestamptz) + make_interval(mins => s.buffer_before_minutes)))
     ORDER BY e.priority DESC, e.arrival LIMIT :limit
+    """
+).bindparams(
+    bindparam("subject", type_=Uuid),
+    bindparam("from_at", type_=TIMESTAMP(timezone=True)),
+    bindparam("to_at", type_=TIMESTAMP(timezone=True)),
+)
+_IS_TAKEN = text(
+    """
+    SELECT COALESCE(range_agg(a.busy) @> tstzrange(:from_at, :to_at), false) FROM allocation a
+    WHERE a.subject_id = :subject AND a.status IN ('held', 'booked') AND a.busy && tstzrange(:from_at, :to_at)
     """
 ).bindparams(
     bindparam("subject", type_=Uuid),
@@ -176,8 +192,8 @@ async def lock_waiting(tx: Tx, entry_id: UUID) -> WaitlistEntry | None:
 async def waiting_for_time(
     tx: Tx, organization_id: UUID, subject_id: UUID, from_at: datetime, to_at: datetime
 ) -> tuple[bool, list[UUID]]:
-    """Is the subject a person (else it is a resource unit), and who waits for a start between the two instants with
-    them, in line; at most WAITING_AT_ONCE. One statement.
+    """Is the subject a person (else it is a resource unit), and who waits for a start with them that would take some of
+    the time between the two instants, in line; at most WAITING_AT_ONCE. One statement.
     """
     values: dict[str, object] = {
         "organization": organization_id,
@@ -188,6 +204,11 @@ async def waiting_for_time(
     values["limit"] = WAITING_AT_ONCE
     rows = (await tx.execute(_WAITING_FOR_TIME, values)).all()
     return bool(rows) and rows[0].is_person, [row.id for row in rows]
+
+
+async def is_all_taken(tx: Tx, subject_id: UUID, from_at: datetime, to_at: datetime) -> bool:
+    """Is nothing of this time free any more? One statement."""
+    return bool((await tx.execute(_IS_TAKEN, {"subject": subject_id, "from_at": from_at, "to_at": to_at})).scalar_one())
 
 
 async def now_of(tx: Tx) -> datetime:

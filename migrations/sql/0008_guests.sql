@@ -117,7 +117,7 @@ BEGIN
     holds := (
         SELECT jsonb_agg(jsonb_build_object(
             'id', h.id, 'startsAt', h.starts_at, 'endsAt', h.ends_at, 'partySize', h.party_size, 'service', h.service_id,
-            'provider', h.provider_id, 'items', h.items) ORDER BY h.id)
+            'provider', h.provider_id, 'items', h.items, 'isOffer', h.waitlist_entry_id IS NOT NULL) ORDER BY h.id)
         FROM hold h
         WHERE h.status = 'active' AND h.expires_at > turnero_now() AND h.session_id IS NULL
           AND CASE WHEN p_session IS NULL
@@ -167,7 +167,8 @@ BEGIN
     RETURN v_count;
 END $$;
 
--- As `own_holds`, for places: the newest live hold that the guest has of places of this session, if any.
+-- As `own_holds`, for places: the newest live hold that the guest has of places of this session, if any; an offer
+-- of the waitlist only where there is no other.
 CREATE FUNCTION own_places(
     p_guest uuid, p_ttl interval, p_most interval, p_user uuid, p_session uuid, OUT is_live boolean, OUT hold uuid
 )
@@ -182,7 +183,7 @@ BEGIN
         WHERE h.session_id = p_session AND h.status = 'active' AND h.expires_at > turnero_now()
           AND CASE WHEN p_guest IS NULL THEN h.user_id = p_user
               ELSE h.id IN (SELECT g.hold_id FROM guest_hold g WHERE g.guest_session_id = p_guest) END
-        ORDER BY h.id DESC LIMIT 1);
+        ORDER BY h.waitlist_entry_id IS NOT NULL, h.id DESC LIMIT 1);
 END $$;
 
 -- Places that a transaction gave back in order to claim them anew: so many it may claim whoever waits for them

@@ -179,6 +179,19 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Is a bulk change of the staff cancelling what is in this session, and then the session itself? What that frees is offered
+-- to nobody, nor taken by anybody past those who wait: when it is over there is no session, or the job offers what is left.
+CREATE FUNCTION is_being_called_off(p_session activity_session) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM bulk_change b
+        WHERE b.status = 'running' AND b.action = 'cancel' AND b.organization_id = p_session.organization_id
+          AND p_session.starts_at >= b.starts_from AND p_session.starts_at < b.starts_before
+          AND (b.activity_id = p_session.activity_id
+               OR b.venue_id = (SELECT a.venue_id FROM activity a WHERE a.id = p_session.activity_id)));
+END $$;
+
 -- The same of a session by id, which is locked first: who is next, or no row.
 CREATE FUNCTION next_waiting(p_session uuid) RETURNS TABLE (entry_id uuid, party_size integer, user_id uuid, at timestamptz)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
@@ -189,7 +202,7 @@ DECLARE
 BEGIN
     SELECT s.* INTO v_session FROM activity_session s WHERE s.id = p_session FOR NO KEY UPDATE;
     v_entry := first_waiting(v_session, v_session.capacity - v_session.taken, true);
-    IF v_entry.id IS NOT NULL THEN
+    IF v_entry.id IS NOT NULL AND NOT is_being_called_off(v_session) THEN
         RETURN QUERY SELECT v_entry.id, v_entry.party_size, v_entry.user_id, turnero_now();
     END IF;
 END $$;
@@ -504,7 +517,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT s.id FROM activity_session s
     WHERE s.activity_id IN (SELECT e.activity_id FROM waitlist_entry e WHERE e.status = 'waiting')
       AND s.starts_at > (SELECT turnero_now()) AND s.status = 'open' AND NOT s.is_legacy AND s.taken < s.capacity
-      AND s.id > p_after AND (first_waiting(s, s.capacity - s.taken)).id IS NOT NULL
+      AND s.id > p_after AND (first_waiting(s, s.capacity - s.taken)).id IS NOT NULL AND NOT is_being_called_off(s)
     ORDER BY s.id LIMIT p_limit
 $$;
 

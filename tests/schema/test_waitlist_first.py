@@ -11,11 +11,11 @@ from tests.classes import Class, faults, make_class
 from tests.fixtures_api import GraphQLClient
 from tests.groups import change
 from tests.guests import start
-from tests.journey import rows_of
+from tests.journey import Visitor, account, rows_of
 from tests.recurring import Regular, move, weekly
 from tests.schema import operations as op
-from tests.shop import at
-from tests.waiting import waiting
+from tests.shop import at, iso, make_shop
+from tests.waiting import JOIN, READ, waiting, window
 
 
 @pytest.fixture
@@ -107,3 +107,70 @@ async def test_a_whole_session_is_not_some_places(yoga: Class, client: GraphQLCl
     held = await rows_of(yoga.shop, "SELECT is_private, price_minor FROM hold WHERE status = 'active'")
     assert held == [{"is_private": not first, "price_minor": 6_000 if first else 15_000}]
     assert await faults(yoga.shop) == []
+
+
+async def test_who_answered_an_offer_is_in_the_audit(yoga: Class, client: GraphQLClient) -> None:
+    session = (await yoga.at(at(3, 9)))["id"]
+    made = [await yoga.booked(session, 5) for _ in range(2)]
+    first, second = [await waiting(client, sessionId=session, partySize=5) for _ in range(2)]
+    for gone in made:
+        await yoga.guest.cancel(gone, accessToken=gone.token)
+    assert (await first.accept(yoga.shop, await first.offered()))["__typename"] == "CreateBookingPayload"
+    held = await second.offered()
+    released = await client(op.RELEASE, {"id": held.id, "token": held.token})
+    assert released["__typename"] == "Hold", released
+    entries = await rows_of(
+        yoga.shop, "SELECT action, actor, channel FROM audit_entry WHERE action LIKE 'waitlist.%' ORDER BY id"
+    )
+    told = [(one["action"], one["actor"], one["channel"]) for one in entries if one["action"] != "waitlist.joined"]
+    assert told == [
+        ("waitlist.offered", "system", "job"),
+        ("waitlist.offered", "system", "job"),
+        ("waitlist.accepted", "guest", "api"),
+        ("waitlist.declined", "customer", "api"),
+    ]
+
+
+async def test_an_offer_is_not_in_ones_own_way(yoga: Class, client: GraphQLClient) -> None:
+    """Who asks for other places of the session has not declined what was offered."""
+    session = (await yoga.at(at(3, 9)))["id"]
+    made = await yoga.booked(session, 9)
+    ana = await account(client, yoga.shop, "ana")
+    entry = (await ana.client(JOIN, {"input": {"sessionId": session, "partySize": 3}}))["entry"]
+    await yoga.guest.cancel(made, accessToken=made.token)
+    answer = await ana.client(op.HOLD, {"input": {"sessionId": session, "partySize": 2}})
+    assert answer["__typename"] == "HoldSlotPayload"
+    assert (await ana.client(READ, {"id": entry["id"]}))["status"] == "OFFERED"
+
+
+async def test_a_slot_of_an_offer_is_not_given_back_for_another(services: Services, client: GraphQLClient) -> None:
+    shop = await make_shop(services, providers=2)
+    ana, guest = await account(client, shop, "ana"), Visitor(client, shop)
+    first, second = shop.provider_ids
+    made = [await guest.booked(at(3, 10), hold={"providerId": one}) for one in (first, second)]
+    wanted = {"serviceId": shop.service_id, "providerIds": [first], "windows": [window(at(3, 10), at(3, 10, 1))]}
+    entry = (await ana.client(JOIN, {"input": wanted}))["entry"]
+    for gone in made:
+        await guest.cancel(gone, accessToken=gone.token)
+    asked = {"serviceId": shop.service_id, "startsAt": iso(at(3, 10, 15))}
+    answer = await ana.client(op.HOLD, {"input": asked})
+    assert answer["__typename"] == "HoldSlotPayload"
+    assert (await ana.client(READ, {"id": entry["id"]}))["status"] == "OFFERED"
+
+
+async def test_many_ahead_whom_the_time_does_not_fit(services: Services, client: GraphQLClient) -> None:
+    """Freed time goes past all of them to who can come, before anybody else has it."""
+    shop = await make_shop(services)
+    guest = Visitor(client, shop)
+    made = {start: await guest.booked(start) for start in (at(3, 9), at(3, 9, 30))}
+    nine = [window(at(3, 9, 1), at(3, 9, 2))]
+    await waiting(client, serviceId=shop.service_id, windows=nine)
+    await rows_of(
+        shop,
+        "INSERT INTO waitlist_entry (service_id, windows, party_size, name, email, id, organization_id)"
+        " SELECT e.service_id, e.windows, 1, e.name, e.email, uuidv7(), e.organization_id"
+        " FROM waitlist_entry e, generate_series(1, 24) RETURNING 1",
+    )
+    one = await waiting(client, serviceId=shop.service_id, windows=[window(at(3, 9), at(3, 9, 45))])
+    await guest.cancel(made[at(3, 9, 30)], accessToken=made[at(3, 9, 30)].token)
+    assert (await one.offered()).answer["startsAt"] == iso(at(3, 9, 30))
