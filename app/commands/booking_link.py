@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from app.commands.booking_change import Requester, acting, lock_for_change, writ
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.core.tokens import TokenSigner
+from app.domain.booking import confirmation_code
 from app.domain.errors import NotAllowed, NotFound
 from app.domain.policy import ActorKind
 from app.models import Booking, PromoUse
@@ -24,14 +26,18 @@ class RenewLinkRequest:
 
 
 async def renew_link(tx: Tx, signer: TokenSigner, request: RenewLinkRequest, requester: Requester) -> SeenBooking:
-    """Links given before open nothing any more. For the customer and the staff.
+    """Links given before open nothing any more, the calendar's included. For the customer and the staff.
 
-    Three statements. Raises NotFound, StaleVersion, NotAllowed.
+    Its confirmation code is another one, too: whoever had the link has read the old one, with the e-mail address, and
+    would find the new link by them. Three statements. Raises NotFound, StaleVersion, NotAllowed.
     """
     seen = await lock_for_change(tx, signer, request.booking_id, requester, request.expected_version)
     if seen.viewer is ActorKind.PROVIDER:
         raise NotAllowed("link_of_customer", "The customer or the staff can renew the secret link of a booking.")
-    values = {"access_version": seen.booking.access_version + 1}
+    values = {
+        "access_version": seen.booking.access_version + 1,
+        "confirmation_code": confirmation_code(secrets.token_bytes(8)),
+    }
     actor = acting(requester.actor, seen.viewer)
     await write_change(tx, seen.booking, values, actor, action="booking.link_renewed", reason=None, step=None)
     return seen

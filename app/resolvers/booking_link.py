@@ -22,6 +22,7 @@ from app.models import Booking, Customer
 from app.queries.booking import SeenBooking, get_booking
 from app.queries.booking_link import find_by_code
 from app.queries.tenancy import Door, Tenancy
+from app.resolvers.booking import with_another_code
 from app.resolvers.context import RequestContext
 from app.resolvers.mutation import Remembered, mutate
 
@@ -46,15 +47,18 @@ async def renew_link(
             raise NotFound  # the link that it made is void by now, too
         return SeenBooking(booking, ActorKind(facts["viewer"]))
 
-    seen = await mutate(
-        context,
-        "renewBookingLink",
-        at=(Door.BOOKING, request.booking_id),
-        request=(request, link_token),
-        idempotency_key=idempotency_key,
-        command=command,
-        remembered=Remembered(facts=_facts, again=again),
-    )
+    async def attempt() -> SeenBooking:
+        return await mutate(
+            context,
+            "renewBookingLink",
+            at=(Door.BOOKING, request.booking_id),
+            request=(request, link_token),
+            idempotency_key=idempotency_key,
+            command=command,
+            remembered=Remembered(facts=_facts, again=again),
+        )
+
+    seen = await with_another_code(attempt)
     return seen, tokens.guest_token(seen.booking.id, seen.booking.access_version)
 
 

@@ -76,7 +76,10 @@ class BookingLinkMutation:
         seen, token = await resolvers.find_booking(info.context, organization_id, input.confirmation_code, input.email)
         return FindBookingPayload(booking=Booking.from_seen(seen), access_token=token)
 
-    @strawberry.mutation(description="Give a booking a new secret link. The old one opens nothing from now on.")
+    @strawberry.mutation(
+        description="Give a booking a new secret link, and a new confirmation code. The old ones open nothing from now "
+        "on, nor does the address of its .ics file; that has a new one, too."
+    )
     async def renew_booking_link(self, info: Ctx, input: RenewBookingLinkInput) -> RenewBookingLinkResult:
         booking_id = read_id(IdKind.BOOKING, input.booking_id, "input.bookingId")
         request = RenewLinkRequest(booking_id, input.expected_version)
