@@ -199,11 +199,14 @@ async def test_who_may_renew(services: Services, client: GraphQLClient) -> None:
 
 
 async def test_a_claimed_booking_is_the_accounts(guest: Visitor, client: GraphQLClient) -> None:
-    made = await guest.booked(at(2, 10), customer={**ANA, "phone": "+54 11 4321-5678"})
-    eva = await account(client, guest.shop, "eva")
+    person = await guest.shop.person("eva")
+    eva = Visitor(client.signed_in(person.token), guest.shop)
+    details = {"name": "Evita", "email": person.email, "phone": "+54 11 4321-5678"}
+    made = await guest.booked(at(2, 10), customer=details)
     claimed = await _claim(eva, made.token)
     assert claimed["__typename"] == "ClaimBookingPayload", claimed
-    assert claimed["booking"]["customer"]["phone"] == "+541143215678"
+    customer = claimed["booking"]["customer"]
+    assert (customer["name"], customer["email"], customer["phone"]) == ("eva", person.email, "+541143215678")
     assert await _claim(eva, made.token) == claimed
     assert (await eva.read(made))["id"] == made.id
     refused = await _claim(await account(client, guest.shop, "eve"), made.token)
@@ -215,6 +218,15 @@ async def test_a_claimed_booking_is_the_accounts(guest: Visitor, client: GraphQL
     later = await guest.booked(at(3, 10), customer={"name": "Another", "email": "another@example.com"})
     assert (await _claim(eva, later.token))["booking"]["customer"] == claimed["booking"]["customer"]
     assert (await eva.cancel(later))["__typename"] == "Booking"
+
+
+async def test_an_account_keeps_its_own_name(guest: Visitor, client: GraphQLClient) -> None:
+    """Whoever claims may be another person: the next booking is not made in the guest's name."""
+    made = await guest.booked(at(2, 10), customer={**ANA, "phone": "+54 11 4321-5678"})
+    customer = (await _claim(await account(client, guest.shop, "bob"), made.token))["booking"]["customer"]
+    assert customer["name"] != ANA["name"]
+    assert customer["email"] != ANA["email"]
+    assert customer["phone"] is None
 
 
 async def test_nobody_claims_without_link_and_account(guest: Visitor, client: GraphQLClient) -> None:
