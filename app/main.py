@@ -295,7 +295,7 @@ def _calendar(services: Services) -> FindEntry:
             uid=f"{booking.id}@turnero",
             summary=" · ".join(name for name in (found.service_name, found.provider_name) if name),
             location=found.place,
-            description=f"{booking.number} · {booking.confirmation_code}",
+            description=booking.number,
             starts_at=booking.starts_at,
             ends_at=booking.ends_at,
             changed_at=booking.updated_at,

@@ -7,8 +7,10 @@ next sweep.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import DateTime, and_, exists, func, or_, select, text
 from sqlalchemy.sql.elements import ColumnElement
@@ -18,10 +20,12 @@ from app.commands.booking_change import apply_transition
 from app.commands.booking_payment import CLAIM_GRACE
 from app.core.database import Tx
 from app.domain.booking import BookingStatus
+from app.domain.participant import ParticipantStatus
 from app.domain.policy import ActorKind, BookingFacts, check_transition
-from app.models import Booking, Organization, Payment, PaymentSettings
+from app.models import Booking, BookingParticipant, Organization, Payment, PaymentSettings
 from app.queries.booking import facts_of
 from app.queries.payment import LIVE
+from app.queries.rows import one_of
 
 _S = BookingStatus
 LOOKS_BACK = timedelta(days=8)
@@ -61,12 +65,13 @@ async def expire_unanswered(tx: Tx, limit: int) -> int:
 async def take_automatic_steps(tx: Tx, limit: int) -> int:
     """NO_SHOW and COMPLETED by themselves, at most `limit`; how many it were.
 
-    What still owes something that has to be paid before it is served is left to a person.
+    What still owes something that has to be paid before it is served is left to a person. A group of which somebody was
+    marked as there is not missed, though its booking was never checked in.
     """
     now = await tx.scalar(select(func.turnero_now(type_=DateTime(timezone=True))))
     assert now is not None
     query = (
-        select(Booking, Organization)
+        select(Booking, Organization, _SOMEBODY_CAME)
         .join(Organization, Organization.id == Booking.organization_id)
         .outerjoin(PaymentSettings, PaymentSettings.organization_id == Booking.organization_id)
         .where(
@@ -81,12 +86,31 @@ async def take_automatic_steps(tx: Tx, limit: int) -> int:
         .limit(limit)
         .with_for_update(key_share=True, skip_locked=True, of=Booking)
     )
-    found = [(booking, organization) for booking, organization in await tx.execute(query)]
-    for booking, organization in sorted(found, key=lambda one: _by_session(one[0])):
-        to = _S.NO_SHOW if _marks_no_show(booking, organization) else _S.COMPLETED
-        check_transition(_facts(booking, organization), ActorKind.SYSTEM, to, now)
+    found = [(booking, organization, came) for booking, organization, came in await tx.execute(query)]
+    attended = await _attended(tx, [booking.id for booking, _, _ in found])
+    for booking, organization, came in sorted(found, key=lambda one: _by_session(one[0])):
+        if came != (booking.id in attended):
+            continue  # somebody was marked while the row was being locked: it is judged anew by the next sweep
+        facts = _facts(booking, organization, somebody_came=came)
+        to = _S.NO_SHOW if facts.status is _S.CONFIRMED and facts.no_show_at is not None else _S.COMPLETED
+        check_transition(facts, ActorKind.SYSTEM, to, now)
         await apply_transition(tx, booking, to, None, SYSTEM)
     return len(found)
+
+
+_SOMEBODY_CAME = exists().where(
+    BookingParticipant.booking_id == Booking.id, BookingParticipant.status == ParticipantStatus.CHECKED_IN
+)
+
+
+async def _attended(tx: Tx, booking_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of which somebody was marked as there; asked once their rows are locked, under which people are marked."""
+    if not booking_ids:
+        return set()
+    query = select(BookingParticipant.booking_id).where(
+        one_of(BookingParticipant.booking_id, booking_ids), BookingParticipant.status == ParticipantStatus.CHECKED_IN
+    )
+    return set((await tx.execute(query)).scalars())
 
 
 def _is_missed(now: datetime) -> ColumnElement[bool]:
@@ -95,6 +119,7 @@ def _is_missed(now: datetime) -> ColumnElement[bool]:
         Booking.status == _S.CONFIRMED,
         Booking.starts_at >= Organization.auto_no_show_since,
         Booking.starts_at + after <= now,
+        ~_SOMEBODY_CAME,
     )
 
 
@@ -104,7 +129,8 @@ def _is_over(now: datetime) -> ColumnElement[bool]:
         func.coalesce(PaymentSettings.balance_required_at_check_in, False),
         Booking.price_minor > Booking.paid_minor - Booking.uncounted_minor,
     )
-    unseen = and_(Booking.status == _S.CONFIRMED, Organization.auto_no_show_after_minutes.is_(None), ~owes)
+    not_missed = or_(Organization.auto_no_show_after_minutes.is_(None), _SOMEBODY_CAME)
+    unseen = and_(Booking.status == _S.CONFIRMED, not_missed, ~owes)
     return and_(
         or_(Booking.status.in_([_S.CHECKED_IN, _S.IN_PROGRESS]), unseen),
         Booking.starts_at >= Organization.auto_complete_since,
@@ -112,13 +138,10 @@ def _is_over(now: datetime) -> ColumnElement[bool]:
     )
 
 
-def _marks_no_show(booking: Booking, organization: Organization) -> bool:
-    return booking.status == _S.CONFIRMED and organization.auto_no_show_after_minutes is not None
-
-
-def _facts(booking: Booking, organization: Organization) -> BookingFacts:
-    """With what the organization leaves to the clock."""
-    no_show, complete = organization.auto_no_show_after_minutes, organization.auto_complete_after_minutes
+def _facts(booking: Booking, organization: Organization, *, somebody_came: bool) -> BookingFacts:
+    """With what the organization leaves to the clock: where somebody came, nothing is missed."""
+    no_show = None if somebody_came else organization.auto_no_show_after_minutes
+    complete = organization.auto_complete_after_minutes
     return replace(
         facts_of(booking),
         no_show_at=None if no_show is None else booking.starts_at + timedelta(minutes=no_show),

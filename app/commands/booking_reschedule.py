@@ -42,13 +42,15 @@ from app.queries.visit import VisitPlan
 
 @dataclass(frozen=True, slots=True)
 class RescheduleRequest:
-    """`starts_at` none: the same time; `provider_id` none: the same provider."""
+    """`starts_at` none: the same time; `provider_id` none: the same provider. `is_bulk`: its reason is that of many
+    moves, and none to go beyond the provider's area with this one."""
 
     booking_id: UUID
     starts_at: datetime | None
     provider_id: UUID | None
     reason: str | None
     expected_version: int | None
+    is_bulk: bool = False
 
 
 async def reschedule_booking(
@@ -69,8 +71,9 @@ async def reschedule_booking(
     starts_at = request.starts_at or booking.starts_at
     _check_place(request, booking, items, starts_at)
     by_staff = seen.viewer is not ActorKind.CUSTOMER
+    reason = None if request.is_bulk else request.reason
     is_staff = requester.tenancy.is_staff
-    await check_area_of_move(tx, booking, request.provider_id, reason=request.reason, is_staff=is_staff)
+    await check_area_of_move(tx, booking, request.provider_id, reason=reason, is_staff=is_staff)
     search = search_of_booking(booking, items, around=starts_at, provider_id=request.provider_id, for_staff=by_staff)
     # Who stays with their provider knows them anyway.
     hidden_is_missing = request.provider_id is not None and not requester.tenancy.is_staff

@@ -67,7 +67,14 @@ async def commit_bulk_change(
 
 async def _take_in_new(tx: Tx, change: BulkChange, role: ActorKind, now: datetime) -> None:
     room = BOOKINGS_MAXIMUM - change.item_count
-    found = await list_bookings_in(tx, change.organization_id, scope_of(change), besides=change.id, limit=room + 1)
+    found = await list_bookings_in(
+        tx,
+        change.organization_id,
+        scope_of(change),
+        besides=change.id,
+        limit=room + 1,
+        is_own=role is ActorKind.PROVIDER,
+    )
     if len(found) > room:
         raise InvalidInput.at("input.includeNew", f"makes it more than {BOOKINGS_MAXIMUM} bookings: plan less time")
     verdicts = await judge(tx, BulkAction(change.action), change.target_provider_id, found, role, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert
@@ -12,6 +13,7 @@ from sqlalchemy import insert
 from app.commands.actor import Actor
 from app.commands.booking_change import minutes_of
 from app.commands.journal import Audit, write_journal
+from app.commands.served import area_of, outside
 from app.commands.settlement import policy_of
 from app.core.database import Tx
 from app.core.ids import new_id
@@ -46,12 +48,14 @@ async def plan_bulk_change(
 ) -> BulkChange:
     """What would become of each booking now. Nothing changes; the plan is kept for an hour.
 
-    Eight statements; four more for a move. Raises NotFound, InvalidInput.
+    Eight statements; five more for a move. Raises NotFound, InvalidInput.
     """
     role = role_in(tenancy, request.action, request.scope.provider_id)
     organization = await get_row(tx, Organization, tenancy.organization_id)
     await _require_scope(tx, request.scope, request.target_provider_id)
-    found = await list_bookings_in(tx, organization.id, request.scope, limit=BOOKINGS_MAXIMUM + 1)
+    found = await list_bookings_in(
+        tx, organization.id, request.scope, limit=BOOKINGS_MAXIMUM + 1, is_own=role is ActorKind.PROVIDER
+    )
     if len(found) > BOOKINGS_MAXIMUM:
         raise InvalidInput.at(
             "input.startsBefore", f"has more than {BOOKINGS_MAXIMUM} bookings before it: take less time"
@@ -127,7 +131,7 @@ async def judge(  # noqa: PLR0917 (all that the answer depends on)
     role: ActorKind,
     now: datetime,
 ) -> list[Verdict]:
-    """One for each booking, in their order. No statement for cancellations, four for moves."""
+    """One for each booking, in their order. No statement for cancellations, at most five for moves."""
     if action is BulkAction.CANCEL:
         return [_of_cancellation(booking, role, now) for booking in bookings]
     assert target_id is not None
@@ -173,7 +177,12 @@ async def _of_moves(
     items: dict[UUID, list[BookingItem]] = {}
     for item in await items_of_bookings(tx, [booking.id for booking in bookings]) if bookings else ():
         items.setdefault(item.booking_id, []).append(item)
-    broken = {booking.id: _broken_move(booking, items[booking.id], target_id, role, now) for booking in bookings}
+    is_area_asked = any(booking.address is not None for booking in bookings)
+    area = await area_of(tx, target_id) if is_area_asked else None
+    broken = {
+        booking.id: _broken_move(booking, items[booking.id], target_id, role, now) or _broken_area(booking, area)
+        for booking in bookings
+    }
     free = [booking for booking in bookings if broken[booking.id] is None]
     if free:
         singles = {booking.id: items[booking.id][0] for booking in free}
@@ -193,6 +202,14 @@ def _broken_move(
     if booking.provider_id == target_id:
         return _HAS_IT
     return broken_reschedule_rule(facts_of(booking), role, now)
+
+
+def _broken_area(booking: Booking, area: Mapping[str, Any] | None) -> RuleBroken | None:
+    """The reason of a bulk change is for all of them, and none to go beyond the area with one."""
+    fault = outside(booking, area)
+    if fault is None:
+        return None
+    return RuleBroken("outside_area", f"The address of this booking {fault}: move it by itself, with a reason.")
 
 
 async def _against_moves(

@@ -87,6 +87,10 @@ async def lock_targets(tx: Tx, signer: TokenSigner, target: SeriesTarget, reques
     )
     if target.expected_version not in {None, series.version}:
         raise StaleVersion(series.version)
+    if seen.viewer is ActorKind.CUSTOMER:
+        bookings = [one for one in bookings if seen.sees(one)]
+        if not bookings:
+            raise NotFound
     targets = _targets(bookings, target)
     return LockedSeries(seen, customer, bookings, targets, acting(requester.actor, seen.viewer))
 

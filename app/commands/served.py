@@ -76,11 +76,20 @@ async def check_area_of_move(
     """
     if booking.address is None or provider_id in {None, booking.provider_id}:
         return
-    area = (await tx.execute(select(Provider.service_area).where(Provider.id == provider_id))).scalar_one_or_none()
-    fault = _first_fault([area], address_from_json(booking.address))
+    fault = outside(booking, await area_of(tx, provider_id))
     if fault is not None and not (is_staff and reason):
         message = f"the address of this booking {fault}"
         raise InvalidInput.at("input.providerId", f"{message}; {_STAFF_MAY}" if is_staff else message)
+
+
+async def area_of(tx: Tx, provider_id: UUID | None) -> Mapping[str, Any] | None:
+    """Where a provider comes to; none: anywhere. One statement."""
+    return (await tx.execute(select(Provider.service_area).where(Provider.id == provider_id))).scalar_one_or_none()
+
+
+def outside(booking: Booking, area: Mapping[str, Any] | None) -> str | None:
+    """What is against a booking's address in this area, if it has one."""
+    return None if booking.address is None else _first_fault([area], address_from_json(booking.address))
 
 
 def noted_reason(booking: Booking) -> dict[str, Any]:

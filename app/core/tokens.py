@@ -130,12 +130,13 @@ class TokenSigner:
         known = self.waitlist_token(entry_id, version)
         return hmac.compare_digest(token.encode("utf-8", "replace"), known.encode())
 
-    def calendar_token(self, booking_id: UUID) -> str:
-        """Opens a booking's .ics and nothing else, so that a calendar app never holds the right to cancel."""
-        return self._mac("calendar", booking_id, 1)
+    def calendar_token(self, booking_id: UUID, version: int) -> str:
+        """Opens a booking's .ics and nothing else, so that a calendar app never holds the right to cancel. `version`:
+        that of the booking's secret link, with which it becomes void."""
+        return self._mac("calendar", booking_id, version)
 
-    def is_calendar_token(self, token: str, booking_id: UUID) -> bool:
-        return hmac.compare_digest(token.encode("utf-8", "replace"), self.calendar_token(booking_id).encode())
+    def is_calendar_token(self, token: str, booking_id: UUID, version: int) -> bool:
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self.calendar_token(booking_id, version).encode())
 
     def provider_calendar_token(self, provider_id: UUID, version: int) -> str:
         """Opens a provider's calendar; it names its provider, so that it can be presented alone."""

@@ -162,7 +162,9 @@ class BulkJobs:
         """Raises StillPayable, and what a single change raises."""
         now, version = self._checkout.clock.now(), running.booking_version
         if running.action is BulkAction.MOVE:
-            move = RescheduleRequest(booking_id, None, running.target_provider_id, running.reason, version)
+            move = RescheduleRequest(
+                booking_id, None, running.target_provider_id, running.reason, version, is_bulk=True
+            )
             await reschedule_booking(tx, self._no_links, move, requester, now)
             return DONE
         if running.is_ending:

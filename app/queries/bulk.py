@@ -60,10 +60,13 @@ async def list_items(tx: Tx, change_ids: Sequence[UUID]) -> list[tuple[BulkChang
 
 
 async def list_bookings_in(
-    tx: Tx, organization_id: UUID, scope: BulkScope, *, besides: UUID | None = None, limit: int
+    tx: Tx, organization_id: UUID, scope: BulkScope, *, besides: UUID | None = None, limit: int, is_own: bool = False
 ) -> list[Booking]:
-    """Those that are not over, by their start; `besides`: not those of this bulk change. One statement."""
+    """Those that are not over, by their start; `besides`: not those of this bulk change; `is_own`: as the provider
+    themselves sees them, without the visits of others in which they do a later service. One statement."""
     query = _bookings_in(organization_id, scope)
+    if is_own:
+        query = query.where(Booking.provider_id == scope.provider_id)
     if besides is not None:
         planned = select(BulkChangeItem.booking_id).where(BulkChangeItem.bulk_change_id == besides)
         query = query.where(Booking.id.not_in(planned))

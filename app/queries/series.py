@@ -119,17 +119,25 @@ class SeenSeries:
     provider_id: UUID | None = None
 
     def sees(self, booking: Booking) -> bool:
+        """A customer: what is still theirs. A date that an account claimed by itself is nobody's who has the links."""
+        if self.viewer is ActorKind.CUSTOMER:
+            return booking.customer_id == self.series.customer_id
         return self.provider_id is None or booking.provider_id == self.provider_id
 
 
 def has_series_link(tokens: TokenSigner, series: BookingSeries, bookings: Sequence[Booking], token: str | None) -> bool:
-    """The link of the series, or that of any of its bookings: all are one customer's."""
+    """The link of the series, or that of any of its bookings which are still the same customer's."""
     if token is None:
         return False
     if tokens.is_series_token(token, series.id, series.access_version):
         return True
     named = TokenSigner.named_by(token)
-    return any(one.id == named and tokens.is_guest_token(token, one.id, one.access_version) for one in bookings)
+    return any(
+        one.id == named
+        and one.customer_id == series.customer_id
+        and tokens.is_guest_token(token, one.id, one.access_version)
+        for one in bookings
+    )
 
 
 async def has_booking_link(tx: Tx, tokens: TokenSigner, booking: Booking, token: str | None) -> bool:
@@ -186,6 +194,9 @@ async def _one(tx: Tx, series_id: UUID, *, is_locked: bool) -> tuple[BookingSeri
     if is_locked:
         query = query.with_for_update(key_share=True, of=BookingSeries)
     row = (await tx.execute(query)).first()
+    if row is None and is_locked:
+        # Whoever had it before may have made it another customer's: then the joined row was the old one's, and is none.
+        row = (await tx.execute(query)).first()
     if row is None:
         raise NotFound
     return row[0], row[1]

@@ -123,7 +123,8 @@ def terms_of(context: RequestContext, seen: SeenBooking, *, at_customers_request
 
 def calendar_url(context: RequestContext, booking: Booking) -> str:
     services = context.services
-    return f"{services.policy.public_url}/calendar/{booking.id}.ics?token={services.tokens.calendar_token(booking.id)}"
+    token = services.tokens.calendar_token(booking.id, booking.access_version)
+    return f"{services.policy.public_url}/calendar/{booking.id}.ics?token={token}"
 
 
 async def create_booking(

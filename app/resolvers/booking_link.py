@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.commands import booking_link as commands
 from app.commands.booking_change import Requester
-from app.commands.booking_link import RenewLinkRequest
+from app.commands.booking_link import RenewedLink, RenewLinkRequest
 from app.core.contact import normalize_email
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
@@ -21,7 +21,9 @@ from app.domain.policy import ActorKind
 from app.models import Booking, Customer
 from app.queries.booking import SeenBooking, get_booking
 from app.queries.booking_link import find_by_code
+from app.queries.series import get_series
 from app.queries.tenancy import Door, Tenancy
+from app.resolvers.booking import with_another_code
 from app.resolvers.context import RequestContext
 from app.resolvers.mutation import Remembered, mutate
 
@@ -32,51 +34,79 @@ _NO_CODE = "0" * CODE_LENGTH
 
 async def renew_link(
     context: RequestContext, request: RenewLinkRequest, link_token: str | None, idempotency_key: str | None
-) -> tuple[SeenBooking, str]:
-    """The booking and its new secret link. Raises what the command raises, and IdempotencyConflict."""
+) -> tuple[SeenBooking, str, str | None]:
+    """The booking, its new secret link, and that of its series if that is another one, too.
+
+    Raises what the command raises, and IdempotencyConflict.
+    """
     tokens = context.services.tokens
 
-    async def command(tx: Tx, tenancy: Tenancy) -> SeenBooking:
+    async def command(tx: Tx, tenancy: Tenancy) -> RenewedLink:
         return await commands.renew_link(tx, tokens, request, _requester(context, tenancy, link_token))
 
-    async def again(tx: Tx, _tenancy: Tenancy, facts: dict[str, Any]) -> SeenBooking:
+    async def again(tx: Tx, _tenancy: Tenancy, facts: dict[str, Any]) -> RenewedLink:
         # The repeat comes with the link that it made void: that it is the same request, key and contents, must do.
         booking, _ = await get_booking(tx, request.booking_id)
         if booking.access_version != facts["accessVersion"]:
             raise NotFound  # the link that it made is void by now, too
-        return SeenBooking(booking, ActorKind(facts["viewer"]))
+        seen = SeenBooking(booking, ActorKind(facts["viewer"]))
+        if facts["seriesVersion"] is None or booking.series_id is None:
+            return RenewedLink(seen)
+        series, _ = await get_series(tx, booking.series_id)
+        return RenewedLink(seen, series if series.access_version == facts["seriesVersion"] else None)
 
-    seen = await mutate(
-        context,
-        "renewBookingLink",
-        at=(Door.BOOKING, request.booking_id),
-        request=(request, link_token),
-        idempotency_key=idempotency_key,
-        command=command,
-        remembered=Remembered(facts=_facts, again=again),
-    )
-    return seen, tokens.guest_token(seen.booking.id, seen.booking.access_version)
+    async def attempt() -> RenewedLink:
+        return await mutate(
+            context,
+            "renewBookingLink",
+            at=(Door.BOOKING, request.booking_id),
+            request=(request, link_token),
+            idempotency_key=idempotency_key,
+            command=command,
+            remembered=Remembered(facts=_facts, again=again),
+        )
+
+    renewed = await with_another_code(attempt)
+    booking, series = renewed.seen.booking, renewed.series
+    series_token = None if series is None else tokens.series_token(series.id, series.access_version)
+    return renewed.seen, tokens.guest_token(booking.id, booking.access_version), series_token
 
 
-def _facts(seen: SeenBooking) -> dict[str, Any]:
-    return {"viewer": seen.viewer.value, "accessVersion": seen.booking.access_version}
+def _facts(renewed: RenewedLink) -> dict[str, Any]:
+    return {
+        "viewer": renewed.seen.viewer.value,
+        "accessVersion": renewed.seen.booking.access_version,
+        "seriesVersion": None if renewed.series is None else renewed.series.access_version,
+    }
 
 
 async def claim_booking(context: RequestContext, link_token: str, idempotency_key: str | None) -> SeenBooking:
-    """Raises Unauthenticated, NotFound, NotAllowed, IdempotencyConflict."""
+    """With the link of a series: all its dates, of which this is the first.
+
+    Raises Unauthenticated, NotFound, NotAllowed, IdempotencyConflict.
+    """
     context.require_viewer()
-    booking_id = TokenSigner.named_by(link_token)
-    if booking_id is None:
+    named = TokenSigner.named_by(link_token)
+    if named is None:
         raise NotFound
+    try:
+        return await _claim(context, Door.BOOKING, named, link_token, idempotency_key)
+    except NotFound:  # what a link names may be a series as well
+        return await _claim(context, Door.SERIES, named, link_token, idempotency_key)
+
+
+async def _claim(
+    context: RequestContext, door: Door, named: UUID, link_token: str, idempotency_key: str | None
+) -> SeenBooking:
+    claim = commands.claim_booking if door is Door.BOOKING else commands.claim_series
 
     async def command(tx: Tx, tenancy: Tenancy) -> SeenBooking:
-        requester = _requester(context, tenancy, link_token)
-        return await commands.claim_booking(tx, context.services.tokens, booking_id, requester)
+        return await claim(tx, context.services.tokens, named, _requester(context, tenancy, link_token))
 
     return await mutate(
         context,
         "claimBooking",
-        at=(Door.BOOKING, booking_id),
+        at=(door, named),
         request=link_token,
         idempotency_key=idempotency_key,
         command=command,

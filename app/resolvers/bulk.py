@@ -31,6 +31,10 @@ class SeenBulkChange:
     change: BulkChange
     viewer: ActorKind
 
+    def sees(self, booking: Booking) -> bool:
+        """A provider sees their own bookings: not the visits of others in which they do a later service."""
+        return self.viewer is not ActorKind.PROVIDER or booking.provider_id == self.change.provider_id
+
 
 def see(change: BulkChange, tenancy: Tenancy) -> SeenBulkChange:
     return SeenBulkChange(change, role_in(tenancy, BulkAction.CANCEL, change.provider_id))
@@ -113,10 +117,10 @@ async def read_bulk_change(context: RequestContext, change_id: UUID) -> SeenBulk
 
 
 async def items_of(context: RequestContext, seen: SeenBulkChange) -> list[tuple[BulkChangeItem, SeenBooking]]:
-    """Each with its booking as it is now, by its start."""
+    """Each with its booking as it is now, by its start: those that the viewer may see."""
     async with context.read_bound(seen.change.organization_id) as tx:
         found = await list_items(tx, [seen.change.id])
-    return [(item, SeenBooking(booking, seen.viewer)) for item, booking in found]
+    return [(item, SeenBooking(booking, seen.viewer)) for item, booking in found if seen.sees(booking)]
 
 
 async def new_bookings_of(context: RequestContext, seen: SeenBulkChange) -> list[SeenBooking]:
@@ -125,7 +129,14 @@ async def new_bookings_of(context: RequestContext, seen: SeenBulkChange) -> list
     if change.status not in {BulkStatus.PLANNED, BulkStatus.RUNNING}:
         return []
     async with context.read_bound(change.organization_id) as tx:
-        found = await list_bookings_in(tx, change.organization_id, scope_of(change), besides=change.id, limit=NEW_LIMIT)
+        found = await list_bookings_in(
+            tx,
+            change.organization_id,
+            scope_of(change),
+            besides=change.id,
+            limit=NEW_LIMIT,
+            is_own=seen.viewer is ActorKind.PROVIDER,
+        )
     return [SeenBooking(booking, seen.viewer) for booking in found]
 
 

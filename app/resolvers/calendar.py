@@ -44,14 +44,13 @@ class BookingForCalendar:
 
 async def find_for_calendar(services: Services, booking_id: UUID, token: str) -> BookingForCalendar | None:
     """None for a wrong token, byte for byte as for a booking that is none."""
-    if not services.tokens.is_calendar_token(token, booking_id):
-        return None
     async with services.database.snapshot() as tx:
         try:
             await enter(tx, Door.BOOKING, booking_id, user_id=None, clock_offset=services.clock.offset)
-            return await _of_appointment(tx, booking_id) or await _of_session(tx, booking_id)
+            found = await _of_appointment(tx, booking_id) or await _of_session(tx, booking_id)
         except NotFound:
             return None
+    return found if services.tokens.is_calendar_token(token, booking_id, found.booking.access_version) else None
 
 
 async def _of_appointment(tx: Tx, booking_id: UUID) -> BookingForCalendar | None:

@@ -32,7 +32,7 @@ class RenewBookingLinkInput:
 
 @strawberry.input
 class ClaimBookingInput:
-    access_token: str = strawberry.field(description="The secret link of a guest's booking.")
+    access_token: str = strawberry.field(description="The secret link of a guest's booking, or series.")
     idempotency_key: str | None = None
 
 
@@ -46,6 +46,9 @@ class FindBookingPayload:
 class RenewBookingLinkPayload:
     booking: Booking
     access_token: str = strawberry.field(description="The new secret link. All that were given before are void.")
+    series_access_token: str | None = strawberry.field(
+        description="The new secret link of the series that this is a date of."
+    )
 
 
 @strawberry.type
@@ -76,16 +79,26 @@ class BookingLinkMutation:
         seen, token = await resolvers.find_booking(info.context, organization_id, input.confirmation_code, input.email)
         return FindBookingPayload(booking=Booking.from_seen(seen), access_token=token)
 
-    @strawberry.mutation(description="Give a booking a new secret link. The old one opens nothing from now on.")
+    @strawberry.mutation(
+        description="Give a booking a new secret link, and a new confirmation code. The old ones open nothing from now "
+        "on, nor does the address of its .ics file; that has a new one, too. With a date of a series those of the "
+        "series and of all its dates are renewed."
+    )
     async def renew_booking_link(self, info: Ctx, input: RenewBookingLinkInput) -> RenewBookingLinkResult:
         booking_id = read_id(IdKind.BOOKING, input.booking_id, "input.bookingId")
         request = RenewLinkRequest(booking_id, input.expected_version)
-        seen, token = await resolvers.renew_link(info.context, request, input.access_token, input.idempotency_key)
-        return RenewBookingLinkPayload(booking=Booking.from_seen(seen), access_token=token)
+        seen, token, series_token = await resolvers.renew_link(
+            info.context, request, input.access_token, input.idempotency_key
+        )
+        return RenewBookingLinkPayload(
+            booking=Booking.from_seen(seen), access_token=token, series_access_token=series_token
+        )
 
     @strawberry.mutation(
         description="Make a guest's booking one of your account, with its secret link. Claiming it twice is as once; "
-        "one of another account is refused. The link stays valid: renewBookingLink makes a new one."
+        "one of another account is refused. With the link of a series the series and all its dates are claimed, and "
+        "`booking` is the first; a date that is claimed by itself leaves the series. The link stays "
+        "valid: renewBookingLink makes a new one."
     )
     async def claim_booking(self, info: Ctx, input: ClaimBookingInput) -> ClaimBookingResult:
         seen = await resolvers.claim_booking(info.context, input.access_token, input.idempotency_key)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from app.domain.membership import Role
 from app.resolvers.context import Services
-from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog, make_settings, serve
+from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, StatementLog, make_settings, serve
 from tests.journey import ANA, Answer, Made, Visitor, account, audit_of, colleague, rows_of
 from tests.promos import make_promo
 from tests.shop import at, make_person, make_shop
@@ -152,7 +153,30 @@ async def test_the_old_link_is_void_at_once(guest: Visitor, client: GraphQLClien
     again = await _renew(guest, made, accessToken=made.token, expectedVersion=1, idempotencyKey=KEY)
     assert again["__typename"] == "NotFound"  # what it made is void, too
     entries = [entry for entry in await audit_of(guest.shop, made) if entry["action"] == "booking.link_renewed"]
-    assert [entry["after"] for entry in entries] == [{"access_version": 2}, {"access_version": 3}]
+    assert [entry["after"]["access_version"] for entry in entries] == [2, 3]
+
+
+async def test_what_the_old_link_showed_opens_nothing_either(
+    guest: Visitor, running: RunningApi, http: httpx.AsyncClient
+) -> None:
+    """Whoever had it has read the confirmation code and the e-mail address, and may have the calendar's address."""
+    shows = (
+        "query ($id: ID!, $token: String!) { booking(id: $id, accessToken: $token) { confirmationCode calendarUrl } }"
+    )
+    made = await guest.booked(at(2, 10))
+    seen = await guest.client(shows, {"id": made.id, "token": made.token})
+    token = (await _renew(guest, made, accessToken=made.token))["accessToken"]
+    assert (await _find(guest, seen["confirmationCode"]))["__typename"] == "NotFound"
+    renewed = await guest.client(shows, {"id": made.id, "token": token})
+    assert (await _find(guest, renewed["confirmationCode"]))["accessToken"] == token
+    old, new = [
+        await http.get(
+            running.url + urlsplit(one["calendarUrl"]).path, params={"token": urlsplit(one["calendarUrl"]).query[6:]}
+        )
+        for one in (seen, renewed)
+    ]
+    assert (old.status_code, new.status_code) == (404, 200)
+    assert renewed["confirmationCode"] not in new.text
 
 
 async def test_who_may_renew(services: Services, client: GraphQLClient) -> None:
@@ -175,22 +199,34 @@ async def test_who_may_renew(services: Services, client: GraphQLClient) -> None:
 
 
 async def test_a_claimed_booking_is_the_accounts(guest: Visitor, client: GraphQLClient) -> None:
-    made = await guest.booked(at(2, 10), customer={**ANA, "phone": "+54 11 4321-5678"})
-    eva = await account(client, guest.shop, "eva")
+    person = await guest.shop.person("eva")
+    eva = Visitor(client.signed_in(person.token), guest.shop)
+    details = {"name": "Evita", "email": person.email, "phone": "+54 11 4321-5678"}
+    made = await guest.booked(at(2, 10), customer=details)
     claimed = await _claim(eva, made.token)
     assert claimed["__typename"] == "ClaimBookingPayload", claimed
-    assert claimed["booking"]["customer"]["phone"] == "+541143215678"
+    customer = claimed["booking"]["customer"]
+    assert (customer["name"], customer["email"], customer["phone"]) == ("eva", person.email, "+541143215678")
     assert await _claim(eva, made.token) == claimed
     assert (await eva.read(made))["id"] == made.id
     refused = await _claim(await account(client, guest.shop, "eve"), made.token)
     assert (refused["__typename"], refused["rule"]) == ("NotAllowed", "claimed_by_another")
     entries = [entry for entry in await audit_of(guest.shop, made) if entry["action"] == "booking.claimed"]
     assert [entry["actor"] for entry in entries] == ["customer"]
-    assert set(entries[0]["before"]) == set(entries[0]["after"]) == {"customer_id"}
+    assert set(entries[0]["before"]) == set(entries[0]["after"]) == {"customer_id", "version"}
     # The next one goes to the record that is there, which keeps what the account was known by.
     later = await guest.booked(at(3, 10), customer={"name": "Another", "email": "another@example.com"})
     assert (await _claim(eva, later.token))["booking"]["customer"] == claimed["booking"]["customer"]
     assert (await eva.cancel(later))["__typename"] == "Booking"
+
+
+async def test_an_account_keeps_its_own_name(guest: Visitor, client: GraphQLClient) -> None:
+    """Whoever claims may be another person: the next booking is not made in the guest's name."""
+    made = await guest.booked(at(2, 10), customer={**ANA, "phone": "+54 11 4321-5678"})
+    customer = (await _claim(await account(client, guest.shop, "bob"), made.token))["booking"]["customer"]
+    assert customer["name"] != ANA["name"]
+    assert customer["email"] != ANA["email"]
+    assert customer["phone"] is None
 
 
 async def test_nobody_claims_without_link_and_account(guest: Visitor, client: GraphQLClient) -> None:
@@ -225,7 +261,7 @@ async def test_budgets(guest: Visitor, client: GraphQLClient, statements: Statem
     statements.clear()
     await _renew(guest, made, accessToken=made.token, idempotencyKey=KEY)
     assert len(statements) <= 8, statements.statements
-    token = (await _find(guest, made.answer["confirmationCode"]))["accessToken"]
+    token = (await _renew(guest, made, accessToken=made.token, idempotencyKey=KEY))["accessToken"]
     statements.clear()
     assert (await _claim(eva, token))["__typename"] == "ClaimBookingPayload"
     assert len(statements) <= 8, statements.statements

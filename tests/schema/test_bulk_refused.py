@@ -101,6 +101,28 @@ async def test_a_provider_cancels_their_own(client: GraphQLClient, services: Ser
     assert (await provider.commit(theirs))["__typename"] == "NotFound"
 
 
+async def test_a_provider_is_shown_no_visit_of_another(client: GraphQLClient, services: Services) -> None:
+    """One that begins with somebody else is not theirs to see and not theirs to cancel, though the staff's plan has
+    it."""
+    linked = await make_person(services, "linked")
+    shop = await make_shop(services, providers=2, linked=linked)
+    rows = await rows_of(shop, "SELECT id FROM provider WHERE user_id = :id", id=linked.user_id)
+    own = encode_id(IdKind.PROVIDER, rows[0]["id"])
+    (other,) = set(shop.provider_ids) - {own}
+    visits = []
+    for hour, people in ((9, (other, own)), (12, (own, other))):
+        items = [{"serviceId": shop.service_id, "providerId": one} for one in people]
+        visits.append(await Visitor(client, shop).booked(at(3, hour), hold={"serviceId": None, "items": items}))
+    provider = Planner(client.signed_in(linked.token), shop)
+    owner = Planner(client.signed_in(shop.owner.token), shop)
+    plan = await provider.planned(DAY, NEXT, providerId=own)
+    assert list(results(plan)) == [visits[1].id]
+    assert plan["newBookings"] == []
+    everything = await owner.planned(DAY, NEXT, providerId=own)
+    assert len(everything["items"]) == 2
+    assert list(results(await provider.read(everything))) == [visits[1].id]
+
+
 # ── what cannot be ────────────────────────────────────────────────────────────────────────────────────
 
 

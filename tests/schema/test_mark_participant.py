@@ -7,13 +7,17 @@ from uuid import uuid4
 
 import pytest
 
+from app.commands.automatic import take_automatic_steps
+from app.core.database import Database
 from app.domain.membership import Role
 from app.resolvers.context import Services
 from tests.classes import Class, make_class
-from tests.fixtures_api import GraphQLClient, StatementLog
+from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog
 from tests.groups import booked_as, change, named, seen
 from tests.journey import Made, audit_of, colleague
+from tests.schema.test_automatic_steps import leave_to_the_clock
 from tests.shop import at
+from tests.sweeps import sweep
 
 NOBODY = "ptc_01h2xcejqtf2nbrexx3vqjhp41"
 
@@ -135,3 +139,22 @@ async def test_the_query_budget(
     assert (await mark(staff, made, ana, "NO_SHOW"))["__typename"] == "Booking"
     # Six of the change; two reads each for the session, who has it, and the people that the answer shows.
     assert 5 < len(statements) <= 15, statements.statements
+
+
+async def test_a_group_of_which_somebody_came_is_not_missed(
+    yoga: Class, made: Made, staff: GraphQLClient, worker: Database, clock: MovableClock
+) -> None:
+    """Their marks are known to the clock, though the booking itself was never checked in."""
+    owner = await colleague(yoga.client, yoga.shop, Role.ADMIN)
+    await leave_to_the_clock(owner, autoNoShowAfterMinutes=15, autoCompleteAfterMinutes=60)
+    session = await yoga.at(at(3, 9))
+    missed = await booked_as(yoga, await yoga.held(session["id"], 2), participants=named("Caro"))
+    clock.move_to(at(3, 8, 50))
+    ana, _ = [one["id"] for one in (await people(yoga, made)).values()]
+    assert (await mark(staff, made, ana, "CHECKED_IN"))["__typename"] == "Booking"
+    clock.move_to(at(3, 9, 16))
+    await sweep(worker, clock, take_automatic_steps)
+    assert [(await seen(yoga, one))["status"] for one in (made, missed)] == ["CONFIRMED", "NO_SHOW"]
+    clock.move_to(at(3, 12))
+    await sweep(worker, clock, take_automatic_steps)
+    assert (await seen(yoga, made))["status"] == "COMPLETED"

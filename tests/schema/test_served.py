@@ -9,8 +9,9 @@ import pytest
 from app.core.ids import IdKind, encode_id
 from app.domain.membership import Role
 from app.resolvers.context import Services
+from tests.bulk import Planner, a_worker, results
 from tests.classes import make_class
-from tests.fixtures_api import GraphQLClient, StatementLog
+from tests.fixtures_api import GraphQLClient, RunningApi, StatementLog
 from tests.guests import start
 from tests.journey import Answer, Made, Visitor, audit_of, booking_input, colleague, rows_of
 from tests.shop import Person, Shop, at, make_person, make_shop
@@ -144,6 +145,25 @@ async def test_a_move_stays_within_the_area(guest: Visitor, client: GraphQLClien
     staff = await colleague(client, guest.shop, Role.STAFF)
     assert _faults(await staff.move(booked, providerId=other)) == ["input.providerId"]
     assert (await staff.move(booked, providerId=other, reason="Is ill"))["__typename"] == "Booking"
+
+
+async def test_a_bulk_move_stays_within_the_area(
+    guest: Visitor, client: GraphQLClient, database_url: str, running: RunningApi
+) -> None:
+    """Its reason is that of all moves: none to go beyond the area with one. The plan says so, and the worker."""
+    made = await _book(guest, address=HOME)
+    await _set_area(guest.shop, client, {"cities": ["Mendoza"]}, 1)
+    staff = Planner((await colleague(client, guest.shop, Role.STAFF)).client, guest.shop)
+    (item,) = (await staff.moved(at(2, 0), at(3, 0)))["items"]
+    assert (item["isPossible"], item["rule"]) == (False, "outside_area")
+    await _set_area(guest.shop, client, None, 1)
+    plan = await staff.moved(at(2, 0), at(3, 0))
+    assert plan["possible"] == 1
+    await _set_area(guest.shop, client, {"cities": ["Mendoza"]}, 1)
+    async with a_worker(database_url, running) as worker:
+        await staff.committed(plan)
+        await worker.work()
+    assert results(await staff.read(plan)) == {made["booking"]["id"]: ("REFUSED", "not_possible")}
 
 
 async def test_a_visit_is_asked_for_each_of_its_services(services: Services, client: GraphQLClient) -> None:

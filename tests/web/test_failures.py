@@ -44,7 +44,7 @@ async def client() -> AsyncIterator[AsyncTestClient[Any]]:
 async def test_a_calendar_without_the_database_is_unavailable(redis_url: str, http: httpx.AsyncClient) -> None:
     async with serve(make_settings("postgresql://nobody@127.0.0.1:1/none", redis_url)) as api:
         booking_id = uuid4()
-        token = api.api.services.tokens.calendar_token(booking_id)
+        token = api.api.services.tokens.calendar_token(booking_id, 1)
         address = f"{api.url}/calendar/{booking_id}.ics?token={token}"
         with capture_logs() as lines:
             response = await http.get(address, headers={"X-Request-Id": "r1"})
