@@ -21,6 +21,7 @@ from app.resolvers import checkout, hold
 from app.resolvers import session_hold as places
 from tests.e2e.lifecycle_life import Held, Life, Made, forget, operation, pick
 from tests.e2e.lifecycle_promises import MOVED, STEPPED, Wanted
+from tests.e2e.lifecycle_rows import Row, instant
 from tests.paying import GOOD, NO_FUNDS
 from tests.shop import Person
 
@@ -38,6 +39,8 @@ PAYABLE = frozenset({"pending", "payment_failed", "expired"})
 """With the late ones."""
 METHODS = 3
 """The last: pay now. The others: on arrival."""
+LONGEST = timedelta(hours=2)
+"""Of any service, with what is kept free around it and around another one."""
 
 
 @dataclass
@@ -54,6 +57,17 @@ class Guests(Life):
         ground, starts_at = self.ground, self.start(start)
         chosen = None if provider == PROVIDERS - 1 else ground.providers[provider]
         self.intent.wanted = self._wanted(service, chosen, starts_at)
+        self.intent.own |= {
+            one["id"]
+            for one in self._holds_of(by)
+            if one["session_id"] is None
+            and (
+                one["provider_id"] == str(chosen)
+                or (chosen is None and one["service_id"] == str(ground.services[service]))
+            )
+            and instant(one["starts_at"]) < starts_at + LONGEST
+            and instant(one["ends_at"]) > starts_at - LONGEST
+        }
         request = HoldRequest(ground.services[service], chosen, starts_at, None, 1)
         found, token = await hold.hold_slot(self.world.context(by), request, None)
         assert found.starts_at == starts_at
@@ -66,9 +80,22 @@ class Guests(Life):
             return None
         return Wanted((str(provider),), starts_at, starts_at + timedelta(minutes=30))
 
+    def _holds_of(self, by: Person | None) -> list[Row]:
+        """Of a customer with an account: who goes back to choose again."""
+        now = self.world.now()
+        return [
+            one
+            for one in self.rows.holds.values()
+            if by is self.ground.account
+            and one["user_id"] == str(by.user_id)
+            and one["status"] == "active"
+            and instant(one["expires_at"]) > now
+        ]
+
     def _keep(self, found: Hold, token: str, by: Person | None) -> Held:
         held = Held(found.id, token, by)
-        self.held.append(held)
+        if held not in self.held:
+            self.held.append(held)
         return held
 
     @operation(2, start=STARTS, first=PROVIDERS, second=PROVIDERS)
@@ -89,6 +116,7 @@ class Guests(Life):
     async def _hold_places(self, session: int, party: int, by: Person | None) -> Held:
         chosen = self.session(session)
         self.intent.wanted = Wanted(session=str(chosen), party=party)
+        self.intent.own |= {one["id"] for one in self._holds_of(by) if one["session_id"] == str(chosen)}
         return self._keep(*await places.hold_places(self.world.context(by), PlacesRequest(chosen, party), None), by)
 
     @operation(2, needs="held", instead="hold_time", held=HELD)

@@ -159,12 +159,12 @@ def places_add_up(rows: Rows) -> Iterator[str]:
     for one in rows.claims:
         if one["status"] in LIVE:
             claimed[one["session_id"]] += one["places"]
-    for booking in rows.occupying:
-        if booking["session_id"] is not None:
-            parties[booking["session_id"]] += booking["party_size"]
-    for hold in rows.holds.values():
-        if hold["session_id"] is not None and hold["status"] == "active":
-            parties[hold["session_id"]] += hold["party_size"]
+            if one["is_private"]:  # all there were, however few come
+                parties[one["session_id"]] += one["places"]
+    active = (one for one in rows.holds.values() if one["status"] == "active")
+    for party in (*rows.occupying, *active):
+        if party["session_id"] is not None and not party["is_private"]:
+            parties[party["session_id"]] += party["party_size"]
     for key, session in rows.sessions.items():
         numbers = (session["taken"], claimed[key], parties[key])
         if len(set(numbers)) > 1:
@@ -186,7 +186,8 @@ def places_follow_status(rows: Rows) -> Iterator[str]:
         mine = [(one["session_id"], one["places"], one["status"]) for one in live.pop(booking["id"], [])]
         is_due = booking["session_id"] is not None and booking["status"] in OCCUPYING
         status = "held" if booking["status"] in HELD else "booked"
-        due = [(booking["session_id"], booking["party_size"], status)] if is_due else []
+        places = mine[0][1] if mine and booking["is_private"] else booking["party_size"]
+        due = [(booking["session_id"], places, status)] if is_due else []
         if mine != due:
             yield f"booking {booking['id']} is {booking['status']} and has {mine} where it should have {due}"
     if live:
@@ -210,6 +211,8 @@ def holds_keep_what_they_say(rows: Rows) -> Iterator[str]:
             yield f"hold {key} is {hold['status']}, and its booking is {'there' if key in booked else 'not there'}"
         has_run_out = instant(hold["expires_at"]) <= rows.now  # of a visit a part may be freed before the rest
         due = {("held", hold["expires_at"])} if hold["status"] == "active" else set()
+        if hold["waitlist_entry_id"] is not None:  # its time or its places are kept until somebody passes it on
+            mine = {(status, hold["expires_at"]) for status, _ in mine}
         if mine != due and not (has_run_out and due):
             yield f"hold {key} is {hold['status']} and keeps {mine} where it should keep {due}"
     if kept:

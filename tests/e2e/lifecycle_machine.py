@@ -16,11 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS, HypothesisProvider
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tests.e2e.lifecycle_guests import Guests
+from tests.e2e.lifecycle_automatic import Automatic
+from tests.e2e.lifecycle_groups import Groups
 from tests.e2e.lifecycle_life import MOST, MOST_ARGUMENTS, operations_of
 from tests.e2e.lifecycle_rows import Reader
+from tests.e2e.lifecycle_series import Recurring
 from tests.e2e.lifecycle_staff import Staff
 from tests.e2e.lifecycle_time import Background
+from tests.e2e.lifecycle_waitlist import Waiting
 from tests.e2e.lifecycle_world import World, make_world
 
 STEPS = 8
@@ -28,7 +31,7 @@ STEPS = 8
 
 
 @dataclass
-class Lives(Guests, Staff, Background):
+class Lives(Groups, Waiting, Recurring, Automatic, Staff, Background):
     """Everything that can happen."""
 
 

@@ -65,9 +65,13 @@ class Intent:
 
     bookings: dict[str, frozenset[str]] = field(default_factory=dict)
     holds: set[str] = field(default_factory=set)
+    own: set[str] = field(default_factory=set)
+    """Holds of whoever asks, which go where something else is held instead, and are never in their own way."""
     creates: int = 0
     wanted: Wanted | None = None
     is_office: bool = False
+    fills: bool = False
+    """All that is free was offered to those who wait."""
     is_atomic: bool = True
     """Refused, nothing at all was done."""
     must_succeed: bool = False
@@ -94,7 +98,7 @@ def broken_promises(before: Rows, after: Rows, intent: Intent, promises: Mapping
     was, now = _Occupied(before), _Occupied(after)
     for key in before.bookings.keys() & after.bookings.keys():
         yield from _changes_of_booking(key, before, after, was=was, now=now, intent=intent)
-    for key in before.holds.keys() - intent.holds:
+    for key in before.holds.keys() - intent.holds - intent.own:
         yield from _changes_of_hold(key, before, after, was=was, now=now)
     yield from _not_as_promised(after, promises)
     yield from _let_in(before, after)
@@ -196,16 +200,19 @@ def _dishonest(before: Rows, now: datetime, intent: Intent) -> Iterator[str]:
     wanted, refusal = intent.wanted, intent.refusal
     if wanted is None or not isinstance(refusal, SlotUnavailable):
         return
+    if any(one["status"] == "waiting" for one in before.waiting.values()):
+        return  # what is free may be for them
     if refusal.reason is UnavailableReason.CAPACITY and wanted.session is not None:
         session = before.sessions[wanted.session]
-        mine = [one for one in before.claims if one["session_id"] == session["id"] and _is_live(one, now)]
-        taken = sum(one["places"] for one in mine)
+        claims = [one for one in before.claims if one["session_id"] == session["id"] and _is_live(one, now)]
+        taken = sum(one["places"] for one in claims if one["hold_id"] not in intent.own)
         if taken + wanted.party <= session["capacity"]:
             yield f"{wanted.party} places were refused, and {taken} of {session['capacity']} are taken: {session['id']}"
     if refusal.reason in _TAKEN and wanted.busy_from is not None and wanted.busy_to is not None:
         for subject in wanted.subjects:
             if not any(
                 one["subject_id"] == subject
+                and one["hold_id"] not in intent.own
                 and _is_live(one, now)
                 and instant(one["from"]) < wanted.busy_to
                 and instant(one["to"]) > wanted.busy_from

@@ -29,6 +29,15 @@ SELECT jsonb_build_object(
                WHERE c.id > $2 AND c.organization_id = $1),
     'sessions', (SELECT jsonb_object_agg(s.id, to_jsonb(s)) FROM activity_session s WHERE s.activity_id = ANY ($4)),
     'payments', (SELECT jsonb_agg(to_jsonb(p) - 'seen') FROM payment p WHERE p.id > $2 AND p.organization_id = $1),
+    'participants', (SELECT jsonb_agg(to_jsonb(p) ORDER BY p.booking_id, p.position) FROM booking_participant p
+                     WHERE p.id > $2 AND p.organization_id = $1),
+    'waiting', (SELECT jsonb_object_agg(e.id, to_jsonb(e) || jsonb_build_object(
+                    'windows_list', (SELECT jsonb_agg(jsonb_build_array(lower(w), upper(w))) FROM unnest(e.windows) w),
+                    'refused_list', (SELECT COALESCE(jsonb_agg(jsonb_build_array(lower(w), upper(w))), '[]')
+                                     FROM unnest(e.refused) w)))
+                FROM waitlist_entry e WHERE e.id > $2 AND e.organization_id = $1),
+    'activities', (SELECT jsonb_object_agg(a.id, a.is_active AND a.sessions_follow) FROM activity a
+                   WHERE a.id = ANY ($4)),
     'refunds', (SELECT jsonb_agg(to_jsonb(r)) FROM refund r WHERE r.id > $2 AND r.organization_id = $1)
 )::text
 """
@@ -65,7 +74,8 @@ class Journals:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """`items`, `payments`, `refunds` by booking."""
+    """`items`, `payments`, `refunds`, `participants` by booking; `waiting`: entries of the waitlist; `activities`: can
+    they be booked?"""
 
     now: datetime
     bookings: dict[str, Row]
@@ -76,6 +86,9 @@ class Rows:
     sessions: dict[str, Row]
     payments: dict[str, list[Row]]
     refunds: dict[str, list[Row]]
+    participants: dict[str, list[Row]]
+    waiting: dict[str, Row]
+    activities: dict[str, bool]
     journals: Journals
 
     @property
@@ -118,6 +131,9 @@ class Reader:
             sessions=state["sessions"] or {},
             payments=_by(state["payments"], "booking_id"),
             refunds=_by(state["refunds"], "booking_id"),
+            participants=_by(state["participants"], "booking_id"),
+            waiting=state["waiting"] or {},
+            activities=state["activities"],
             journals=self.journals,
         )
 

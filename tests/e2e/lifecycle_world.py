@@ -20,6 +20,7 @@ from app.adapters.stripe_connection import StripeConnection
 from app.adapters.stripe_gateway import StripeGateway
 from app.checkout.scope import Checkout
 from app.commands.activity import Taken
+from app.commands.waitlist_offer import offer_what_opened
 from app.core.database import SYSTEM_ROLE, Database
 from app.domain.schedule import WeeklyHours, weekly_hours
 from app.main import build_api
@@ -118,7 +119,7 @@ async def make_world(database_url: str, redis_url: str) -> AsyncIterator[World]:
     services = build_api(settings, clock).services
     checkout = replace(services.checkout, gateways={"stripe": gateway})
     services = replace(services, checkout=checkout, stream=_silent())
-    system = Database(database_url, role=SYSTEM_ROLE, pool_size=POOL)
+    system = Database(database_url, role=SYSTEM_ROLE, pool_size=POOL, closing=offer_what_opened)
     raw = await asyncpg.connect(database_url)
     try:
         async with alive(sandbox):
