@@ -130,7 +130,20 @@ async def test_a_series_counts_once(guest: Visitor, shop: Shop) -> None:
     await limit_hours(shop, None)
     for number in range(3):
         await book(guest, number)
-    await rows_of(shop, "UPDATE booking SET series_id = :series RETURNING 1", series=uuid4())
+    series = uuid4()
+    await rows_of(
+        shop,
+        "INSERT INTO booking_series (id, organization_id, service_id, customer_id, rule, starts_at, time_zone, party_size)"
+        " SELECT :series, organization_id, service_id, customer_id, 'FREQ=DAILY;COUNT=3', starts_at, time_zone, 1"
+        " FROM booking ORDER BY id LIMIT 1 RETURNING 1",
+        series=series,
+    )
+    await rows_of(
+        shop,
+        "UPDATE booking b SET series_id = :series, series_index = n.number"
+        " FROM (SELECT id, row_number() OVER (ORDER BY id) AS number FROM booking) n WHERE n.id = b.id RETURNING 1",
+        series=series,
+    )
     await limit_hours(shop, 2)
     assert (await book(guest, 3))["__typename"] == MADE
     assert (await book(guest, 4))["__typename"] == "RateLimited"
