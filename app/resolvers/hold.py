@@ -93,9 +93,7 @@ async def release_hold(context: RequestContext, named: HoldByToken) -> Hold:
     async def command(tx: Tx, tenancy: Tenancy) -> Hold:
         tokens, actor = context.services.tokens, context.actor(tenancy.role or "customer")
         try:
-            return await commands.release_hold(
-                tx, tokens, named.hold_id, named.hold_token, context.now(), actor=actor
-            )
+            return await commands.release_hold(tx, tokens, named.hold_id, named.hold_token, context.now(), actor=actor)
         except NotFound:  # of time, that is: it may be of places
             return await release_places(tx, tokens, named.hold_id, named.hold_token, actor=actor)
 

@@ -220,8 +220,8 @@ async def test_a_claim_that_has_the_person_already(services: Services, client: G
         cancelling = asyncio.create_task(guest.cancel(made, accessToken=made.token))
         await asyncio.sleep(0.25)
         claim = text(
-            "SELECT c.claimed FROM allocation a, claim_time(uuidv7(), a.organization_id, a.subject_id, a.busy, a.starts_at,"
-            " a.ends_at, 'held', a.hold_id, NULL, a.starts_at, 'HELD') c WHERE a.subject_id = :id"
+            "SELECT c.claimed FROM allocation a, claim_time(uuidv7(), a.organization_id, a.subject_id, a.busy,"
+            " a.starts_at, a.ends_at, 'held', a.hold_id, NULL, a.starts_at, 'HELD') c WHERE a.subject_id = :id"
         )
         assert not (await tx.execute(claim, person)).scalar_one()
     assert (await cancelling)["__typename"] == "Booking"
