@@ -260,7 +260,7 @@ async def extend_hold(tx: Tx, signer: TokenSigner, hold_id: UUID, token: str, *,
 
 
 async def name_answerer(tx: Tx, hold: Hold, actor: Actor) -> None:
-    """Before the hold ends: what becomes of its waitlist entry is audited as theirs. One statement for an offer."""
+    """Before a hold ends: what becomes of its entry of the waitlist is audited as theirs. One statement of an offer."""
     if hold.waitlist_entry_id is not None:
         await tx.execute(_NAME_ANSWERER, {"actor": actor.as_json()})
 

@@ -2,7 +2,8 @@
 
 Of the same slot (or as many places of the same session) the live hold is given again, at the price that it has. What is
 in the way of another choice is given back in the transaction that holds anew: nobody slips in between, and where the
-new choice cannot be had, the old hold stands. An offer of the waitlist is given back by declining it alone.
+new choice cannot be had, the old hold stands. An offer of the waitlist is given back by declining it, and by nothing
+else.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.commands.hold_price import price_of_places
@@ -34,6 +35,9 @@ LONGEST_S = 2.0
 """A day that is called off may free a hundred hours: neither who does that waits long, nor those behind them."""
 OFFERS_AT_ONCE = 100
 """Of one session in one transaction."""
+
+_LOCKED = "55P03"
+"""PostgreSQL's lock_not_available."""
 
 _NEXT = text("SELECT entry_id, party_size, user_id, at FROM next_waiting(:session)")
 _OFFER = text("SELECT offer_places(:entry, :hold, :claim, :session, :price, :currency, :quote)").bindparams(
@@ -58,6 +62,11 @@ async def offer_what_opened(tx: Tx, said: Sequence[str], *, fees: FeeRates = NO_
                     await offer_places(inner, opening.session_id, fees=fees)
                 else:
                     await offer_time(inner, opening, fees=fees, is_late=is_late)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == _LOCKED:  # as it may be; a traceback takes time, with locks
+                log.info("waitlist.left_to_the_job", opening=str(opening))
+            else:
+                log.exception("waitlist.offer_failed", opening=str(opening))
         except Exception:
             log.exception("waitlist.offer_failed", opening=str(opening))
 

@@ -114,15 +114,15 @@ async def offer_time(
     is_person, entry_ids = await waiting_for_time(tx, opening.organization_id, *freed)
     reach = TimeWindow(opening.from_at - LONGEST_SERVICE, opening.to_at)
     count = 0
+    taken = False
     for entry_id in entry_ids:
-        if is_late():
+        if taken or is_late():
             break
         if await offer_to_entry(
             tx, entry_id, reach=reach, provider_id=opening.subject_id if is_person else None, fees=fees
         ):
             count += 1
-            if await is_all_taken(tx, *freed):
-                break
+            taken = entry_id != entry_ids[-1] and await is_all_taken(tx, *freed)
     return count
 
 

@@ -481,7 +481,10 @@ BEGIN
             v_ids := ARRAY(SELECT a.id FROM allocation a
                            WHERE a.hold_id = v_hold.id AND a.status = 'held' AND a.booking_id IS NULL
                            ORDER BY a.id FOR NO KEY UPDATE SKIP LOCKED);
-            CONTINUE WHEN cardinality(v_ids) = 0;
+            -- All of it, or nothing: what is left of an offer that has ended would stay held until the start.
+            CONTINUE WHEN cardinality(v_ids) = 0 OR EXISTS (
+                SELECT FROM allocation a
+                WHERE a.hold_id = v_hold.id AND a.status = 'held' AND a.booking_id IS NULL AND NOT a.id = ANY (v_ids));
             PERFORM free_time(v_ids, 'RELEASED');
             UPDATE hold h SET status = 'expired' WHERE h.id = v_hold.id AND h.status = 'active';
         END IF;

@@ -232,3 +232,27 @@ async def test_a_claim_that_has_the_person_already(services: Services, client: G
         assert not (await tx.execute(claim, person)).scalar_one()
     assert (await cancelling)["__typename"] == "Booking"
     assert await one.status() == "OFFERED"
+
+
+@pytest.mark.usefixtures("fair")
+async def test_an_offer_lapses_with_all_its_time(services: Services, client: GraphQLClient, worker: Database) -> None:
+    """Of a person and a room, one of which somebody has in hand this moment: neither is freed before the other."""
+    shop = await make_shop(services)
+    await need_any(shop, await make_room(shop))
+    guest = Visitor(client, shop)
+    made = await guest.booked(at(3, 9))
+    one = await waiting(client, serviceId=shop.service_id, windows=[window(at(3, 9), at(3, 9, 1))])
+    await guest.cancel(made, accessToken=made.token)
+    await one.offered()
+    await rows_of(shop, "UPDATE waitlist_entry SET offer_expires_at = turnero_now() RETURNING id")
+    held = "SELECT count(*) AS n FROM allocation WHERE status = 'held' AND organization_id = :id"
+    async with worker.transaction() as tx:
+        await tx.execute(
+            text("SELECT 1 FROM allocation WHERE status = 'held' AND subject_id = :id FOR NO KEY UPDATE"),
+            {"id": shop.provider_uuids[0]},
+        )
+        await lapse_offers(worker)
+        assert (await rows_of(shop, held, id=shop.organization_uuid))[0]["n"] == 2
+        assert await one.status() == "OFFERED"
+    await lapse_offers(worker)
+    assert (await rows_of(shop, held, id=shop.organization_uuid))[0]["n"] == 0
