@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, text
+from sqlalchemy import Select, Uuid, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.core.database import Tx
 from app.domain.booking_history import RecordedChange, state_at
 from app.models import AuditEntry, Booking
 from app.queries.booking import items_of_bookings
-from app.queries.pagination import SortKey
+from app.queries.pagination import Page, SortKey, encode_cursor
+from app.queries.rows import one_of
 
 OLDEST_FIRST = SortKey("history", AuditEntry.id.expression, AuditEntry.subject_id.expression, int)
 """All entries of a booking have the same subject; their numbers rise in the order in which they were written."""
@@ -23,12 +27,54 @@ def select_history(booking_id: UUID) -> Select[AuditEntry]:
     return select(AuditEntry).where(AuditEntry.subject_id == booking_id)
 
 
-_NAMES = text("SELECT user_id, name FROM actor_names(:booking_id)")
+async def first_pages(
+    tx: Tx, booking_ids: Sequence[UUID], size: int, *, backward: bool
+) -> dict[UUID, Page[AuditEntry]]:
+    """The first (`backward`: the last) entries of several bookings, as pages. One statement."""
+    order = AuditEntry.id.desc() if backward else AuditEntry.id.asc()
+    place = func.row_number().over(partition_by=AuditEntry.subject_id, order_by=order).label("place")
+    placed = select(AuditEntry.id, place).where(one_of(AuditEntry.subject_id, booking_ids)).subquery()
+    query = (
+        select(AuditEntry)
+        .join(placed, placed.c.id == AuditEntry.id)
+        .where(placed.c.place <= size + 1)
+        .order_by(AuditEntry.id)
+    )
+    found: dict[UUID, list[AuditEntry]] = {}
+    for entry in (await tx.execute(query)).scalars():
+        found.setdefault(entry.subject_id, []).append(entry)
+    return {booking_id: _page(found.get(booking_id, []), size, backward=backward) for booking_id in booking_ids}
 
 
-async def actor_names(tx: Tx, booking_id: UUID) -> dict[UUID, str]:
-    """Names of the accounts that acted on a booking. One statement."""
-    return {row.user_id: row.name for row in await tx.execute(_NAMES, {"booking_id": booking_id})}
+def _page(entries: Sequence[AuditEntry], size: int, *, backward: bool) -> Page[AuditEntry]:
+    """`entries`: one more than the page has, if there are more."""
+    has_more = len(entries) > size
+    shown = entries[-size:] if backward else entries[:size]
+    items = tuple((one, encode_cursor(OLDEST_FIRST.name, one.id, one.subject_id)) for one in shown)
+    return Page(items, has_next=has_more and not backward, has_previous=has_more and backward)
+
+
+async def count_entries(tx: Tx, booking_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many several bookings have. One statement."""
+    query = (
+        select(AuditEntry.subject_id, func.count())
+        .where(one_of(AuditEntry.subject_id, booking_ids))
+        .group_by(AuditEntry.subject_id)
+    )
+    return {row[0]: row[1] for row in await tx.execute(query)}
+
+
+_NAMES = text(
+    "SELECT b.id, n.user_id, n.name FROM unnest(CAST(:bookings AS uuid[])) AS b (id), LATERAL actor_names(b.id) AS n"
+).bindparams(bindparam("bookings", type_=ARRAY(Uuid)))
+
+
+async def actor_names(tx: Tx, booking_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, str]]:
+    """Names of the accounts that acted on each of these bookings. One statement."""
+    found: dict[UUID, dict[UUID, str]] = {}
+    for row in await tx.execute(_NAMES, {"bookings": list(booking_ids)}):
+        found.setdefault(row.id, {})[row.user_id] = row.name
+    return found
 
 
 _STATE = (
@@ -56,16 +102,32 @@ _STATE = (
 _ITEM = ("position", "service_id", "provider_id", "starts_at", "ends_at", "price_minor")
 
 
-async def booking_at(tx: Tx, booking_id: UUID, at: datetime) -> dict[str, Any]:
-    """The booking and its items as they were, by column. Three statements, which see one state of the database."""
-    booking = await tx.get_one(Booking, booking_id, populate_existing=True)
-    items = await items_of_bookings(tx, [booking_id])
-    current = {name: getattr(booking, name) for name in _STATE}
-    current["items"] = [{name: getattr(item, name) for name in _ITEM} for item in items]
-    query = (
-        select(AuditEntry.at, AuditEntry.before, AuditEntry.after)
-        .where(AuditEntry.subject_id == booking_id)
+@dataclass(frozen=True, slots=True)
+class RecordedBooking:
+    """A booking and its items as they are, by column, and every change that led there."""
+
+    current: dict[str, Any]
+    changes: list[RecordedChange]
+
+    def at(self, instant: datetime) -> dict[str, Any]:
+        """The columns as they were."""
+        return state_at(self.current, self.changes, instant)
+
+
+async def recorded_bookings(tx: Tx, booking_ids: Sequence[UUID]) -> dict[UUID, RecordedBooking]:
+    """Three statements, which see one state of the database."""
+    bookings = select(Booking).where(one_of(Booking.id, booking_ids)).execution_options(populate_existing=True)
+    found: dict[UUID, RecordedBooking] = {}
+    for booking in (await tx.execute(bookings)).scalars():
+        current = {name: getattr(booking, name) for name in _STATE}
+        found[booking.id] = RecordedBooking({**current, "items": []}, [])
+    for item in await items_of_bookings(tx, booking_ids):
+        found[item.booking_id].current["items"].append({name: getattr(item, name) for name in _ITEM})
+    entries = (
+        select(AuditEntry.subject_id, AuditEntry.at, AuditEntry.before, AuditEntry.after)
+        .where(one_of(AuditEntry.subject_id, booking_ids))
         .order_by(AuditEntry.id)
     )
-    changes = [RecordedChange(row.at, row.before, row.after or {}) for row in await tx.execute(query)]
-    return state_at(current, changes, at)
+    for row in await tx.execute(entries):
+        found[row.subject_id].changes.append(RecordedChange(row.at, row.before, row.after or {}))
+    return found

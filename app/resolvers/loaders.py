@@ -72,13 +72,14 @@ from app.queries.tenancy import Door, Tenancy
 from app.queries.venue import list_venues_below
 from app.resolvers.first_slots import OfferKey, load_first_slots
 from app.resolvers.group_loaders import GroupLoaders
+from app.resolvers.history_loaders import HistoryLoaders
 from app.resolvers.loader_base import BATCH_MAXIMUM, Key
 
 if TYPE_CHECKING:
     from app.resolvers.checkout import PaymentShown
 
 
-class Loaders(GroupLoaders):
+class Loaders(GroupLoaders, HistoryLoaders):
     """Each loader is made when it is first asked for."""
 
     # ── one, by id ──

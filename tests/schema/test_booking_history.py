@@ -211,3 +211,34 @@ async def test_nothing_of_a_change_that_failed(guest: Visitor) -> None:
     refused = await guest.move(made, at(3, 12), accessToken=made.token)
     assert refused["__typename"] == "SlotUnavailable"
     assert [one["version"] for one in await entries(guest, made, made.token)] == [1]
+
+
+PASTS = """query ($id: ID!, $first: Int!, $at: DateTime!) {
+bookings(organizationId: $id, first: $first) { edges { node {
+  history(last: 2) { totalCount pageInfo { hasPreviousPage hasNextPage } edges { node { action actor { name } } } }
+  asOf(at: $at) { status items { startsAt } } } } } }"""
+
+
+async def test_the_past_of_many_is_read_at_once(
+    guest: Visitor, client: GraphQLClient, services: Services, statements: StatementLog
+) -> None:
+    """However many bookings there are, the same statements; and of each its own."""
+    made = [await guest.booked(at(3, hour)) for hour in (9, 10, 11)]
+    staff = await colleague(client, guest.shop, Role.STAFF)
+    await staff.cancel(made[1], reason="Ill")
+    costs, pages = [], []
+    for first in (1, 3):
+        wanted = {"id": guest.shop.organization_id, "first": first, "at": iso(services.clock.now())}
+        statements.clear()
+        pages.append((await staff.client(PASTS, wanted))["edges"])
+        costs.append(len(statements))
+    assert costs[0] == costs[1] <= 13, statements.statements
+    counts = [edge["node"]["history"]["totalCount"] for edge in pages[1]]
+    assert max(counts) == min(counts) + 1
+    for edge in pages[1]:
+        shown = edge["node"]["history"]
+        assert shown["pageInfo"] == {"hasPreviousPage": shown["totalCount"] > 2, "hasNextPage": False}
+        is_cancelled = edge["node"]["asOf"]["status"] == "CANCELLED"
+        assert (shown["edges"][-1]["node"]["action"] == "booking.cancelled") is is_cancelled
+        assert (shown["edges"][-1]["node"]["actor"]["name"] is not None) is is_cancelled
+        assert len(edge["node"]["asOf"]["items"]) == 1
