@@ -60,13 +60,12 @@ class Guests(Life):
         self.intent.own |= {
             one["id"]
             for one in self._holds_of(by)
-            if one["session_id"] is None
+            if is_near(one, starts_at)
             and (
-                one["provider_id"] == str(chosen)
-                or (chosen is None and one["service_id"] == str(ground.services[service]))
+                one["service_id"] == str(ground.services[service])
+                if chosen is None
+                else one["provider_id"] == str(chosen)
             )
-            and instant(one["starts_at"]) < starts_at + LONGEST
-            and instant(one["ends_at"]) > starts_at - LONGEST
         }
         request = HoldRequest(ground.services[service], chosen, starts_at, None, 1)
         found, token = await hold.hold_slot(self.world.context(by), request, None)
@@ -250,3 +249,9 @@ class Guests(Life):
         await bookings.reschedule_booking(context, request, link, None)
         times = {name: datetime.fromisoformat(to[name]) for name in ("starts_at", "ends_at")}
         self.promise(chosen.booking_id, session_id=to["id"], **times)
+
+
+def is_near(held: Row, starts_at: datetime) -> bool:
+    """Is it of time, and may it be in the way of what begins then?"""
+    is_of_time = held["session_id"] is None
+    return is_of_time and abs(instant(held["starts_at"]) - starts_at) < LONGEST

@@ -17,12 +17,13 @@ from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS, Hypoth
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.e2e.lifecycle_automatic import Automatic
+from tests.e2e.lifecycle_bulk import Bulk
 from tests.e2e.lifecycle_groups import Groups
 from tests.e2e.lifecycle_life import MOST, MOST_ARGUMENTS, operations_of
+from tests.e2e.lifecycle_returning import Returning
 from tests.e2e.lifecycle_rows import Reader
 from tests.e2e.lifecycle_series import Recurring
 from tests.e2e.lifecycle_staff import Staff
-from tests.e2e.lifecycle_time import Background
 from tests.e2e.lifecycle_waitlist import Waiting
 from tests.e2e.lifecycle_world import World, make_world
 
@@ -31,7 +32,7 @@ STEPS = 8
 
 
 @dataclass
-class Lives(Groups, Waiting, Recurring, Automatic, Staff, Background):
+class Lives(Groups, Waiting, Recurring, Returning, Automatic, Staff, Bulk):
     """Everything that can happen."""
 
 

@@ -11,7 +11,7 @@ from app.commands.expiry import expire_holds, expire_unpaid_bookings
 from app.commands.job import Claim
 from app.commands.session_generation import generate_next
 from app.jobs.payments import PaymentJobs
-from app.jobs.registry import JobRun, JobServices
+from app.jobs.registry import Handlers, JobRun, JobServices
 from tests.e2e.lifecycle_life import Life, operation
 
 WAITS = tuple(timedelta(minutes=one) for one in (3, 7, 12, 40, 240, 1_440))
@@ -52,7 +52,7 @@ class Background(Life):
         """All jobs of the shop that are due: payments are opened, taken, ended and given back."""
         self.intent.is_office = True
         workers = self.world.workers
-        handlers = PaymentJobs(workers).handlers()
+        handlers = self.handlers()
         services = JobServices(workers.database, timedelta(1), timedelta(1))
         async with workers.within(None) as tx:
             found = await tx.execute(_CLAIM, {"organization": self.ground.organization})
@@ -63,6 +63,14 @@ class Background(Life):
             if not run.is_finished:
                 async with workers.within(None) as tx:
                     await tx.execute(_FINISH, {"id": claim.job_id, "fence": claim.fence})
+        await self.worked()
+
+    def handlers(self) -> Handlers:
+        """Of all jobs that such a shop has."""
+        return PaymentJobs(self.world.workers).handlers()
+
+    async def worked(self) -> None:
+        """What the jobs may have changed, for those who know."""
 
     @operation()
     async def generate_sessions(self) -> None:

@@ -40,8 +40,8 @@ class Waiting(Guests):
         row = self.rows.sessions[str(chosen)]
         room = row["capacity"] - row["taken"]
         if full and room > 0:
-            request = PlacesRequest(chosen, room)
-            held = self._keep(*await places.hold_places(self.world.context(None), request, None), None)
+            rest = PlacesRequest(chosen, room)
+            held = self._keep(*await places.hold_places(self.world.context(None), rest, None), None)
             await self._book(held, 0)
             self.intent.is_atomic = False
         request = WaitlistRequest(chosen, None, None, None, None, (), party + 1)

@@ -19,6 +19,9 @@ STEPS = (
     ("book_places", (0, 1, 0, 0, 0)),
     ("hold_time", (0, 1, 3, 0)),
     ("hold_places", (0, 0, 0)),
+    ("wait_for_places", (0, 1, 1)),
+    ("wait_for_places", (0, 1, 1)),
+    ("free_what_is_awaited", (0,)),
 )
 _LATER = "interval '1 hour'"
 DAMAGE = {
@@ -34,11 +37,15 @@ DAMAGE = {
         f"UPDATE allocation SET expires_at = expires_at + {_LATER} WHERE booking_id IS NULL AND hold_id IS NOT NULL",
     ),
     "statuses_follow_the_table": (
+        "ALTER TABLE booking_transition DISABLE TRIGGER USER",
         "UPDATE booking_transition SET to_status = 'completed' WHERE from_status IS NOT NULL",
     ),
     "history_is_complete": ("UPDATE booking SET price_minor = price_minor + 1",),
     "changes_are_told": ("DELETE FROM outbox_event WHERE type = 'booking.confirmed'",),
     "money_adds_up": ("UPDATE booking SET paid_minor = 1",),
+    "groups_are_whole": ("UPDATE place_claim SET is_private = true",),
+    "offers_are_holds": ("UPDATE hold SET status = 'released' WHERE waitlist_entry_id IS NOT NULL",),
+    "nobody_is_passed_over": ("UPDATE waitlist_entry SET priority = 5 WHERE status = 'waiting'",),
 }
 """Of each invariant what breaks it."""
 UNASKED = {
@@ -53,7 +60,7 @@ UNASKED = {
 
 @pytest.fixture(scope="module")
 async def life(databases: Databases, redis_url: str) -> AsyncIterator[Lives]:
-    """A shop with bookings of time and places, and with holds."""
+    """A shop with bookings of time and places, with holds, and with two who wait, one of whom has an offer."""
     async with make_world(databases.create(), redis_url) as world:
         made = await begin(world)
         for name, numbers in STEPS:
@@ -64,7 +71,7 @@ async def life(databases: Databases, redis_url: str) -> AsyncIterator[Lives]:
 async def test_all_is_well(life: Lives) -> None:
     rows = await Reader(life.world.raw, life.ground).read(life.world.now())
     assert list(faults_of(rows)) == []
-    assert (len(rows.bookings), len(rows.holds)) == (3, 5)
+    assert (len(rows.bookings), len(rows.holds)) == (4, 7)
     assert {one.__name__ for one in INVARIANTS} == DAMAGE.keys()
 
 
