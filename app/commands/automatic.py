@@ -7,11 +7,13 @@ next sweep.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
+import structlog
 from sqlalchemy import DateTime, and_, exists, func, or_, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -26,6 +28,8 @@ from app.models import Booking, BookingParticipant, Organization, Payment, Payme
 from app.queries.booking import facts_of
 from app.queries.payment import LIVE
 from app.queries.rows import one_of
+
+log = structlog.get_logger(__name__)
 
 _S = BookingStatus
 LOOKS_BACK = timedelta(days=8)
@@ -57,9 +61,26 @@ async def expire_unanswered(tx: Tx, limit: int) -> int:
         .with_for_update(key_share=True, skip_locked=True)
     )
     found = list((await tx.execute(query)).scalars())
+    count = 0
     for booking in sorted(found, key=_by_session):
-        await apply_transition(tx, booking, _S.EXPIRED, "Nobody accepted it in time.", SYSTEM)
-    return len(found)
+        count += await _alone(tx, booking.id, partial(_expire, tx, booking))
+    return count
+
+
+async def _expire(tx: Tx, booking: Booking) -> None:
+    await apply_transition(tx, booking, _S.EXPIRED, "Nobody accepted it in time.", SYSTEM)
+
+
+async def _alone(tx: Tx, booking_id: UUID, step: Callable[[], Awaitable[None]]) -> bool:
+    """Behind a savepoint: one that fails holds up no other, and is tried again by the next sweep. Was it taken?"""
+    try:
+        async with tx.begin_nested():
+            await step()
+    except Exception as error:
+        # In a line: the others' locks are held meanwhile.
+        log.error("automatic.step_failed", booking=str(booking_id), error=f"{type(error).__name__}: {error}"[:500])
+        return False
+    return True
 
 
 async def take_automatic_steps(tx: Tx, limit: int) -> int:
@@ -88,14 +109,19 @@ async def take_automatic_steps(tx: Tx, limit: int) -> int:
     )
     found = [(booking, organization, came) for booking, organization, came in await tx.execute(query)]
     attended = await _attended(tx, [booking.id for booking, _, _ in found])
+    count = 0
     for booking, organization, came in sorted(found, key=lambda one: _by_session(one[0])):
         if came != (booking.id in attended):
             continue  # somebody was marked while the row was being locked: it is judged anew by the next sweep
         facts = _facts(booking, organization, somebody_came=came)
-        to = _S.NO_SHOW if facts.status is _S.CONFIRMED and facts.no_show_at is not None else _S.COMPLETED
-        check_transition(facts, ActorKind.SYSTEM, to, now)
-        await apply_transition(tx, booking, to, None, SYSTEM)
-    return len(found)
+        count += await _alone(tx, booking.id, partial(_step, tx, booking, facts, now))
+    return count
+
+
+async def _step(tx: Tx, booking: Booking, facts: BookingFacts, now: datetime) -> None:
+    to = _S.NO_SHOW if facts.status is _S.CONFIRMED and facts.no_show_at is not None else _S.COMPLETED
+    check_transition(facts, ActorKind.SYSTEM, to, now)
+    await apply_transition(tx, booking, to, None, SYSTEM)
 
 
 _SOMEBODY_CAME = exists().where(

@@ -149,8 +149,10 @@ async def has_booking_link(tx: Tx, tokens: TokenSigner, booking: Booking, token:
     series_id = booking.series_id
     if series_id is None or TokenSigner.named_by(token) != series_id:
         return False
-    query = select(BookingSeries.access_version).where(BookingSeries.id == series_id)
-    return tokens.is_series_token(token, series_id, (await tx.execute(query)).scalar_one())
+    query = select(BookingSeries.access_version, BookingSeries.customer_id).where(BookingSeries.id == series_id)
+    version, customer_id = (await tx.execute(query)).one()
+    # A date that somebody else claimed is the series' no longer.
+    return customer_id == booking.customer_id and tokens.is_series_token(token, series_id, version)
 
 
 def see_series(

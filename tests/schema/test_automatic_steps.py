@@ -6,10 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from app.commands import automatic, booking_change
 from app.commands.automatic import take_automatic_steps
-from app.core.database import Database
+from app.core.database import Database, Tx
+from app.core.ids import IdKind, decode_id
 from app.domain.membership import Role
+from app.models import Booking
 from app.resolvers.context import Services
 from tests.fees import set_terms
 from tests.fixtures_api import GraphQLClient, MovableClock
@@ -75,6 +79,27 @@ async def test_who_did_not_come_and_what_is_over(
     corrected = await owner.step(missed, "CHECKED_IN", reason="Was there")
     assert corrected["status"] == "CHECKED_IN"
     assert (await state(owner, missed))["noShowAt"] is None
+
+
+async def test_one_that_fails_holds_up_no_other(
+    guest: Visitor, owner: Visitor, worker: Database, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is undone to the last trace, and tried again by the next sweep."""
+    await leave_to_the_clock(owner, autoNoShowAfterMinutes=15)
+    failing, other = await guest.booked(at(3, 10)), await guest.booked(at(3, 11))
+
+    async def apply_transition(tx: Tx, booking: Booking, *arguments: Any) -> None:
+        await booking_change.apply_transition(tx, booking, *arguments)
+        if booking.id == decode_id(IdKind.BOOKING, failing.id):
+            await tx.execute(text("SELECT 1 / 0"))
+
+    clock.move_to(at(3, 12))
+    monkeypatch.setattr(automatic, "apply_transition", apply_transition)
+    await sweep(worker, clock, take_automatic_steps)
+    assert [(await state(owner, one))["status"] for one in (failing, other)] == ["CONFIRMED", "NO_SHOW"]
+    monkeypatch.undo()
+    await sweep(worker, clock, take_automatic_steps)
+    assert (await state(owner, failing))["status"] == "NO_SHOW"
 
 
 async def test_completed_though_nobody_checked_in(
