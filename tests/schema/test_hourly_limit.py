@@ -133,7 +133,8 @@ async def test_a_series_counts_once(guest: Visitor, shop: Shop) -> None:
     series = uuid4()
     await rows_of(
         shop,
-        "INSERT INTO booking_series (id, organization_id, service_id, customer_id, rule, starts_at, time_zone, party_size)"
+        "INSERT INTO booking_series"
+        " (id, organization_id, service_id, customer_id, rule, starts_at, time_zone, party_size)"
         " SELECT :series, organization_id, service_id, customer_id, 'FREQ=DAILY;COUNT=3', starts_at, time_zone, 1"
         " FROM booking ORDER BY id LIMIT 1 RETURNING 1",
         series=series,

@@ -36,7 +36,38 @@ def test_an_operation_of_a_guide_fits_the_schema(guide: str, operation: str, sch
     assert validate(schema, parse(operation)) == [], guide
 
 
-OPERATIONS = ["planRecurringBooking", "bookingSeries", "createRecurringBooking", "rescheduleRecurringBooking", "cancelRecurringBooking", "startGuestSession", "guestSession", "endGuestSession", "findBooking", "renewBookingLink", "claimBooking", "addParticipants", "nameParticipants", "updateParticipant", "removeParticipants", "markParticipant", "joinWaitlist", "waitlistEntry", "waitlist", "declineWaitlistOffer", "leaveWaitlist", "setWaitlistPriority", "planBulkChange", "commitBulkChange", "bulkChange", "stopBulkChange", "checkInByCode", "rescheduleBooking", "cancelBooking", "transitionBooking"]
+OPERATIONS = [
+    "planRecurringBooking",
+    "bookingSeries",
+    "createRecurringBooking",
+    "rescheduleRecurringBooking",
+    "cancelRecurringBooking",
+    "startGuestSession",
+    "guestSession",
+    "endGuestSession",
+    "findBooking",
+    "renewBookingLink",
+    "claimBooking",
+    "addParticipants",
+    "nameParticipants",
+    "updateParticipant",
+    "removeParticipants",
+    "markParticipant",
+    "joinWaitlist",
+    "waitlistEntry",
+    "waitlist",
+    "declineWaitlistOffer",
+    "leaveWaitlist",
+    "setWaitlistPriority",
+    "planBulkChange",
+    "commitBulkChange",
+    "bulkChange",
+    "stopBulkChange",
+    "checkInByCode",
+    "rescheduleBooking",
+    "cancelBooking",
+    "transitionBooking",
+]
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
