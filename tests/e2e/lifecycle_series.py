@@ -70,7 +70,7 @@ class Recurring(Guests):
         total = sum(one.verdict.price_minor or 0 for one in plan.dates)
         wanted = CreateSeriesRequest(request, None, PaymentMethod.PAY_ON_ARRIVAL, None, total)
         self.intent.must_succeed = is_free
-        seen, token = await series.create_series(self.world.context(None), wanted, GUEST, None)
+        seen, token, _ = await series.create_series(self.world.context(None), wanted, GUEST, None)
         assert is_free, "made, and not all was free"
         self.series.append(MadeSeriesOf(seen.series.id, token))
         made = await series.bookings_of(context, seen)
