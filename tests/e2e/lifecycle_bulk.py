@@ -51,7 +51,7 @@ class Bulk(Background):
         seen = await bulk.plan(self.owner, ground.organization, BulkRequest(action, chosen, target, "Ill"), None)
         self.planned.append(seen.change.id)
 
-    @operation(3, needs="planned", instead="plan_bulk", number=2, new=2, at_once=3)
+    @operation(2, needs="planned", instead="plan_bulk", number=2, new=2, at_once=3)
     async def commit_bulk(self, number: int, new: int, at_once: int) -> None:
         """Mostly carried out at once; otherwise when workers come to it."""
         chosen = pick(self.planned, number)
@@ -71,6 +71,8 @@ class Bulk(Background):
 
     async def worked(self) -> None:
         """Only what it says it has changed has changed; all has its result when it is finished."""
+        if not self.is_checked:
+            return
         raw = self.world.raw
         for change in list(self.running):
             items = await raw.fetch(_ITEMS, change)

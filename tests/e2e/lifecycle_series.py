@@ -15,7 +15,7 @@ from app.domain.recurrence import Frequency, RecurrenceRule
 from app.domain.series import SeriesScope
 from app.resolvers import series
 from tests.e2e.lifecycle_guests import GUEST, PROVIDERS, SESSIONS, STARTS, Guests
-from tests.e2e.lifecycle_life import Made, operation, pick
+from tests.e2e.lifecycle_life import Made, NothingToDo, operation, pick
 from tests.e2e.lifecycle_promises import MOVED, STEPPED
 from tests.e2e.lifecycle_rows import Row, instant
 
@@ -99,6 +99,8 @@ class Recurring(Guests):
 
     def _target(self, made: MadeSeriesOf, scope: int, position: int) -> tuple[SeriesTarget, list[Row]]:
         dates = self._dates_of(made)
+        if not dates:
+            raise NothingToDo  # others see it a little late
         at = position % len(dates)
         meant = (dates[at : at + 1], dates[at:], dates)[scope]
         index = None if SCOPES[scope] is SeriesScope.ALL else int(dates[at]["series_index"])
