@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -58,6 +59,13 @@ _AGAIN = frozenset({"40001", "40P01"})
 """Serialization failures and deadlocks: the database's way to say: again, please."""
 
 
+@dataclass(slots=True)
+class _Turn:
+    """Whose it is. None: nothing is known of that yet, and so no booking is to blame."""
+
+    booking_id: UUID | None = None
+
+
 class BulkJobs:
     """`checkout` works on the worker's database."""
 
@@ -80,13 +88,15 @@ class BulkJobs:
     async def _apply(self, run: JobRun) -> None:
         change_id = UUID(run.claim.args["bulkChangeId"])
         for _ in range(self._batch):
+            turn = _Turn()
             try:
-                is_more = await self._next(change_id)
+                is_more = await self._next(change_id, turn)
             except Exception:
-                if not run.claim.is_last_attempt:
+                failed = turn.booking_id
+                if failed is None or not run.claim.is_last_attempt:
                     raise
-                log.exception("bulk.item_failed", bulk_change=str(change_id))
-                is_more = await _again(lambda: self._give_up_item(change_id))
+                log.exception("bulk.item_failed", bulk_change=str(change_id), booking=str(failed))
+                is_more = await _again(partial(self._give_up_item, change_id, failed))
             if not is_more:
                 await self._end(change_id)
                 return
@@ -94,19 +104,20 @@ class BulkJobs:
             assert run.claim.organization_id is not None
             await enqueue_bulk(tx, change_id, run.claim.organization_id)
 
-    async def _next(self, change_id: UUID) -> bool:
+    async def _next(self, change_id: UUID, turn: _Turn) -> bool:
         """Go on with one booking. False: none is left, or it was stopped."""
-        payable, is_more = await _again(lambda: self._step(change_id))
+        payable, is_more = await _again(lambda: self._step(change_id, turn))
         if payable is not None:
             await end_payment_first(self._checkout, payable, actor=SYSTEM, patience_s=PATIENCE_S)
         return is_more
 
-    async def _step(self, change_id: UUID) -> tuple[Booking | None, bool]:
+    async def _step(self, change_id: UUID, turn: _Turn) -> tuple[Booking | None, bool]:
         """One transaction. A booking: its payment is to be ended, and then it is its turn again."""
         async with self._checkout.database.transaction() as tx:
             running = await lock_running(tx, change_id)
             if running is None or running.booking_id is None:
                 return None, False
+            turn.booking_id = running.booking_id
             tenancy = await self._enter(tx, running)
             requester = Requester(tenancy, running.actor.user_id, None, running.actor)
             try:
@@ -177,13 +188,15 @@ class BulkJobs:
         await transition_booking(tx, self._no_links, cancellation, requester, now, despite_payment=running.is_ending)
         return DONE
 
-    async def _give_up_item(self, change_id: UUID) -> bool:
+    async def _give_up_item(self, change_id: UUID, booking_id: UUID) -> bool:
+        """This one: where the answer to its commit was lost, it has its result, and the next is not to blame."""
         async with self._checkout.database.transaction() as tx:
             running = await lock_running(tx, change_id)
             if running is None or running.booking_id is None:
                 return False
-            await self._enter(tx, running)
-            await settle_item(tx, running, refused_for_good())
+            if running.booking_id == booking_id:
+                await self._enter(tx, running)
+                await settle_item(tx, running, refused_for_good())
         return True
 
 
