@@ -87,10 +87,13 @@ class Shop:
         return self.people[name]
 
 
+_TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+"""Of the whole run: parameters are worked out when it begins, and midnight may come before they are used."""
+
+
 def at(days: int, hour: int, minute: int = 0) -> datetime:
-    """An instant some days from today, in UTC."""
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today + timedelta(days=days, hours=hour, minutes=minute)
+    """An instant some days from the day on which the tests began, in UTC."""
+    return _TODAY + timedelta(days=days, hours=hour, minutes=minute)
 
 
 def iso(instant: datetime) -> str:
