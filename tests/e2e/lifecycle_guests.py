@@ -244,7 +244,10 @@ class Guests(Life):
         to = pick(self.sessions(), session)
         context, link = self.asking(chosen, who)
         self.intent.change(chosen.booking_id, MOVED)
-        self.intent.wanted = Wanted(session=to["id"], party=self.row_of(chosen)["party_size"])
+        row = self.row_of(chosen)
+        # A private group takes the whole session, however few they are.
+        party = to["capacity"] if row["is_private"] else row["party_size"]
+        self.intent.wanted = Wanted(session=to["id"], party=party)
         request = SessionMove(chosen.booking_id, UUID(to["id"]), None, None)
         await bookings.reschedule_booking(context, request, link, None)
         times = {name: datetime.fromisoformat(to[name]) for name in ("starts_at", "ends_at")}
