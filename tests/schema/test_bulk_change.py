@@ -265,7 +265,7 @@ async def test_a_plan_lives_for_an_hour(guest: Visitor, staff: Planner, worker: 
         assert await commands.purge_plans(tx, 10) == 0
     async with worker.database.transaction() as tx:
         await tx.execute(text("SELECT set_config('app.clock_offset', '26 hours', true)"))
-        assert await commands.purge_plans(tx, 10) >= 1
+        assert await commands.purge_plans(tx, 1_000) >= 1  # those that other tests left are older
     assert (await staff.client.raw("query ($id: ID!) { bulkChange(id: $id) { id } }", {"id": plan["id"]}))["errors"]
 
 
