@@ -234,7 +234,7 @@ class _Moving:
         own = set(
             (
                 await self.tx.execute(
-                    select(Allocation.id).where(one_of(Allocation.booking_id, [one.id for one in wanted]))  # type: ignore[arg-type]
+                    select(Allocation.id).where(one_of(Allocation.booking_id, [one.id for one in wanted]))
                 )
             ).scalars()
         )
@@ -242,7 +242,7 @@ class _Moving:
             {subject: [busy for key, busy in claims.items() if key not in own] for subject, claims in busy.items()}
         )
 
-    def _appointment(  # noqa: PLR0917
+    def _appointment(  # noqa: PLR0917 (one date, and all that its verdict depends on)
         self,
         booking: Booking,
         start: datetime,

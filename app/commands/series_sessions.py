@@ -97,7 +97,7 @@ def _check(
     errors.raise_any()
 
 
-def _date(  # noqa: PLR0917
+def _date(  # noqa: PLR0917 (one date, and all that its verdict depends on)
     one: WantedDate,
     refusal: Refusal | None,
     seen: SeenSession | None,

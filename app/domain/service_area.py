@@ -95,7 +95,17 @@ def address_to_json(address: Address) -> dict[str, Any]:
 
 
 def address_from_json(kept: Mapping[str, Any]) -> Address:
-    return Address(**{name: kept.get(name) for name in _ADDRESS})  # type: ignore[arg-type]  # as it was written
+    """As `address_to_json` wrote it."""
+    return Address(
+        street=kept["street"],
+        city=kept["city"],
+        building=kept.get("building"),
+        apartment=kept.get("apartment"),
+        postal_code=kept.get("postal_code"),
+        country=kept.get("country"),
+        latitude=kept.get("latitude"),
+        longitude=kept.get("longitude"),
+    )
 
 
 def area_to_json(area: ServiceArea) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from app.queries.pagination import LIST_LIMIT
 R = TypeVar("R", bound=Identified)
 
 
-def one_of(column: SQLColumnExpression[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
+def one_of(column: SQLColumnExpression[UUID] | SQLColumnExpression[UUID | None], ids: Sequence[UUID]) -> ColumnElement[bool]:
     """Is it among these? One parameter however many there are, so that the statement stays the same."""
     return column == any_(literal(list(ids), ARRAY(Uuid)))
 
