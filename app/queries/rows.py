@@ -16,7 +16,10 @@ from app.queries.pagination import LIST_LIMIT
 R = TypeVar("R", bound=Identified)
 
 
-def one_of(column: SQLColumnExpression[UUID] | SQLColumnExpression[UUID | None], ids: Sequence[UUID]) -> ColumnElement[bool]:
+IdColumn = SQLColumnExpression[UUID] | SQLColumnExpression[UUID | None]
+
+
+def one_of(column: IdColumn, ids: Sequence[UUID]) -> ColumnElement[bool]:
     """Is it among these? One parameter however many there are, so that the statement stays the same."""
     return column == any_(literal(list(ids), ARRAY(Uuid)))
 

@@ -218,7 +218,7 @@ async def lock_series_bookings(tx: Tx, series_id: UUID) -> list[Booking]:
 
 async def bookings_of_series(tx: Tx, series_ids: Sequence[UUID]) -> Mapping[UUID, list[Booking]]:
     """Of several series. One statement."""
-    query = select(Booking).where(one_of(Booking.series_id, series_ids)).order_by(Booking.series_index)  # type: ignore[arg-type]
+    query = select(Booking).where(one_of(Booking.series_id, series_ids)).order_by(Booking.series_index)
     found: dict[UUID, list[Booking]] = {}
     for booking in (await tx.execute(query)).scalars():
         assert booking.series_id is not None
