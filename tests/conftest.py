@@ -8,16 +8,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from app.adapters.embedded import DataFolder, embedded_servers
 from app.adapters.embedded_postgres import EmbeddedPostgres
@@ -31,6 +33,11 @@ pytest_plugins = ["tests.fixtures_api", "tests.fixtures_live", "tests.fixtures_p
 
 _PREFIX = "turnero-test-"
 _TEMPLATE = "migrated"
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the server and the worker run on; tests spend a good part of their time in it."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_collection_finish() -> None:
