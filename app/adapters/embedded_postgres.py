@@ -49,6 +49,8 @@ _THROWAWAY_OPTIONS: Mapping[str, str] = {
     "io_method": "sync",
     "shared_buffers": "64MB",
     "max_wal_size": "4GB",
+    # Tables of a few rows have one good plan; otherwise each connection makes six of each statement.
+    "plan_cache_mode": "force_generic_plan",
 }
 
 

@@ -78,6 +78,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
+            # The one that was used last has its statements prepared and planned; in turn, each would do so for itself.
+            pool_use_lifo=True,
             pool_pre_ping=False,
             # Values are customers' data: they stay out of errors, and so out of logs.
             hide_parameters=True,
