@@ -20,6 +20,7 @@ from app.core.database import Database
 from app.core.settings import Settings
 from app.main import Api, build_api
 from app.ports import ShiftedClock
+from tests.plain_http import PostingClient
 
 SECRET = "a-secret-of-the-tests-with-enough-length"
 
@@ -117,8 +118,11 @@ class GraphQLClient:
         if self.token is not None:
             headers.setdefault("authorization", f"Bearer {self.token}")
         body = {"query": query, "variables": variables or {}}
-        response = await self.http.post(self.url, json=body, headers=headers)
-        answer: dict[str, Any] = response.json()
+        answer: dict[str, Any]
+        if isinstance(self.http, PostingClient):
+            answer = await self.http.post_json(self.url, body, headers)
+        else:
+            answer = (await self.http.post(self.url, json=body, headers=headers)).json()
         return answer
 
     async def __call__(self, query: str, variables: dict[str, Any] | None = None, **headers: str) -> Any:
@@ -176,7 +180,7 @@ async def running(database_url: str, redis_url: str) -> AsyncIterator[RunningApi
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     # Shorter than the server keeps a connection: a request sent while it closes one would be lost.
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=2)
-    async with httpx.AsyncClient(timeout=30, limits=limits) as client:
+    async with PostingClient(timeout=30, limits=limits) as client:
         yield client
 
 

@@ -10,9 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-import httpx
-
 from tests.fixtures_api import GraphQLClient
+from tests.plain_http import PostingClient
 from tests.schema import operations as op
 from tests.shop import Shop, iso
 
@@ -58,7 +57,7 @@ async def strangers(url: str, number: int) -> AsyncIterator[list[GraphQLClient]]
     """Clients that share nothing, each with its connection open already."""
     async with AsyncExitStack() as stack:
         clients = [
-            GraphQLClient(await stack.enter_async_context(httpx.AsyncClient(timeout=30, verify=_TLS)), url)
+            GraphQLClient(await stack.enter_async_context(PostingClient(timeout=30, verify=_TLS)), url)
             for _ in range(number)
         ]
         await asyncio.gather(*(client("{ viewer { id } }") for client in clients))

@@ -42,7 +42,9 @@ NONCE = "n0nce-n0nce-n0nce"
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient[Litestar]]:
-    with TestClient(Litestar(route_handlers=[*graphiql_routes()], openapi_config=None)) as client:
+    # Litestar's own logging would write down every request of the tests that this process runs after these.
+    app = Litestar(route_handlers=[*graphiql_routes()], openapi_config=None, logging_config=None)
+    with TestClient(app) as client:
         yield client
 
 
