@@ -125,7 +125,7 @@ async def test_a_payment_is_sent_on_once_however_often_it_is_asked(stand: Stripe
     paid = await stand.paid(transfer_group=group)
     assert (paid.transfer_group, paid.charge_id is not None) == (group, True)
     order = transfer_order(account, 8_000, charge_id=paid.charge_id, transfer_group=group, description="May")
-    await stand.fault("delay", "POST /v1/transfers", seconds=0.02)
+    await stand.fault("delay", "POST /v1/transfers", seconds=0.3)
     answers = await asyncio.gather(*(stand.gateway.transfer(order) for _ in range(16)), return_exceptions=True)
     assert {type(one) for one in answers} == {TransferSnapshot, GatewayUnknown}
     await stand.fault("lost_answer", "POST /v1/transfers")
