@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import Databases
 from tests.e2e.checkouts import run_checkouts
 
-COUNT = 120
+COUNT = 80
 HALVES = 2
 """So that two processes share the work, and two currencies are seen."""
 
