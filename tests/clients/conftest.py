@@ -11,7 +11,7 @@ from tests.fixtures_api import RunningApi
 from tests.fixtures_live import RunningRelay
 from tests.shop import at, iso, make_shop
 
-STARTS = 6
+STARTS = 9
 
 
 @dataclass(frozen=True, slots=True)
