@@ -13,6 +13,8 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 # Stands while packages are being installed: found at the start, it says that an install was interrupted.
 UNFINISHED := $(VENV)/.install-unfinished
+# Real clients are tested on Node.js 20 or later: the machine's, or else one from the package index.
+HAS_NODE := { npm --version && node -e 'process.exit(process.versions.node.split(".")[0] < 20)'; } >/dev/null 2>&1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -77,8 +79,9 @@ $(RUNTIME): requirements.lock pyproject.toml
 	  && $(PIP) install --no-deps --no-build-isolation -e . \
 	  && rm $(UNFINISHED) && touch $@
 
-$(DEV): requirements-dev.lock $(RUNTIME)
+$(DEV): requirements-dev.lock requirements-node.lock $(RUNTIME)
 	@echo "Installing development packages into $(VENV) ..."
 	@touch $(UNFINISHED) \
 	  && $(PIP) install --require-hashes -r requirements-dev.lock \
+	  && { $(HAS_NODE) || $(PIP) install --require-hashes -r requirements-node.lock; } \
 	  && rm $(UNFINISHED) && touch $@
