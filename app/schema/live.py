@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import strawberry
@@ -13,9 +14,10 @@ from app.core.ids import IdKind
 from app.domain.bulk import BulkResult
 from app.domain.live import AvailabilityCause
 from app.domain.sessions import SessionStatus
-from app.resolvers.live_availability import AvailabilityUpdate, EventKind, watch_availability
+from app.resolvers.live_availability import AvailabilityUpdate, EventKind
 from app.resolvers.live_booking import BookingUpdate, watch_booking
 from app.resolvers.live_bulk import BulkUpdate, watch_bulk_change
+from app.resolvers.live_channel import LiveStream
 from app.resolvers.live_session import SessionUpdate, watch_session
 from app.resolvers.live_waitlist import EntryUpdate, watch_entry
 from app.resolvers.waitlist import name_entry
@@ -27,6 +29,12 @@ from app.schema.info import Ctx
 from app.schema.slot import Slot
 from app.schema.waitlist import WaitlistEntry
 
+CoalesceMs = Annotated[
+    int,
+    strawberry.argument(
+        description="0 to 500: changes that come within so many milliseconds of the last one told become one."
+    ),
+]
 strawberry.enum(EventKind, description="SNAPSHOT begins, CHANGE follows; RESYNC: forget what you had, take this.")
 
 
@@ -151,11 +159,11 @@ class Subscription:
 
     @strawberry.subscription(description="Free slots as they open and close.")
     async def availability(
-        self, info: Ctx, input: AvailabilityInput, after: str | None = None
-    ) -> AsyncGenerator[AvailabilityEvent, None]:
-        async with aclosing(watch_availability(info.context, input.to_search(), after)) as updates:
-            async for update in updates:
-                yield AvailabilityEvent.from_update(update)
+        self, info: Ctx, input: AvailabilityInput, after: str | None = None, coalesce_ms: CoalesceMs = 0
+    ) -> AsyncIterable[AvailabilityEvent]:
+        services = info.context.services
+        channel = services.live.availability(services, input.to_search(), coalesce_ms)
+        return LiveStream(channel, after, AvailabilityEvent.from_update)
 
     @strawberry.subscription(description="One booking's changes, for those who may see it.")
     async def booking(
