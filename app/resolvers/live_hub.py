@@ -17,6 +17,7 @@ from app.resolvers.context import RequestContext, Services
 from app.resolvers.live_availability import AvailabilityKind
 from app.resolvers.live_kind import Kind
 from app.resolvers.live_lane import Lane
+from app.resolvers.live_session import SessionKind, SessionUpdate, is_for_staff
 from app.resolvers.live_source import LiveSource
 
 LONGEST_PACE_MS = 500
@@ -51,6 +52,16 @@ class LiveHub:
         if search.provider_ids is not None:
             search = replace(search, provider_ids=tuple(sorted(set(search.provider_ids))))
         return self._lane(services, search, pace_ms, lambda reader: AvailabilityKind(reader, search))
+
+    async def session(self, context: RequestContext, session_id: UUID) -> Lane[SessionUpdate]:
+        """The channel of a session: of all who may see it, or of one of the staff alone. Raises NotFound."""
+        services, viewer = context.services, context.viewer
+        known = self._sources.get(session_id)
+        is_open = known is not None and known.has_view
+        if viewer is None or is_open or not await is_for_staff(context, session_id):
+            return self._lane(services, session_id, 0, lambda reader: SessionKind(reader, session_id))
+        own = RequestContext(services=services, request_id=context.request_id, viewer=viewer)
+        return self._lane(services, (session_id, viewer.user_id), 0, lambda _: SessionKind(own, session_id))
 
     def audiences(self) -> Iterator[Audience]:
         """Who is looked at, and by how many: of each source one. For presence."""

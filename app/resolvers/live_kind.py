@@ -63,6 +63,9 @@ class Kind(ABC, Generic[R, V, C, U]):
         async with self.transaction() as tx:
             return await log_state(tx), await events_of_subjects(tx, subjects, position, limit=limit)
 
+    async def check(self) -> None:
+        """Before each event, where it is not public: may it still be seen? Raises NotFound."""
+
     @abstractmethod
     async def subjects(self) -> frozenset[UUID]:
         """Whom to listen to, before anything is read. Raises NotFound, BadInput."""

@@ -296,6 +296,8 @@ class LiveSource(Generic[V, U]):
         now, place = self.now(), Place(run.place.position, set(run.place.seen))
         if event.position is None or event.position <= run.place.position:
             return
+        if not self.kind.is_public:
+            await self.kind.check()
         view, change = run.view, None
         if place.is_new(event):
             if self.kind.is_configuration(event):

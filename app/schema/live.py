@@ -18,7 +18,7 @@ from app.resolvers.live_availability import AvailabilityUpdate, EventKind
 from app.resolvers.live_booking import BookingUpdate, watch_booking
 from app.resolvers.live_bulk import BulkUpdate, watch_bulk_change
 from app.resolvers.live_channel import LiveStream
-from app.resolvers.live_session import SessionUpdate, watch_session
+from app.resolvers.live_session import SessionUpdate
 from app.resolvers.live_waitlist import EntryUpdate, watch_entry
 from app.resolvers.waitlist import name_entry
 from app.schema.availability import AvailabilityInput
@@ -149,13 +149,9 @@ class BulkChangeEvent:
 @strawberry.type
 class Subscription:
     @strawberry.subscription(description="Places of a session as they are taken and come back.")
-    async def session(
-        self, info: Ctx, id: strawberry.ID, after: str | None = None
-    ) -> AsyncGenerator[SessionEvent, None]:
-        session_id = read_id(IdKind.SESSION, id, "id")
-        async with aclosing(watch_session(info.context, session_id, after)) as updates:
-            async for update in updates:
-                yield SessionEvent.from_update(update)
+    async def session(self, info: Ctx, id: strawberry.ID, after: str | None = None) -> AsyncIterable[SessionEvent]:
+        channel = await info.context.services.live.session(info.context, read_id(IdKind.SESSION, id, "id"))
+        return LiveStream(channel, after, SessionEvent.from_update)
 
     @strawberry.subscription(description="Free slots as they open and close.")
     async def availability(
