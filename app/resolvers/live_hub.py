@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 from app.domain.errors import BadInput
+from app.domain.live_state import AvailabilityState
 from app.domain.live_update import AvailabilityUpdate
+from app.domain.live_venue import VenueSearch, VenueUpdate, check_venue_search
 from app.domain.search import AvailabilitySearch, check_search
 from app.domain.slots import Window
 from app.resolvers.context import RequestContext, Services
@@ -19,6 +21,7 @@ from app.resolvers.live_kind import Kind
 from app.resolvers.live_lane import Lane
 from app.resolvers.live_session import SessionKind, SessionUpdate, is_for_staff
 from app.resolvers.live_source import LiveSource
+from app.resolvers.live_venue import VenueKind
 
 LONGEST_PACE_MS = 500
 LINGERING_LIMIT = 200
@@ -53,6 +56,12 @@ class LiveHub:
             search = replace(search, provider_ids=tuple(sorted(set(search.provider_ids))))
         return self._lane(services, search, pace_ms, lambda reader: AvailabilityKind(reader, search))
 
+    def venue(self, services: Services, search: VenueSearch, pace_ms: int = 0) -> Lane[VenueUpdate]:
+        """The channel of some services of a venue. Raises BadInput for what nobody may ask."""
+        check_venue_search(search)
+        check_pace(pace_ms)
+        return self._lane(services, search, pace_ms, lambda reader: VenueKind(reader, search))
+
     async def session(self, context: RequestContext, session_id: UUID) -> Lane[SessionUpdate]:
         """The channel of a session: of all who may see it, or of one of the staff alone. Raises NotFound."""
         services, viewer = context.services, context.viewer
@@ -67,10 +76,12 @@ class LiveHub:
         """Who is looked at, and by how many: of each source one. For presence."""
         for source in tuple(self._running):
             kind, count = source.kind, source.listener_count()
-            if isinstance(kind, AvailabilityKind) and count and source.has_view:
-                state, _ = source.run.view
-                people = frozenset(plan.provider_id for plan in state.config.all_plans())
-                yield Audience(people, state.config.window, count)
+            if not count or not source.has_view:
+                continue
+            if isinstance(kind, AvailabilityKind):
+                yield _audience([source.run.view[0]], count)
+            elif isinstance(kind, VenueKind):
+                yield _audience([state for state, _ in source.run.view], count)
 
     def close(self) -> None:
         """The process ends."""
@@ -112,6 +123,11 @@ class LiveHub:
             source = LiveSource(make(self._reader), services.feed, services.clock, self)
             self._sources[key] = source
         return source.lane(pace_ms)
+
+
+def _audience(states: Sequence[AvailabilityState], count: int) -> Audience:
+    people = frozenset(plan.provider_id for state in states for plan in state.config.all_plans())
+    return Audience(people, states[0].config.window, count)
 
 
 def check_pace(pace_ms: int) -> None:

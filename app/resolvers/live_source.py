@@ -137,10 +137,13 @@ class LiveSource(Generic[V, U]):
 
     async def pass_time(self, run: Run[V, U]) -> None:
         """What time alone has changed is told before anybody comes in."""
-        if run.due is not None and run.due <= self.now():
+        if self._is_due(run):
             async with self._stepping:
-                if run is self._run and run.due is not None and run.due <= self.now():
+                if self._is_due(run):
                     await self._tick(run)
+
+    def _is_due(self, run: Run[V, U]) -> bool:
+        return run is self._run and run.due is not None and run.due <= self.now()
 
     async def snapshot(self, run: Run[V, U]) -> U:
         """One object for all who come in while nothing changes. Raises BadInput when it is too large."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
 import strawberry
@@ -26,16 +25,10 @@ from app.schema.booking import Booking
 from app.schema.bulk import BulkChange, BulkProgress
 from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx
+from app.schema.live_arguments import CoalesceMs
+from app.schema.live_venue import VenueSubscription
 from app.schema.slot import Slot
 from app.schema.waitlist import WaitlistEntry
-
-CoalesceMs = Annotated[
-    int,
-    strawberry.argument(
-        description="0 to 500: changes that come within so many milliseconds of the last one told become one."
-    ),
-]
-strawberry.enum(EventKind, description="SNAPSHOT begins, CHANGE follows; RESYNC: forget what you had, take this.")
 
 
 @strawberry.type
@@ -147,7 +140,7 @@ class BulkChangeEvent:
 
 
 @strawberry.type
-class Subscription:
+class Subscription(VenueSubscription):
     @strawberry.subscription(description="Places of a session as they are taken and come back.")
     async def session(self, info: Ctx, id: strawberry.ID, after: str | None = None) -> AsyncIterable[SessionEvent]:
         channel = await info.context.services.live.session(info.context, read_id(IdKind.SESSION, id, "id"))
