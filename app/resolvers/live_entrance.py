@@ -37,6 +37,7 @@ FEED_WAIT_S = 0.25
 NUMBER_WAIT_S = 0.5
 """What is committed has a number by then, when all is well."""
 CATCH_UP_WAIT_S = 5.0
+STRANGERS_KEPT = 5_000
 TRIES = 5
 
 
@@ -140,7 +141,9 @@ class Entrance(Generic[V, U]):
             await asyncio.sleep(ahead_s)  # a clock ahead of ours has told what ours has not come to yet
         if cursor.position < source.run.history.floor:
             await self._remember(cursor)
-        await self._until(lambda: self._has_the_same(cursor), NUMBER_WAIT_S)
+        if not self._has_the_same(cursor):
+            await self._tell_strangers(cursor)
+            await self._until(lambda: self._has_the_same(cursor), NUMBER_WAIT_S)
         await source.pass_time(source.run)
 
     async def _until(self, is_true: Callable[[], bool], wait_s: float) -> bool:
@@ -164,6 +167,15 @@ class Entrance(Generic[V, U]):
                 raise _Anew
             run.history.extend(cursor.position, events)
 
+    async def _tell_strangers(self, cursor: Cursor) -> None:
+        """Which ids of the cursor are of no concern here."""
+        async with self._source.reading:
+            run = self._source.run
+            if cursor.position >= run.history.floor and (unknown := self._unnumbered(run, cursor) - run.place.seen):
+                if len(run.strangers) > STRANGERS_KEPT:
+                    run.strangers.clear()
+                run.strangers |= await self._kind.strangers(run.subjects, unknown)
+
     def _has_the_same(self, cursor: Cursor) -> bool:
         """Are there no events without a number that only one of the two has?"""
         run = self._source.run
@@ -172,8 +184,8 @@ class Entrance(Generic[V, U]):
         return self._unnumbered(run, cursor) == run.place.seen
 
     @staticmethod
-    def _unnumbered(run: Run[V, U], cursor: Cursor) -> set[int]:
-        return set(cursor.seen) - {event.id for event in run.history.after(cursor.position)}
+    def _unnumbered(run: Run[V, U], cursor: Cursor) -> frozenset[int]:
+        return cursor.seen - run.strangers - {event.id for event in run.history.after(cursor.position)}
 
     async def _replayed(self, after: str, cursor: Cursor) -> Sequence[U] | None:
         """What came after the cursor, as of now. None: it cannot be told so. Raises _Anew."""
@@ -188,7 +200,8 @@ class Entrance(Generic[V, U]):
             raise _Anew
         if not missed and run.since <= cursor.at and (run.due is None or cursor.at < run.due):
             return []
-        place, number, view = Place(cursor.position, set(cursor.seen)), history.number, run.view
+        place = Place(cursor.position, {event.id for event in events if event.id in cursor.seen} | run.place.seen)
+        number, view = history.number, run.view
         replay = await source.aside(self._replay, view, _Past(cursor.at, place, missed, events), source.now())
         if not self._kind.looks_alike(view, replay.view):
             raise _Anew

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from app.core.database import Tx
 from app.domain.errors import DomainError
-from app.queries.event import Event, LogState, events_of_subjects, log_state
+from app.queries.event import Event, LogState, events_of_others, events_of_subjects, log_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,11 @@ class Kind(ABC, Generic[R, V, C, U]):
         """
         async with self.transaction() as tx:
             return await log_state(tx), await events_of_subjects(tx, subjects, position, limit=limit)
+
+    async def strangers(self, subjects: Collection[UUID], ids: Collection[int]) -> set[int]:
+        """Those of these ids that are events of others. One statement."""
+        async with self.transaction() as tx:
+            return await events_of_others(tx, ids, subjects)
 
     async def check(self) -> None:
         """Before each event, where it is not public: may it still be seen? Raises NotFound."""

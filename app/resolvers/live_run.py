@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -45,6 +45,8 @@ class Run(Generic[V, U]):
     """Events that were taken from the subscription are not folded yet."""
     snapshot: U | None = None
     resync: U | None = None
+    strangers: set[int] = field(default_factory=set)
+    """Ids in cursors that are of events of others: the query looks at more than we follow."""
 
 
 class Keeper(Protocol):

@@ -37,7 +37,11 @@ class Shown:
         for slot in update.updated:
             told.setdefault(slot.starts_at, []).append(slot)
         assert set(update.opened) <= set(told) <= set(self.slots) | set(update.opened)
-        assert [*update.opened, *update.closed, *told] == [*sorted(update.opened), *sorted(update.closed), *sorted(told)]
+        assert [*update.opened, *update.closed, *told] == [
+            *sorted(update.opened),
+            *sorted(update.closed),
+            *sorted(told),
+        ]
         self.slots.update(told)
 
 
