@@ -34,6 +34,7 @@ from app.queries.provider_calendar import CalendarEvent
 from app.resolvers.calendar import find_for_calendar
 from app.resolvers.context import BookingPolicy, RequestContext, Services, Viewer
 from app.resolvers.event_feed import EventFeed
+from app.resolvers.live_hub import LiveHub
 from app.resolvers.payment_return import note_return
 from app.resolvers.provider_feed import find_provider_feed
 from app.resolvers.statement import write_statement
@@ -94,6 +95,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
         feed=EventFeed(feed_database, stream),
         policy=_policy(settings),
         checkout=checkout,
+        live=LiveHub(),
     )
     transport = _transport(settings, services)
 
@@ -106,6 +108,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
             yield
         finally:
             await transport.shutdown()
+            services.live.close()
             await services.feed.stop()
             await services.facts.close()
             for gateway in checkout.gateways.values():

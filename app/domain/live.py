@@ -43,7 +43,9 @@ __all__ = [
     "ViewConfig",
     "apply",
     "apply_all",
+    "looks_alike",
     "next_tick",
+    "redo",
     "reload",
     "start",
     "tick",
@@ -134,6 +136,22 @@ def undo(busy: BusyMap, events_desc: Iterable[AllocationEvent]) -> dict[UUID, di
         else:
             by_id[event.allocation_id] = event.before
     return earlier
+
+
+def redo(busy: dict[UUID, dict[UUID, Busy]], events: Iterable[AllocationEvent]) -> dict[UUID, dict[UUID, Busy]]:
+    """The same map with the events done, oldest first: who was busy after them."""
+    for event in events:
+        by_id = busy.setdefault(event.subject_id, {})
+        if event.after is None:
+            by_id.pop(event.allocation_id, None)
+        else:
+            by_id[event.allocation_id] = event.after
+    return busy
+
+
+def looks_alike(state: AvailabilityState, later: AvailabilityState) -> bool:
+    """Do two states of one configuration show the same? Nothing is told of what lies between them then."""
+    return not _changed(state, later)
 
 
 # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -96,6 +96,12 @@ async def events_of_subjects(
     return [_event(row) for row in await tx.execute(query)]
 
 
+async def events_of_others(tx: Tx, ids: Collection[int], subject_ids: Collection[UUID]) -> set[int]:
+    """Those of these ids that are events of the organization, but of other subjects. One statement."""
+    query = select(OutboxEvent.id).where(OutboxEvent.id.in_(ids), OutboxEvent.subject_id.not_in(subject_ids))
+    return set((await tx.execute(query)).scalars())
+
+
 _STATE = select(
     RelayState.installation_id,
     RelayState.last_position,

@@ -124,6 +124,20 @@ async def get_places(tx: Tx, session_id: UUID, *, for_staff: bool) -> PlacesStat
     )
 
 
+async def get_whereabouts(tx: Tx, session_id: UUID) -> tuple[UUID, UUID]:
+    """Its activity and its venue. One statement. Raises NotFound."""
+    row = (
+        await tx.execute(
+            select(Activity.id, Activity.venue_id)
+            .join(ActivitySession, ActivitySession.activity_id == Activity.id)
+            .where(ActivitySession.id == session_id)
+        )
+    ).first()
+    if row is None:
+        raise NotFound
+    return row.id, row.venue_id
+
+
 async def list_seen_sessions(tx: Tx, session_ids: Sequence[UUID]) -> Mapping[UUID, SeenSession]:
     """By id, whoever asks: for what points at them. One statement."""
     rows = await tx.execute(_seen().where(one_of(ActivitySession.id, session_ids)))

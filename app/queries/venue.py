@@ -29,6 +29,12 @@ async def list_venues_below(tx: Tx, organization_ids: Sequence[UUID]) -> Mapping
     return await list_below(tx, Venue, Venue.organization_id, source, [folded(Venue.name)])
 
 
+async def list_providers_at(tx: Tx, venue_id: UUID, limit: int) -> Sequence[UUID]:
+    """Whoever is there, active or not, at most `limit`. One statement."""
+    statement = select(Provider.id).where(Provider.venue_id == venue_id).order_by(Provider.id).limit(limit)
+    return (await tx.execute(statement)).scalars().all()
+
+
 async def list_offers_at(tx: Tx, venue_id: UUID) -> Sequence[tuple[UUID, UUID | None]]:
     """(provider, service) of each active offer of each provider there; a provider without offers once. One statement.
 

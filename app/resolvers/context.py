@@ -22,6 +22,7 @@ from app.queries.tenancy import Door, Tenancy, bind, enter
 
 if TYPE_CHECKING:
     from app.resolvers.event_feed import EventFeed
+    from app.resolvers.live_hub import LiveHub
     from app.resolvers.loaders import Loaders
 
 SLOTS_AT_ONCE = 6_000
@@ -66,6 +67,7 @@ class Services:
     feed: EventFeed
     policy: BookingPolicy
     checkout: Checkout
+    live: LiveHub
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,11 @@ class Subscription:
         self._has_news = asyncio.Event()
         self._overflowed = False
 
+    @property
+    def has_news(self) -> bool:
+        """Does something wait to be taken?"""
+        return self._has_news.is_set()
+
     async def next(self, timeout_s: float | None = None) -> list[Event]:
         """What has come since the last call; waits for the first. Empty after `timeout_s`. Raises FeedOverflow."""
         if not self._has_news.is_set():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from datetime import datetime
 from uuid import UUID
@@ -13,10 +13,11 @@ from app.core.ids import IdKind
 from app.domain.bulk import BulkResult
 from app.domain.live import AvailabilityCause
 from app.domain.sessions import SessionStatus
-from app.resolvers.live_availability import AvailabilityUpdate, EventKind, watch_availability
+from app.resolvers.live_availability import AvailabilityUpdate, EventKind
 from app.resolvers.live_booking import BookingUpdate, watch_booking
 from app.resolvers.live_bulk import BulkUpdate, watch_bulk_change
-from app.resolvers.live_session import SessionUpdate, watch_session
+from app.resolvers.live_channel import LiveStream
+from app.resolvers.live_session import SessionUpdate
 from app.resolvers.live_waitlist import EntryUpdate, watch_entry
 from app.resolvers.waitlist import name_entry
 from app.schema.availability import AvailabilityInput
@@ -24,10 +25,10 @@ from app.schema.booking import Booking
 from app.schema.bulk import BulkChange, BulkProgress
 from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx
+from app.schema.live_arguments import CoalesceMs
+from app.schema.live_venue import VenueSubscription
 from app.schema.slot import Slot
 from app.schema.waitlist import WaitlistEntry
-
-strawberry.enum(EventKind, description="SNAPSHOT begins, CHANGE follows; RESYNC: forget what you had, take this.")
 
 
 @strawberry.type
@@ -139,23 +140,19 @@ class BulkChangeEvent:
 
 
 @strawberry.type
-class Subscription:
+class Subscription(VenueSubscription):
     @strawberry.subscription(description="Places of a session as they are taken and come back.")
-    async def session(
-        self, info: Ctx, id: strawberry.ID, after: str | None = None
-    ) -> AsyncGenerator[SessionEvent, None]:
-        session_id = read_id(IdKind.SESSION, id, "id")
-        async with aclosing(watch_session(info.context, session_id, after)) as updates:
-            async for update in updates:
-                yield SessionEvent.from_update(update)
+    async def session(self, info: Ctx, id: strawberry.ID, after: str | None = None) -> AsyncIterable[SessionEvent]:
+        channel = await info.context.services.live.session(info.context, read_id(IdKind.SESSION, id, "id"))
+        return LiveStream(channel, after, SessionEvent.from_update)
 
     @strawberry.subscription(description="Free slots as they open and close.")
     async def availability(
-        self, info: Ctx, input: AvailabilityInput, after: str | None = None
-    ) -> AsyncGenerator[AvailabilityEvent, None]:
-        async with aclosing(watch_availability(info.context, input.to_search(), after)) as updates:
-            async for update in updates:
-                yield AvailabilityEvent.from_update(update)
+        self, info: Ctx, input: AvailabilityInput, after: str | None = None, coalesce_ms: CoalesceMs = 0
+    ) -> AsyncIterable[AvailabilityEvent]:
+        services = info.context.services
+        channel = services.live.availability(services, input.to_search(), coalesce_ms)
+        return LiveStream(channel, after, AvailabilityEvent.from_update)
 
     @strawberry.subscription(description="One booking's changes, for those who may see it.")
     async def booking(

@@ -177,8 +177,13 @@ async def test_each_cursor_on_the_way_resumes_just_there(running: RunningApi, gu
 
 
 async def test_a_change_of_configuration_while_away_is_a_resync(
-    running: RunningApi, client: GraphQLClient, guest: Guest, shop: Shop
+    running: RunningApi, client: GraphQLClient, guest: Guest, shop: Shop, relay: RunningRelay
 ) -> None:
+    """Who is back before the process has heard of it gets a change, as those who stayed."""
+
+    async def heard() -> None:
+        await running.api.services.feed.wait_for(await relay.catch_up())
+
     asked = search_of(shop, DAY)
     owner = client.signed_in(shop.owner.token)
     weekday = DAY.strftime("%A").upper()
@@ -191,6 +196,7 @@ async def test_a_change_of_configuration_while_away_is_a_resync(
             await make(owner, "updateService", serviceId=shop.service_id, priceMinor=1_700)
         else:
             await make(owner, "createProvider", venueId=shop.venue_id, name="New", serviceIds=[shop.service_id])
+        await heard()
         async with watching(running.socket_url, asked, cursor) as watcher:
             await watcher.next("RESYNC")
             watcher.screen.shows(await guest.search(asked))
@@ -201,6 +207,7 @@ async def test_a_change_of_configuration_while_away_is_a_resync(
     # One of the providers ceases to offer it: heard of although nobody follows that one any more.
     cursor = (await guest.search(asked))["cursor"]
     await make(owner, "deactivateProvider", providerId=shop.provider_id)
+    await heard()
     async with watching(running.socket_url, asked, cursor) as watcher:
         await watcher.next("RESYNC")
         watcher.screen.shows(await guest.search(asked))

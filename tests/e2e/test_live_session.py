@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from app.domain.live_codec import Cursor
-from app.resolvers import live_session
-from app.resolvers.live_session import SessionUpdate
+from app.resolvers.live_session import SessionKind, SessionUpdate
 from tests.classes import AFTER_NOON, Class, make_class
 from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, make_settings, serve
 from tests.fixtures_live import RunningRelay
@@ -132,15 +131,15 @@ async def test_a_hold_that_runs_out_while_its_news_is_sent(
 ) -> None:
     """However long the sending takes, the places that came back meanwhile are told at once."""
     session = await yoga.at(at(3, 9))
-    told = live_session._View._update
+    told = SessionKind.change
 
-    def slowly(view: Any, *facts: Any) -> SessionUpdate:
+    def slowly(kind: SessionKind, *facts: Any) -> SessionUpdate:
         clock.move(timedelta(hours=1))
-        return told(view, *facts)
+        return told(kind, *facts)
 
     async with watching(running.socket_url, session["id"]) as watch:
         assert await watch.next("SNAPSHOT") == (10, None)
-        monkeypatch.setattr(live_session._View, "_update", slowly)
+        monkeypatch.setattr(SessionKind, "change", slowly)
         await yoga.held(session["id"], 4)
         assert await watch.next() == (6, "HELD")
         assert await watch.next() == (10, "TIME")
