@@ -13,7 +13,7 @@ from struct import Struct
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 
 EXTENSION = "turnero.frames"
 HIGH_WATER_BYTES = 32_768
@@ -26,10 +26,13 @@ _TEXT = 0x81
 """A whole message of text."""
 
 
+_SHORT = tuple(bytes((_TEXT, size)) for size in range(126))
+
+
 def text_header(size: int) -> bytes:
     """What a server's frame of so many bytes begins with: it is not masked."""
     if size < 126:
-        return bytes((_TEXT, size))
+        return _SHORT[size]
     return _MEDIUM(_TEXT, 126, size) if size < 65_536 else _LARGE(_TEXT, 127, size)
 
 
@@ -46,8 +49,10 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         if self.close_sent or self.disconnected or transport.is_closing():
             return False
         size = len(head) + len(tail)
-        if size <= _COPIED_BYTES:
-            transport.write(text_header(size) + head + tail)
+        if 126 <= size <= _COPIED_BYTES:
+            transport.write(_MEDIUM(_TEXT, 126, size) + head + tail)
+        elif size < 126:
+            transport.write(_SHORT[size] + head + tail)
         else:
             transport.writelines((text_header(size) + head, tail))
         return True
@@ -76,7 +81,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.accept":
             # Nobody asks for the handshake again, and there may be many connections.
-            self.request = self.response = cast("Response", None)
+            self.request = self.response = cast("Any", None)
 
     def pause_writing(self) -> None:
         super().pause_writing()

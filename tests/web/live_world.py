@@ -6,9 +6,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NewType
 
 import strawberry
+from strawberry.schema.config import StrawberryConfig
 from strawberry.types import Info
 
 from app.domain.errors import NotFound
@@ -93,6 +94,9 @@ WORLD = World()
 """The schema is built once; each test begins with `WORLD.__init__()`, by the fixture `world`."""
 
 
+Anything = NewType("Anything", object)
+
+
 @strawberry.type
 class Line:
     text: str
@@ -129,6 +133,14 @@ class BoardEvent:
         return f"{self.number} for {info.context.rights}"
 
     @strawberry.field
+    def numbered(self, after: str | None = None) -> str:
+        return f"{self.number} after {after}"
+
+    @strawberry.field
+    def said(self, v: Anything | None = None) -> str:
+        return repr(v)
+
+    @strawberry.field
     def broken(self) -> str:
         WORLD.calls += 1
         raise RuntimeError("password=hunter2")
@@ -137,7 +149,7 @@ class BoardEvent:
 @strawberry.type
 class Subscription:
     @strawberry.subscription
-    async def board(self, name: str, after: str | None = None, note: int = 0) -> AsyncIterable[BoardEvent]:
+    async def board(self, name: str, after: str | None = None) -> AsyncIterable[BoardEvent]:
         return LiveStream(WORLD.board(name), after, BoardEvent.from_update, is_public=WORLD.is_public)
 
     @strawberry.subscription
@@ -150,7 +162,11 @@ class Subscription:
         return LiveStream(WORLD.board(name), None, to_event, is_public=True)
 
 
-SCHEMA = strawberry.Schema(query=Query, subscription=Subscription)
+SCHEMA = strawberry.Schema(
+    query=Query,
+    subscription=Subscription,
+    config=StrawberryConfig(scalar_map={Anything: strawberry.scalar(name="Anything")}),
+)
 
 
 def live_engine() -> GraphQLEngine:

@@ -37,12 +37,14 @@ class Alarms:
 
     def set(self, one: Watched, at: float) -> None:
         """Look at it then, or sooner where that was arranged already."""
-        if one.due is not None and one.due <= at:
-            return
-        one.due = at
-        heappush(self._entries, (at, next(self._number), one))
+        self._note(one, at)
         if self._timer is None or at < self._rings_at:
             self._arm()
+
+    def _note(self, one: Watched, at: float) -> None:
+        if one.due is None or at < one.due:
+            one.due = at
+            heappush(self._entries, (at, next(self._number), one))
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -65,7 +67,6 @@ class Alarms:
             except Exception as error:  # one of them must not silence the others
                 log.error("alarm.failed", exc_info=error)
                 continue
-            if following is not None and (one.due is None or following < one.due):
-                one.due = following = max(following, now + _SHORTEST_S)
-                heappush(self._entries, (following, next(self._number), one))
+            if following is not None:
+                self._note(one, max(following, now + _SHORTEST_S))
         self._arm()

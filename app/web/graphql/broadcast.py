@@ -6,7 +6,6 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Hashable, Iterable
 from contextvars import Context, copy_context
-from types import CoroutineType
 from typing import Protocol
 
 import msgspec
@@ -58,7 +57,6 @@ class Broadcast:
         self._known: dict[int, Encoded] = {}
         self._pending: deque[Encoded] = deque()
         self._worker: asyncio.Task[None] | None = None
-        self._begun: Awaitable[ExecutionResult] | None = None
         self._merging: object = None
         self._merged: dict[int, tuple[object, object]] = {}
         self._described: tuple[Exception, bytes] | None = None
@@ -107,9 +105,8 @@ class Broadcast:
             return
         self._registry.drop(self, self._known.values())
         if self._worker is not None:
-            self._worker.cancel()
-        if isinstance(self._begun, CoroutineType):  # the worker has not come to it
-            self._begun.close()
+            # After it has begun: what it is to await would otherwise be awaited by nobody.
+            asyncio.get_running_loop().call_soon(self._worker.cancel)
         self._pending.clear()
         self._known.clear()
         self._merged.clear()
@@ -129,8 +126,7 @@ class Broadcast:
         result = self._context.copy().run(self._execute, encoded)
         if result is not None:
             self._pending.append(encoded)
-            self._begun = result
-            self._worker = asyncio.create_task(self._work(), context=self._context.copy())
+            self._worker = asyncio.create_task(self._work(encoded, result), context=self._context.copy())
 
     def _execute(self, encoded: Encoded) -> Awaitable[ExecutionResult] | None:
         """What is still to be awaited, if anything."""
@@ -144,24 +140,26 @@ class Broadcast:
             self._fail(encoded, error)
         return None
 
-    async def _work(self) -> None:
+    async def _work(self, first: Encoded, begun: Awaitable[ExecutionResult]) -> None:
         """One after another, so that a slow resolver does not start more and more of them."""
-        result, self._begun = self._begun, None
+        await self._await(first, begun)
         while self._pending:
-            encoded = self._pending[0]
-            if result is None:
-                result = self._execute(encoded)
+            # Those who are told may ask for the next one, which waits behind this one; or they are the last to leave.
+            self._tell(self._pending[0])
+            if len(self._pending) <= 1:
+                break
+            self._pending.popleft()
+            result = self._execute(self._pending[0])
             if result is not None:
-                try:
-                    self._finish(encoded, await result)
-                except Exception as error:
-                    self._fail(encoded, error)
-                result = None
-            # Those who are told may ask for the next one, which waits behind this one, or be the last to leave.
-            self._tell(encoded)
-            if self._pending:
-                self._pending.popleft()
+                await self._await(self._pending[0], result)
+        self._pending.clear()
         self._worker = None
+
+    async def _await(self, encoded: Encoded, result: Awaitable[ExecutionResult]) -> None:
+        try:
+            self._finish(encoded, await result)
+        except Exception as error:
+            self._fail(encoded, error)
 
     def _finish(self, encoded: Encoded, result: ExecutionResult) -> None:
         encoded.tail = _encode(self._registry.engine.result(result, self.request_id)) + self._registry.ending

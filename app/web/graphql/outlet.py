@@ -109,6 +109,14 @@ class FrameOutlet(Outlet):
     def waiting_bytes(self) -> int:
         return self._frames.waiting_bytes()
 
+    def write(self, head: bytes, tail: bytes = b"") -> bool:
+        frames = self._frames
+        if self._turns or frames.is_full:
+            return False
+        if not self.is_over:
+            frames.write_text(head, tail)
+        return True
+
     def put(self, head: bytes, tail: bytes) -> bool:
         if self._frames.is_full:
             return False
@@ -164,12 +172,11 @@ class AsgiOutlet(Outlet):
             return False
         if self.is_over:
             return True
-        message = head + tail
-        self._queue.append(message)
-        self._bytes += len(message)
+        self._queue.append(head + tail)
+        self._bytes += len(self._queue[-1])
         if self._pump is None:
             self._pump = asyncio.create_task(self._run())
-        if self.is_full and self.on_full is not None:
+        if self._bytes >= HIGH_WATER_BYTES and self.on_full is not None:
             self.on_full()
         return True
 
