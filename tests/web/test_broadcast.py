@@ -158,7 +158,7 @@ async def test_leaving_ends_what_is_under_way(world: World, broadcasts: Broadcas
     await asyncio.sleep(0.01)  # the fixture looks for tasks, and a coroutine that nobody awaits is an error
 
 
-async def test_who_is_told_may_leave(world: World, broadcasts: Broadcasts) -> None:
+async def test_who_is_told_may_leave(world: World, broadcasts: Broadcasts, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last one leaves from within the telling of what was under way."""
     listener = await listening(ENGINE, broadcasts, 'subscription{board(name:"x"){slowly}}', "ana")
 
@@ -166,7 +166,7 @@ async def test_who_is_told_may_leave(world: World, broadcasts: Broadcasts) -> No
         listener.sink.close()
         return True
 
-    listener.client.write = leave  # type: ignore[method-assign]
+    monkeypatch.setattr(listener.client, "write", leave)
     world.gate.set()
     await until(lambda: len(broadcasts) == 0)
     close(listener)
@@ -271,14 +271,14 @@ async def test_operations_of_one_client_take_turns(world: World, broadcasts: Bro
     for name in "xyz":
         for number in range(3):
             world.board(name).say(f"{name}{number}")
-    reply = asyncio.create_task(client.send(b'{"payload":"reply"}'))
+    reply = asyncio.create_task(client.send(b'{"payload":{"data":{"board":{"lines":"reply"}}}}'))
     await asyncio.sleep(0)
     got = len(client.got)
     client.read(1)
     world.board("x").say("x3")  # it goes behind the others
     client.read()
     await reply
-    texts = [p if isinstance(p, str) else p["data"]["board"]["lines"] for p in client.payloads[got:]]
+    texts = [payload["data"]["board"]["lines"] for payload in client.payloads[got:]]
     assert texts == [["x0", "x1", "x2"], ["y0", "y1", "y2"], ["z0", "z1", "z2"], "reply", ["x3"]]
     close(*listeners)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Hashable, Iterable
 from contextvars import Context, copy_context
 from typing import Protocol
@@ -55,7 +55,7 @@ class Broadcast:
         self._operation = operation
         self._context: Context = copy_context()
         self._known: dict[int, Encoded] = {}
-        self._pending: deque[Encoded] = deque()
+        self._pending: list[Encoded] = []
         self._worker: asyncio.Task[None] | None = None
         self._merging: object = None
         self._merged: dict[int, tuple[object, object]] = {}
@@ -148,7 +148,7 @@ class Broadcast:
             self._tell(self._pending[0])
             if len(self._pending) <= 1:
                 break
-            self._pending.popleft()
+            del self._pending[0]
             result = self._execute(self._pending[0])
             if result is not None:
                 await self._await(self._pending[0], result)
