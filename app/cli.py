@@ -223,8 +223,7 @@ def _api(arguments: argparse.Namespace) -> int:
         http="httptools",
         ws=FrameProtocol,
         ws_max_size=settings.graphql_max_body_bytes,
-        # The protocol above has pings of its own: one timer for all, where here each socket would have two.
-        ws_ping_interval=None,
+        ws_ping_interval=None,  # those of graphql-transport-ws have one timer for all sockets
         # Compression would double the memory of each socket for frames of a few hundred bytes.
         ws_per_message_deflate=False,
         lifespan="on",
