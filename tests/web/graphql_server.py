@@ -327,6 +327,7 @@ async def running_server(
         allowed_origins=origins or ["*"],
         lifespan=[lifespan],
         shortcuts={GRAPHQL_PATH: transport.http},
+        socket_shortcuts={GRAPHQL_PATH: transport.sockets},
     )
     # With the protocol named, asyncio turns Nagle's algorithm off; without it each answer waits 40 ms for an ACK.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
