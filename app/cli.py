@@ -207,6 +207,7 @@ def _api(arguments: argparse.Namespace) -> int:
     import uvicorn
 
     from app.adapters.supervisor import follow_supervisor
+    from app.web.frames import FrameProtocol
 
     follow_supervisor()
     settings = _process_settings()
@@ -220,8 +221,9 @@ def _api(arguments: argparse.Namespace) -> int:
         workers=workers,
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
+        ws=FrameProtocol,
         ws_max_size=settings.graphql_max_body_bytes,
+        ws_ping_interval=None,  # those of graphql-transport-ws have one timer for all sockets
         # Compression would double the memory of each socket for frames of a few hundred bytes.
         ws_per_message_deflate=False,
         lifespan="on",

@@ -134,6 +134,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
         allowed_origins=settings.allowed_origins,
         lifespan=[lifespan],
         shortcuts={GRAPHQL_PATH: transport.http},
+        socket_shortcuts={GRAPHQL_PATH: transport.sockets},
     )
     return Api(app, services, transport)
 

@@ -20,6 +20,7 @@ from app.core.database import Database
 from app.core.settings import Settings
 from app.main import Api, build_api
 from app.ports import ShiftedClock
+from app.web.frames import FrameProtocol
 from tests.plain_http import PostingClient
 
 SECRET = "a-secret-of-the-tests-with-enough-length"
@@ -86,7 +87,8 @@ async def serve(settings: Settings) -> AsyncIterator[RunningApi]:
         api.app,
         log_config=None,
         lifespan="on",
-        ws="websockets-sansio",
+        ws=FrameProtocol,
+        ws_ping_interval=None,
         proxy_headers=False,
         timeout_graceful_shutdown=2,
     )

@@ -56,11 +56,16 @@ class Channel(Protocol[U]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveStream(Generic[U, E]):
-    """What a subscription answers with. `to_event` makes the schema's object of an update, without reading anything."""
+    """What a subscription answers with. `to_event` makes the schema's object of an update, without reading anything.
+
+    `is_public`: everybody may see all that an update says, and `to_event` makes the same of it for everybody. Give a
+    function that is there once (a class's method), not one made for this viewer: only equal ones are served together.
+    """
 
     channel: Channel[U]
     after: str | None
     to_event: Callable[[U], E]
+    is_public: bool = False
 
     def __aiter__(self) -> AsyncIterator[E]:
         return self._events()

@@ -20,16 +20,25 @@ class WebApplication(Litestar):
     """Litestar, with a shorter way to addresses that are asked for all the time.
 
     What is asked for from the pages of other origins takes the usual way, through the headers that those pages need.
+    Sockets need none: whoever serves them looks at the origin.
     """
 
-    def __init__(self, shortcuts: Mapping[str, ASGIApp], **arguments: Any) -> None:
+    def __init__(
+        self, shortcuts: Mapping[str, ASGIApp], socket_shortcuts: Mapping[str, ASGIApp], **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         self._shortcuts = dict(shortcuts)
+        self._socket_shortcuts = dict(socket_shortcuts)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == ScopeType.HTTP:
             shortcut = self._shortcuts.get(scope["path"])
             if shortcut is not None and not any(name == b"origin" for name, _ in scope["headers"]):
+                await shortcut(scope, receive, send)
+                return
+        elif scope["type"] == ScopeType.WEBSOCKET:
+            shortcut = self._socket_shortcuts.get(scope["path"])
+            if shortcut is not None:
                 await shortcut(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
@@ -41,13 +50,15 @@ def web_application(
     allowed_origins: Sequence[str],
     lifespan: Sequence[Lifespan] = (),
     shortcuts: Mapping[str, ASGIApp] | None = None,
+    socket_shortcuts: Mapping[str, ASGIApp] | None = None,
 ) -> Litestar:
     """Routes that pages of these origins may call, with failures answered alike.
 
-    `shortcuts` are among the routes too, by their whole path; they answer for their failures themselves.
+    Shortcuts are among the routes too, by their whole path; they answer for their failures themselves.
     """
     return WebApplication(
         shortcuts or {},
+        socket_shortcuts or {},
         route_handlers=routes,
         lifespan=list(lifespan),
         cors_config=CORSConfig(

@@ -26,6 +26,7 @@ from websockets.typing import Subprotocol
 
 from app.domain.errors import InvalidInput, NotAllowed, NotFound, RateLimited, StaleVersion, Unauthenticated
 from app.web.application import web_application
+from app.web.frames import FrameProtocol
 from app.web.graphql import GraphQLEngine, GraphQLTransport, Limits, TransportOptions, describe_error, graphql_routes
 from app.web.graphql.transport import GRAPHQL_PATH
 
@@ -51,6 +52,10 @@ class RequestContext:
     channel: str
     expires_at: datetime | None = None
     events: int = 0
+
+    @property
+    def rights(self) -> str | None:
+        return self.headers.get("authorization")
 
     def for_event(self) -> RequestContext:
         self.events += 1
@@ -291,6 +296,7 @@ async def running_server(
     engine: GraphQLEngine | None = None,
     more_routes: list[ControllerRouterHandler] | None = None,
     origins: list[str] | None = None,
+    ws: Any = FrameProtocol,
 ) -> AsyncIterator[RunningServer]:
     witness = Witness()
     tokens: dict[str, datetime | None] = {"good": None, "brief": datetime.now(UTC) + timedelta(seconds=0.5)}
@@ -321,13 +327,21 @@ async def running_server(
         allowed_origins=origins or ["*"],
         lifespan=[lifespan],
         shortcuts={GRAPHQL_PATH: transport.http},
+        socket_shortcuts={GRAPHQL_PATH: transport.sockets},
     )
     # With the protocol named, asyncio turns Nagle's algorithm off; without it each answer waits 40 ms for an ACK.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         config = uvicorn.Config(
-            app, log_level="warning", lifespan="on", proxy_headers=False, timeout_graceful_shutdown=3, access_log=False
+            app,
+            log_level="warning",
+            lifespan="on",
+            proxy_headers=False,
+            timeout_graceful_shutdown=3,
+            access_log=False,
+            ws=ws,
+            ws_per_message_deflate=False,
         )
         server = _QuietServer(config)
         serving = asyncio.create_task(server.serve([listener]))

@@ -56,9 +56,16 @@ class Document:
     """By operation and the values of the switches; None for one that was used once."""
     requests: set[bytes] = field(default_factory=set, compare=False)
     """Those that are remembered."""
+    openings: dict[str | None, frozenset[str]] = field(default_factory=dict, compare=False)
+    """Of its subscriptions: the variables that choose no more than how they begin. See `sharing`."""
+    plain: dict[tuple[str | None, tuple[object, ...]], bool] = field(default_factory=dict, compare=False)
+    """Of those, under the values of the switches: is all of it attributes? See `sharing`."""
 
     def plan(self, operation: Operation, variables: Mapping[str, object], make: Callable[[], Plan]) -> Plan | None:
-        """The plan for an operation with these (coerced) variables, from its second use on."""
+        """The plan for an operation with these (coerced) variables, from its second use on.
+
+        A subscription is used again and again, so it has one at once.
+        """
         if self.switches is None:
             return None
         values = tuple([variables.get(name) for name in self.switches]) if self.switches else ()
@@ -68,9 +75,10 @@ class Document:
         plan = self.plans.get(key)
         if plan is not None:
             return plan
-        if key in self.plans:
+        has_room = key in self.plans or len(self.plans) < _MOST_PLANS
+        if key in self.plans or (has_room and operation.kind is OperationType.SUBSCRIPTION):
             plan = self.plans[key] = make()
-        elif len(self.plans) < _MOST_PLANS:
+        elif has_room:
             self.plans[key] = None
         return plan
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -33,6 +34,7 @@ from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.values import VariableValues
 from graphql.validation.validate import ValidationAbortedError
 
+from app.resolvers.live_channel import LiveStream
 from app.web.graphql.bounded import BoundedExecutor, with_bound
 from app.web.graphql.compiled import CompiledExecutor, Plan, with_plans
 from app.web.graphql.documents import Call, Document, DocumentCache, Operation, plan_switches
@@ -40,6 +42,7 @@ from app.web.graphql.errors import DescribeError, request_error
 from app.web.graphql.limits import Limits, cost_error, nesting_error, tokens_error, validation_error
 from app.web.graphql.measure import measure
 from app.web.graphql.rules import RULES
+from app.web.graphql.sharing import sharing_key
 from app.web.graphql.templates import is_shareable
 from app.web.graphql.writer import Writer
 
@@ -49,6 +52,18 @@ class PerEvent(Protocol):
     """A context that makes a fresh one for each event of a subscription, so that no loader serves old values."""
 
     def for_event(self) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOperation:
+    """A subscription to a channel. Those of equal keys may use the `execute` of one of them; None: nobody else may.
+
+    `execute` makes the answer of an event, each time in a context of its own; it may have to be awaited.
+    """
+
+    stream: LiveStream[Any, Any]
+    key: Hashable | None
+    execute: Callable[[object], Awaitable[ExecutionResult] | ExecutionResult]
 
 
 class RequestRefused(Exception):
@@ -188,11 +203,21 @@ class GraphQLEngine:
     async def subscribe(self, call: Call, context: object) -> ExecutionResult | AsyncGenerator[ExecutionResult, None]:
         """Start a subscription: its stream of results, which the caller closes, or one result that has the errors."""
         executor = self._build(call, context)
-        source = create_source_event_stream(executor)
-        if isinstance(source, Awaitable):
-            source = await source
+        source = await _source(executor)
         if isinstance(source, ExecutionResult):
             return source
+        return map_source_to_response_event(executor, source, _execute_event)
+
+    async def listen(
+        self, call: Call, context: object
+    ) -> ExecutionResult | AsyncGenerator[ExecutionResult, None] | LiveOperation:
+        """As `subscribe`; but of a stream that many may share, what they need for that. Nobody has joined it yet."""
+        executor = self._build(call, context)
+        source = await _source(executor)
+        if isinstance(source, ExecutionResult):
+            return source
+        if isinstance(source, LiveStream):
+            return LiveOperation(source, sharing_key(executor, call, source), partial(_execute_one, executor))
         return map_source_to_response_event(executor, source, _execute_event)
 
     def _build(self, call: Call, context: object) -> Executor[Any]:
@@ -288,7 +313,19 @@ class GraphQLEngine:
         return formatted
 
 
+async def _source(executor: Executor[Any]) -> AsyncIterable[Any] | ExecutionResult:
+    source = create_source_event_stream(executor)
+    return await source if isinstance(source, Awaitable) else source
+
+
+def _execute_one(executor: Executor[Any], event: object) -> Awaitable[ExecutionResult] | ExecutionResult:
+    return _execute_event(executor.build_per_event_executor(event))
+
+
 def _execute_event(executor: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
+    if not isinstance(executor, CompiledExecutor):
+        # It remembers fields by the identity of what each event collects anew: of a long stream, more and more.
+        executor._relevant_sub_fields = {}
     if isinstance(executor.context_value, PerEvent):
         executor.context_value = executor.context_value.for_event()
     if isinstance(executor, BoundedExecutor):

@@ -7,11 +7,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from app.core.live_metrics import LIVE
 from app.web.address import address_bucket, client_address
+from app.web.frames import frames_of
+from app.web.graphql.alarms import Alarms
+from app.web.graphql.broadcast import Broadcasts
 from app.web.graphql.engine import GraphQLEngine
 from app.web.graphql.http import Receive, Send
 from app.web.graphql.options import ContextFactory, Scope, TransportOptions, header_map
-from app.web.graphql.websocket import Socket, SocketClose
+from app.web.graphql.outlet import AsgiOutlet, FrameOutlet
+from app.web.graphql.websocket import Socket, SocketClose, SocketSetup
 
 SUBPROTOCOL = "graphql-transport-ws"
 
@@ -20,9 +25,8 @@ class SocketHandler:
     """Serves the sockets of one GraphQL address."""
 
     def __init__(self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions) -> None:
-        self._engine = engine
-        self._context_factory = context_factory
         self._options = options
+        self._setup = SocketSetup(engine, context_factory, options, Alarms(), Broadcasts(engine))
         self._sockets: set[Socket] = set()
         self._per_address: Counter[str] = Counter()
 
@@ -41,22 +45,20 @@ class SocketHandler:
             if refusal is not None:
                 await _refuse(scope, send, refusal)
                 return
-            socket = Socket(
-                self._engine,
-                self._context_factory,
-                self._options,
-                headers=headers,
-                address=address,
-                receive=receive,
-                send=send,
-            )
+            frames = frames_of(scope)
+            outlet = AsgiOutlet(send) if frames is None else FrameOutlet(frames)
+            # Nobody asks for those of the handshake again.
+            kept = {name: value for name, value in headers.items() if not name.startswith("sec-websocket-")}
+            socket = Socket(self._setup, headers=kept, address=address, receive=receive, send=send, outlet=outlet)
             self._sockets.add(socket)
+            LIVE.open_sockets += 1
             self._per_address[bucket] += 1
             try:
                 await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
                 await socket.run()
             finally:
                 self._sockets.discard(socket)
+                LIVE.open_sockets -= 1
                 self._per_address[bucket] -= 1
                 if not self._per_address[bucket]:
                     del self._per_address[bucket]

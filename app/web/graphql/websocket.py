@@ -12,189 +12,225 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import aclosing, suppress
 from datetime import datetime
 
-import msgspec
 import structlog
-from graphql import ExecutionResult, OperationType
 
+from app.core.live_metrics import LIVE
 from app.core.outages import describe
 from app.domain.errors import Unauthenticated
-from app.web.graphql.bodies import BadRequest, GraphQLRequest, decode_json, read_request
-from app.web.graphql.engine import GraphQLEngine, RequestRefused, formatted_request_errors
 from app.web.graphql.errors import is_outage
 from app.web.graphql.http import Receive, Send, sane_request_id
-from app.web.graphql.options import ContextFactory, TransportOptions
+from app.web.graphql.messages import SocketClose, read_id, read_message
+from app.web.graphql.operations import Operations, SocketSetup, encode
+from app.web.graphql.outlet import Outlet, SocketGone
 
 log = structlog.get_logger(__name__)
 
-MAX_ID = 128
+__all__ = ["Socket", "SocketClose", "SocketSetup"]
+
 _CLEANUP_TIMEOUT_S = 5.0
-
-
-class SocketClose(Exception):
-    """Ends the socket. `reason` is cut to the 123 bytes that a close frame has room for."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"{code} {reason}")
-        self.code = code
-        self.reason = reason.encode(errors="replace")[:123].decode(errors="ignore")
-
-
-class SocketGone(Exception):
-    """The socket is closed or closing: there is nobody to send to."""
+_CLOSE_TIMEOUT_S = 2.0
+_PING = b'{"type":"ping"}'
 
 
 class Socket:
-    """One connection: a reader, a timekeeper, and a task for each operation."""
+    """One connection. There may be many thousands, so each has as little as it can do with: it is read by the task that
+    the server made for it, one clock wakes them all, and what listens to a channel has no task."""
+
+    __slots__ = (
+        "_acknowledged",
+        "_address",
+        "_asgi_send",
+        "_backlog",
+        "_close",
+        "_deadline",
+        "_expires_at",
+        "_headers",
+        "_initialised",
+        "_is_over",
+        "_last_seen",
+        "_next_ping",
+        "_operations",
+        "_outlet",
+        "_reader",
+        "_receive",
+        "_setup",
+        "_was_woken",
+        "due",
+    )
 
     def __init__(
         self,
-        engine: GraphQLEngine,
-        context_factory: ContextFactory,
-        options: TransportOptions,
+        setup: SocketSetup,
         *,
         headers: Mapping[str, str],
         address: str | None,
         receive: Receive,
         send: Send,
+        outlet: Outlet,
     ) -> None:
-        self._engine = engine
-        self._context_factory = context_factory
-        self._options = options
+        now = asyncio.get_running_loop().time()
+        self._setup = setup
         self._headers = headers
         self._address = address
         self._receive = receive
         self._asgi_send = send
-        self._loop = asyncio.get_running_loop()
-        self._end: asyncio.Future[SocketClose | None] = self._loop.create_future()
-        self._write_lock = asyncio.Lock()
-        self._operations: dict[str, asyncio.Task[None]] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._outlet = outlet
+        outlet.on_full = self._filled
+        outlet.on_gone = self._gone
+        self._operations = Operations(setup, outlet, self._context, self.finish)
         self._initialised = False
-        self._acknowledged = asyncio.Event()
-        self._last_seen = self._loop.time()
+        self._acknowledged = False
+        self._deadline = now + setup.options.init_timeout_s
+        self._last_seen = now
+        self._next_ping = 0.0
+        self._backlog: tuple[float, int] | None = None
+        """Since when the client took nothing, and the bytes that wait for it."""
         self._expires_at: datetime | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._was_woken = False
+        self._is_over = False
+        self._close: SocketClose | None = None
+        self.due: float | None = None
 
     def finish(self, close: SocketClose | None) -> None:
         """End the socket; None when the client left by itself. The first call counts."""
-        if not self._end.done():
-            self._end.set_result(close)
+        if self._is_over:
+            return
+        self._is_over, self._close, self.due = True, close, None
+        if self._reader is not None and self._reader is not asyncio.current_task():
+            self._was_woken = True
+            self._reader.cancel()
 
     async def run(self) -> None:
         """Serve until either side ends it. Leaves no task behind."""
-        guards = [asyncio.create_task(self._guarded(part)) for part in ("read", "keep_time")]
+        self._reader = asyncio.current_task()
+        self._setup.alarms.set(self, self._deadline)
         try:
-            close = await self._end
-            if close is not None:
-                await self._send_close(close)
+            await self._serve()
         finally:
             self.finish(None)
-            tasks = [*guards, *self._operations.values(), *self._leaving]
-            for task in tasks:
-                task.cancel()
-            _, stuck = await asyncio.wait(tasks, timeout=_CLEANUP_TIMEOUT_S)
-            if stuck:
-                log.error("socket.tasks_stuck", count=len(stuck))
+            await self._clean_up()
+            self._reader = None
 
-    async def _guarded(self, part: str) -> None:
+    async def _serve(self) -> None:
         try:
-            await (self._read() if part == "read" else self._keep_time())
+            await self._read()
         except SocketClose as close:
             self.finish(close)
         except (SocketGone, OSError):
             self.finish(None)
+        except asyncio.CancelledError:
+            reader = self._reader
+            if not self._was_woken or reader is None or reader.uncancel() > 0:
+                raise  # the server's doing, not ours
         except Exception as error:
-            log.error("socket.failed", part=part, exc_info=error)
+            log.error("socket.failed", part="read", exc_info=error)
             self.finish(SocketClose(1011, "Internal server error"))
+
+    async def _clean_up(self) -> None:
+        tasks = self._operations.end()
+        self._outlet.end()
+        await self._send_close()
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=_CLEANUP_TIMEOUT_S)
+            if stuck:
+                log.error("socket.tasks_stuck", count=len(stuck))
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _send(self, message: dict[str, object]) -> None:
-        """One message at a time; waits while the client is slow, so that each operation has one message under way."""
-        text = msgspec.json.encode(message).decode()
-        async with self._write_lock:
-            if self._end.done():
-                raise SocketGone
-            try:
-                async with asyncio.timeout(self._options.send_timeout_s):
-                    await self._asgi_send({"type": "websocket.send", "text": text})
-            except TimeoutError:
-                self.finish(SocketClose(4408, "Reading too slowly"))
-                raise SocketGone from None
-            except OSError:
-                self.finish(None)
-                raise SocketGone from None
-            except RuntimeError:  # the close frame overtook a message that waited for the client to read
-                if not self._end.done():
-                    raise
-                raise SocketGone from None
+        """Waits while the client is slow. Raises SocketGone."""
+        await self._outlet.send(encode(message))
 
-    async def _send_close(self, close: SocketClose) -> None:
-        with suppress(OSError, TimeoutError, RuntimeError):  # gone already, or not reading
-            async with asyncio.timeout(2):
+    async def _send_close(self) -> None:
+        close = self._close
+        if close is None:
+            self._outlet.drop()
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._outlet.flush()
                 await self._asgi_send({"type": "websocket.close", "code": close.code, "reason": close.reason})
-
-    async def _send_error(self, operation_id: str, errors: list[dict[str, object]]) -> None:
-        await self._send({"id": operation_id, "type": "error", "payload": errors})
+        except TimeoutError:
+            self._outlet.abort()
+        except (OSError, RuntimeError):  # gone already
+            self._outlet.drop()
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _keep_time(self) -> None:
-        options = self._options
+    def look(self, now: float) -> float | None:
+        """What is due by now: a ping, or the end. Gives when to look again."""
+        if self._is_over:
+            return None
+        if not self._acknowledged:
+            if now < self._deadline:
+                return self._deadline
+            self.finish(SocketClose(4408, "Connection initialisation timeout"))
+            return None
         try:
-            async with asyncio.timeout(options.init_timeout_s):
-                await self._acknowledged.wait()
-        except TimeoutError:
-            raise SocketClose(4408, "Connection initialisation timeout") from None
-        next_ping = self._loop.time() + options.ping_interval_s
-        while True:
-            now = self._loop.time()
-            silent_until = self._last_seen + options.idle_timeout_s
-            if now >= silent_until:
-                raise SocketClose(4408, f"No sign of life for {options.idle_timeout_s:g} s")
-            if now >= next_ping:
-                await self._send({"type": "ping"})
-                next_ping = now + options.ping_interval_s
-            wait_s = min(next_ping, silent_until) - now
-            if self._expires_at is not None:
-                left_s = (self._expires_at - options.now()).total_seconds()
-                if left_s <= 0:
-                    raise SocketClose(4403, "Forbidden: the access token has expired")
-                wait_s = min(wait_s, left_s)
-            await asyncio.sleep(max(wait_s, 0.001))
+            return min(self._look_at_silence(now), self._look_at_backlog(now), self._look_at_token(now))
+        except SocketClose as close:
+            self.finish(close)
+            return None
+
+    def _look_at_silence(self, now: float) -> float:
+        options = self._setup.options
+        silent_until = self._last_seen + options.idle_timeout_s
+        if now >= silent_until:
+            raise SocketClose(4408, f"No sign of life for {options.idle_timeout_s:g} s")
+        if now >= self._next_ping:
+            self._outlet.write(_PING)  # not if it has more to read already
+            self._next_ping = now + options.ping_interval_s
+        return min(self._next_ping, silent_until)
+
+    def _look_at_backlog(self, now: float) -> float:
+        if self._backlog is None:
+            return float("inf")
+        since, before = self._backlog
+        waiting = self._outlet.waiting_bytes()
+        if not self._outlet.is_full:
+            self._backlog = None
+            return float("inf")
+        if waiting < before:
+            self._backlog = now, waiting
+            since = now
+        elif now >= since + self._setup.options.send_timeout_s:
+            LIVE.closed_slow += 1
+            log.info("socket.closed_slow", waiting_bytes=waiting)
+            raise SocketClose(4408, "Reading too slowly")
+        return since + self._setup.options.send_timeout_s
+
+    def _look_at_token(self, now: float) -> float:
+        if self._expires_at is None:
+            return float("inf")
+        left_s = (self._expires_at - self._setup.options.now()).total_seconds()
+        if left_s <= 0:
+            raise SocketClose(4403, "Forbidden: the access token has expired")
+        return now + left_s
+
+    def _filled(self) -> None:
+        """The client takes no more for now."""
+        if self._backlog is None and not self._is_over:
+            now = asyncio.get_running_loop().time()
+            self._backlog = now, self._outlet.waiting_bytes()
+            self._setup.alarms.set(self, now + self._setup.options.send_timeout_s)
+
+    def _gone(self) -> None:
+        self.finish(None)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _read(self) -> None:
-        while True:
+        loop = asyncio.get_running_loop()
+        while not self._is_over:
             event = await self._receive()
             if event["type"] == "websocket.disconnect":
                 self.finish(None)
                 return
-            self._last_seen = self._loop.time()
-            await self._handle(self._decode(event))
-
-    def _decode(self, event: Mapping[str, object]) -> dict[str, object]:
-        text = event.get("text")
-        if not isinstance(text, str):
-            raise SocketClose(4400, "Messages are text")
-        raw = text.encode(errors="replace")
-        if len(raw) > self._options.max_body_bytes:
-            raise SocketClose(1009, f"A message has at most {self._options.max_body_bytes} bytes")
-        try:
-            decoded = decode_json(raw)
-        except BadRequest as bad:
-            raise SocketClose(4400, f"Invalid message: {bad.message}") from None
-        message = decoded.value
-        if not isinstance(message, dict):
-            raise SocketClose(4400, "Invalid message: not a JSON object")
-        if not decoded.clean and message.get("type") != "subscribe":
-            raise SocketClose(4400, "Invalid message: half of a surrogate pair in a text")
-        if not isinstance(message.get("payload"), dict | None):
-            raise SocketClose(4400, "Invalid message: payload is not an object")
-        return message
+            self._last_seen = loop.time()
+            await self._handle(read_message(event, self._setup.options.max_body_bytes))
 
     async def _handle(self, message: dict[str, object]) -> None:
         match message.get("type"):
@@ -206,9 +242,11 @@ class Socket:
             case "pong":
                 pass
             case "subscribe":
-                await self._start(message)
+                if not self._acknowledged:
+                    raise SocketClose(4401, "Unauthorized: send connection_init first")
+                await self._operations.start(message)
             case "complete":
-                self._stop(_operation_id(message))
+                self._operations.stop(read_id(message))
             case _:
                 raise SocketClose(4400, "Invalid message: unknown type")
 
@@ -235,110 +273,16 @@ class Socket:
         expires_at = getattr(context, "expires_at", None)
         self._expires_at = expires_at if isinstance(expires_at, datetime) else None
         await self._send({"type": "connection_ack"})
-        self._acknowledged.set()
+        self._acknowledged = True
+        now = asyncio.get_running_loop().time()
+        self._next_ping = now + self._setup.options.ping_interval_s
+        due = self.look(now)
+        if due is not None:
+            self._setup.alarms.set(self, due)
 
     async def _context(self, request_id: str) -> object:
         """A fresh context: nothing remembered for one operation may answer a later one."""
         try:
-            return await self._context_factory(self._headers, self._address, request_id, "websocket")
+            return await self._setup.context_factory(self._headers, self._address, request_id, "websocket")
         except Unauthenticated:
             raise SocketClose(4403, "Forbidden: the access token is not valid") from None
-
-    # ── operations ───────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _start(self, message: dict[str, object]) -> None:
-        if not self._acknowledged.is_set():
-            raise SocketClose(4401, "Unauthorized: send connection_init first")
-        operation_id = _operation_id(message)
-        if operation_id in self._operations:
-            raise SocketClose(4409, f"Subscriber for {operation_id} already exists")
-        try:
-            request = read_request(message.get("payload"))
-        except BadRequest as bad:
-            if bad.malformed:
-                raise SocketClose(4400, f"Invalid message: {bad.message}") from None
-            violations = [{"path": v.path, "message": v.message} for v in bad.violations]
-            extensions = {"code": "BAD_INPUT", "violations": violations}
-            await self._send_error(operation_id, [{"message": bad.message, "extensions": extensions}])
-            return
-        most = self._options.max_operations_per_socket
-        if len(self._operations) >= most:
-            text = f"At most {most} operations at once on one socket. Complete some of them first."
-            await self._send_error(operation_id, [_error(text, code="RATE_LIMITED", retryAfterSeconds=1)])
-            return
-        self._operations[operation_id] = asyncio.create_task(self._operate(operation_id, request))
-
-    def _stop(self, operation_id: str) -> None:
-        task = self._operations.pop(operation_id, None)
-        if task is not None:
-            task.cancel()
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
-
-    def _release(self, operation_id: str) -> None:
-        """Free the id, before the client hears that it is free. A later operation's id is left alone."""
-        if self._operations.get(operation_id) is asyncio.current_task():
-            del self._operations[operation_id]
-
-    async def _operate(self, operation_id: str, request: GraphQLRequest) -> None:
-        request_id = sane_request_id(None)
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._run_operation(operation_id, request, request_id)
-            except SocketGone:
-                return
-            except SocketClose as close:
-                self.finish(close)
-            except RequestRefused as refused:
-                await self._fail(operation_id, formatted_request_errors(refused.errors))
-            except Exception as error:
-                await self._fail(operation_id, [self._engine.describe_exception(error, request_id)])
-            finally:
-                self._release(operation_id)
-
-    async def _fail(self, operation_id: str, errors: list[dict[str, object]]) -> None:
-        """An `error` ends the operation by itself; the protocol wants no `complete` after it."""
-        self._release(operation_id)
-        with suppress(SocketGone):
-            await self._send_error(operation_id, errors)
-
-    async def _run_operation(self, operation_id: str, request: GraphQLRequest, request_id: str) -> None:
-        call = self._engine.accept(request.query, request.operation_name, request.variables)
-        if call.kind is OperationType.MUTATION:
-            # A socket that drops would cancel it half way, and nobody would know whether it was done.
-            text = "Mutations are not taken over a WebSocket: send them by HTTP POST to this same address."
-            await self._fail(operation_id, [_error(text, code="BAD_INPUT")])
-            return
-        context = await self._context(request_id)
-        if call.kind is OperationType.QUERY:
-            async with asyncio.timeout(self._options.query_timeout_s):
-                result = await self._engine.execute(call, context)
-            await self._send_next(operation_id, result, request_id)
-        else:
-            source = await self._engine.subscribe(call, context)
-            if isinstance(source, ExecutionResult):
-                await self._fail(operation_id, self._engine.describe(source.errors or [], request_id))
-                return
-            async with aclosing(source):
-                async for result in source:
-                    await self._send_next(operation_id, result, request_id)
-        self._release(operation_id)
-        await self._send({"id": operation_id, "type": "complete"})
-
-    async def _send_next(self, operation_id: str, result: ExecutionResult, request_id: str) -> None:
-        await self._send({"id": operation_id, "type": "next", "payload": self._engine.result(result, request_id)})
-
-
-def _operation_id(message: dict[str, object]) -> str:
-    value = message.get("id")
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID:
-        raise SocketClose(4400, f"Invalid message: id must be a text of 1 to {MAX_ID} characters")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise SocketClose(4400, "Invalid message: half of a surrogate pair in the id") from None
-    return value
-
-
-def _error(text: str, **extensions: object) -> dict[str, object]:
-    return {"message": text, "extensions": extensions}
