@@ -8,13 +8,17 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 
 NODE_MAJOR = 20
 """The oldest that will do. Without one on the machine, `make test` puts one into the virtual environment."""
+
+
+INSTALLED = "node_modules/.package-lock.json"
 
 
 class NodeMissing(RuntimeError):
@@ -60,26 +64,38 @@ async def run(
             await process.wait()
         output.seek(0)
         printed = output.read().decode(errors="replace")
-    assert process.returncode == 0, f"{' '.join(arguments)} in {folder.name} ({process.returncode}):\n{printed[-12_000:]}"
+    assert process.returncode == 0, (
+        f"{' '.join(arguments)} in {folder.name} ({process.returncode}):\n{printed[-12_000:]}"
+    )
     return printed
 
 
 async def install(folder: Path) -> None:
     """Everything of the folder's lock file, unless it is there already. Several processes may ask at once."""
-    with (folder / "package-lock.json").open() as lock:
-        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
-        done = folder / "node_modules" / ".package-lock.json"
-        if not done.exists() or done.stat().st_mtime < Path(lock.name).stat().st_mtime:
+    async with _alone(folder):
+        if _is_older(folder / INSTALLED, [folder / "package-lock.json"]):
             await run(["npm", "ci", "--no-progress", "--no-audit", "--no-fund"], folder, timeout_s=300)
-            done.touch()
+            await asyncio.to_thread((folder / INSTALLED).touch)
 
 
 async def build(folder: Path, made: str, *sources: str) -> None:
     """`npm run build` where `made` is older than one of the sources (patterns below the folder)."""
-    with (folder / "package.json").open() as lock:
-        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
-        target = folder / made
-        changed_at = max(path.stat().st_mtime for pattern in sources for path in folder.glob(pattern))
-        if not target.exists() or target.stat().st_mtime < changed_at:
+    async with _alone(folder):
+        if _is_older(folder / made, [path for pattern in sources for path in folder.glob(pattern)]):
             await run(["npm", "run", "build"], folder)
-            target.touch()
+            await asyncio.to_thread((folder / made).touch)
+
+
+@asynccontextmanager
+async def _alone(folder: Path) -> AsyncIterator[None]:
+    """One process at a time in this folder."""
+    lock = os.open(folder / "package.json", os.O_RDONLY)
+    try:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _is_older(made: Path, sources: Sequence[Path]) -> bool:
+    return not made.exists() or made.stat().st_mtime < max(source.stat().st_mtime for source in sources)
