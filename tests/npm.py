@@ -73,7 +73,7 @@ async def run(
 async def install(folder: Path) -> None:
     """Everything of the folder's lock file, unless it is there already. Several processes may ask at once."""
     async with _alone(folder):
-        if _is_older(folder / INSTALLED, [folder / "package-lock.json"]):
+        if _is_older(folder, INSTALLED, ("package-lock.json",)):
             await run(["npm", "ci", "--no-progress", "--no-audit", "--no-fund"], folder, timeout_s=300)
             await asyncio.to_thread((folder / INSTALLED).touch)
 
@@ -81,7 +81,7 @@ async def install(folder: Path) -> None:
 async def build(folder: Path, made: str, *sources: str) -> None:
     """`npm run build` where `made` is older than one of the sources (patterns below the folder)."""
     async with _alone(folder):
-        if _is_older(folder / made, [path for pattern in sources for path in folder.glob(pattern)]):
+        if _is_older(folder, made, sources):
             await run(["npm", "run", "build"], folder)
             await asyncio.to_thread((folder / made).touch)
 
@@ -97,5 +97,8 @@ async def _alone(folder: Path) -> AsyncIterator[None]:
         os.close(lock)
 
 
-def _is_older(made: Path, sources: Sequence[Path]) -> bool:
-    return not made.exists() or made.stat().st_mtime < max(source.stat().st_mtime for source in sources)
+def _is_older(folder: Path, made: str, sources: Sequence[str]) -> bool:
+    """Is it not there, or older than a file that one of the patterns matches?"""
+    target = folder / made
+    changed_at = max(path.stat().st_mtime for pattern in sources for path in folder.glob(pattern))
+    return not target.exists() or target.stat().st_mtime < changed_at
