@@ -79,7 +79,8 @@ def with_claim(state: AvailabilityState, subject_id: UUID, claim_id: UUID, claim
     if claim is not None:
         claims[claim_id] = claim
     holds = {subject: found for subject, found in state.holds.items() if subject != subject_id}
-    if lapsing := _holds(claims.values()):
+    lapsing = tuple(hold for hold in state.holds.get(subject_id, ()) if hold is not before)  # most claims are none
+    if lapsing := lapsing + _holds(() if claim is None else (claim,)):
         holds[subject_id] = lapsing
     changed = replace(state, busy={**state.busy, subject_id: claims}, holds=holds)
     return refreshed(changed, subject_id, [one for one in (before, claim) if one is not None], state.now)

@@ -142,8 +142,8 @@ class AvailabilityKind(Kind[ReadAvailability, Shown, AvailabilityChange, Availab
     def looks_alike(self, view: Shown, later: Shown) -> bool:
         return live.looks_alike(view[0], later[0])
 
-    def people(self, view: Shown) -> int:
-        return people_of(view[0].config)
+    def people(self, view: Shown, *, is_whole: bool = False) -> int:
+        return people_of(view[0].config, is_whole=is_whole)
 
     def crowd(self, reading: ReadAvailability) -> int:
         return people_of(reading.config(self._reader.now()), is_whole=True)

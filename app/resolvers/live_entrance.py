@@ -11,11 +11,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from app.domain.errors import BadInput
 from app.domain.live_codec import Cursor
 from app.ports import StreamUnavailable
+from app.queries.availability_search import aside
 from app.queries.event import Event, LogState
 from app.resolvers.live_channel import Listener
 from app.resolvers.live_lane import Lane
@@ -85,24 +86,23 @@ class Entrance(Generic[V, U]):
         if run.refusal is not None:
             raise run.refusal.with_traceback(None)
         if cursor is None or after is None:
-            return await self._begin(self._source.snapshot)
+            return await self._begin(is_resync=False)
         try:
             return await self._resume(after, cursor)
         except _Anew:
-            return await self._begin(self._resynced)
+            return await self._begin(is_resync=True)
 
-    async def _begin(self, whole: Callable[[Run[V, U]], Any]) -> Sequence[U]:
+    async def _begin(self, *, is_resync: bool) -> Sequence[U]:
         while True:
             run = self._source.run
             await self._source.pass_time(run)
-            update: U = await whole(run)
-            if run is self._source.run and (update is run.snapshot or update is run.resync):
+            whole, number = await self._source.snapshot(run)
+            later = run.history.since(number) if run is self._source.run else None
+            if later is not None:
+                if is_resync:
+                    whole = self._source.resync_of(run) if whole is run.snapshot else self._kind.as_resync(whole)
                 self._source.admit(self._lane, self._listener)
-                return [update]
-
-    async def _resynced(self, run: Run[V, U]) -> U:
-        await self._source.snapshot(run)
-        return self._source.resync_of(run)
+                return [whole, *later]
 
     # ── coming back ──────────────────────────────────────────────────────────────────────────────────
 
@@ -202,7 +202,8 @@ class Entrance(Generic[V, U]):
             return []
         place = Place(cursor.position, {event.id for event in events if event.id in cursor.seen} | run.place.seen)
         number, view = history.number, run.view
-        replay = await source.aside(self._replay, view, _Past(cursor.at, place, missed, events), source.now())
+        people, past = self._kind.people(view, is_whole=True), _Past(cursor.at, place, missed, events)
+        replay = await aside(people, self._replay, view, past, source.now())
         if not self._kind.looks_alike(view, replay.view):
             raise _Anew
         later = history.since(number) if run is source.run else None

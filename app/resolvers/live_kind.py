@@ -118,8 +118,8 @@ class Kind(ABC, Generic[R, V, C, U]):
         """Do both show the same?"""
 
     @abstractmethod
-    def people(self, view: V) -> int:
-        """How much work a step is: of many people it is done in a thread."""
+    def people(self, view: V, *, is_whole: bool = False) -> int:
+        """How much work a step is, or something that looks at all of it: of many people it is done in a thread."""
 
     @abstractmethod
     def crowd(self, reading: R) -> int:

@@ -156,7 +156,7 @@ class SessionKind(Kind[ReadPlaces, SessionView, Change, SessionUpdate]):
     def looks_alike(self, view: SessionView, later: SessionView) -> bool:
         return view.shown == later.shown
 
-    def people(self, _view: SessionView) -> int:
+    def people(self, _view: SessionView, *, is_whole: bool = False) -> int:  # noqa: ARG002 (all are equally short)
         return 1
 
     def crowd(self, _reading: ReadPlaces) -> int:

@@ -49,6 +49,7 @@ class LiveSource(Generic[V, U]):
         self._run: Run[V, U] | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._stepping = asyncio.Lock()
+        self._drawing = asyncio.Lock()
         self.reading = asyncio.Lock()
         self.pulse = asyncio.Event()
         """Set, and replaced by another, after each step."""
@@ -145,15 +146,20 @@ class LiveSource(Generic[V, U]):
     def _is_due(self, run: Run[V, U]) -> bool:
         return run is self._run and run.due is not None and run.due <= self.now()
 
-    async def snapshot(self, run: Run[V, U]) -> U:
-        """One object for all who come in while nothing changes. Raises BadInput when it is too large."""
-        while run.snapshot is None:
-            view, cursor = run.view, self._cursor(run)
-            made = await self.aside(self.kind.snapshot, view, cursor)
-            if run.view is view and run.snapshot is None:
+    async def snapshot(self, run: Run[V, U]) -> tuple[U, int]:
+        """One object for all who come in while nothing changes, and after how many updates it is.
+
+        Raises BadInput when it is too large.
+        """
+        async with self._drawing:
+            if run.snapshot is None:
+                view, cursor, number = run.view, self._cursor(run), run.history.number
+                made: U = await aside(self.kind.people(view, is_whole=True), self.kind.snapshot, view, cursor)
+                if number != run.history.number:
+                    return made, number  # what has changed meanwhile follows it
                 run.snapshot = made
                 run.history.stands(cursor)
-        return run.snapshot
+            return run.snapshot, run.history.number
 
     def resync_of(self, run: Run[V, U]) -> U:
         """The same for those who have something that is of no use any more."""
@@ -173,9 +179,6 @@ class LiveSource(Generic[V, U]):
     def set_apart(self, listener: Listener[U], apart: Apart[V, U]) -> None:
         self._apart[listener] = apart
         self._plan(self.run)
-
-    async def aside(self, work: Any, view: V, *more: Any) -> Any:
-        return await aside(self.kind.people(view), work, view, *more)
 
     def _cursor(self, run: Run[V, U]) -> str:
         return Place(self.reached(run), set(run.place.seen)).cursor(self.kind.instant(run.view))
@@ -288,7 +291,7 @@ class LiveSource(Generic[V, U]):
 
     async def _tick(self, run: Run[V, U]) -> None:
         now = self.now()
-        view, change = await self.aside(self.kind.tick, run.view, now)
+        view, change = await self._aside(self.kind.tick, run.view, now)
         self._step(run, view, run.place, change)
         for listener, apart in tuple(self._apart.items()):
             apart.view, change = self.kind.tick(apart.view, now)
@@ -305,7 +308,7 @@ class LiveSource(Generic[V, U]):
         if place.is_new(event):
             if self.kind.is_configuration(event):
                 raise _ConfigurationChanged([event.type])
-            view, change = await self.aside(self.kind.fold, run.view, event, now)
+            view, change = await self._aside(self.kind.fold, run.view, event, now)
         run.history.happened(event)
         self._step(run, view, place, change)
         for listener, apart in tuple(self._apart.items()):
@@ -314,6 +317,9 @@ class LiveSource(Generic[V, U]):
                 self._tell_apart(listener, apart, change)
         self._unite(run)
         self._plan(run)
+
+    async def _aside(self, work: Any, view: V, *more: Any) -> Any:
+        return await aside(self.kind.people(view), work, view, *more)
 
     def _step(self, run: Run[V, U], view: V, place: Place, change: Any) -> None:
         moved = place.position != run.place.position

@@ -145,8 +145,8 @@ class VenueKind(Kind[ReadVenue, View, Changes, VenueUpdate]):
     def looks_alike(self, view: View, later: View) -> bool:
         return all(live.looks_alike(one, other) for (one, _), (other, _) in zip(view, later, strict=True))
 
-    def people(self, view: View) -> int:
-        return sum(people_of(state.config) for state, _ in view)
+    def people(self, view: View, *, is_whole: bool = False) -> int:
+        return sum(people_of(state.config, is_whole=is_whole) for state, _ in view)
 
     def crowd(self, reading: ReadVenue) -> int:
         now = self._reader.now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from random import Random
 from uuid import UUID
 
@@ -154,9 +155,7 @@ def test_a_venue_is_merged_service_by_service(seed: int) -> None:
             if not update.is_empty:
                 parts.append((service, update))
         updates.append(VenueUpdate(EventKind.CHANGE, str(number), tuple(parts)))
-    merged = updates[0]
-    for update in updates[1:]:
-        merged = merge_venue_updates(merged, update)
+    merged = reduce(merge_venue_updates, updates)
     for service, part in merged.services:
         assert part.cursor == merged.cursor == "4"
         clients[service].take(part)

@@ -19,7 +19,7 @@ from app.resolvers.context import Services
 from app.resolvers.event_feed import QUEUE_LIMIT
 from app.resolvers.live_hub import Audience, LiveHub
 from tests.factories import make
-from tests.fixtures_api import GraphQLClient, RunningApi, log_statements
+from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, log_statements
 from tests.fixtures_live import Guest, RunningRelay, publish
 from tests.listening import Listener, answered, search_in, until, until_it_shows
 from tests.shop import Shop, at, make_shop
@@ -234,6 +234,24 @@ async def test_who_cannot_follow_and_what_cannot_be_read(
     fresh = Listener()
     await fresh.join(channel)
     assert fresh.shown == {}
+
+
+async def test_who_comes_finds_what_time_has_changed(
+    services: Services, guest: Guest, shop: Shop, clock: MovableClock
+) -> None:
+    """However late a timer is: what is due is told before anybody comes in."""
+    search = search_in(shop, DAY)
+    channel = services.live.availability(services, search)
+    before, cursor = await answered(services, search)
+    one, two = Listener(), Listener(shown=dict(before))
+    await one.join(channel)
+    await guest.hold(TEN)
+    await until(lambda: len(one.updates) == 2)
+    clock.move(timedelta(minutes=11))
+    await two.join(channel, cursor)
+    assert [update.causes[0].name for update in two.updates] == ["HELD", "RELEASED"]
+    assert one.updates[1:] == two.updates
+    assert one.shown == two.shown == before
 
 
 async def test_cursors_of_events_that_never_were(services: Services, guest: Guest, shop: Shop) -> None:

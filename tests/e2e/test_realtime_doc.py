@@ -10,8 +10,10 @@ from graphql import parse, validate
 
 from app.core.settings import Settings
 from app.domain.live import AvailabilityCause
+from app.domain.live_venue import VENUE_MAXIMUM_DAYS
 from app.resolvers.event_feed import QUEUE_LIMIT
 from app.resolvers.live_availability import REPLAY_LIMIT
+from app.resolvers.live_hub import LONGEST_PACE_MS
 from app.schema.root import schema
 from app.web.graphql.options import TransportOptions
 
@@ -25,7 +27,7 @@ def test_the_operations_of_the_guide_are_valid(operation: str) -> None:
 
 
 def test_the_guide_has_all_operations() -> None:
-    assert len(OPERATIONS) == 4
+    assert len(OPERATIONS) == 5
 
 
 def test_the_guide_names_the_causes_there_are() -> None:
@@ -41,6 +43,8 @@ def test_the_guide_gives_the_limits_there_are() -> None:
         f"more than {REPLAY_LIMIT:,} events",
         f"{QUEUE_LIMIT:,} events waited",
         f"within {options.init_timeout_s:g} seconds",
+        f"(0 to {LONGEST_PACE_MS};",
+        f"over up to {VENUE_MAXIMUM_DAYS} days",
         f"at most {options.max_operations_per_socket} at once",
     ):
         assert fact in " ".join(GUIDE.split()), fact
