@@ -179,7 +179,11 @@ async def test_what_is_kept_is_bounded(world: World) -> None:
         world.board("x").say("y" * 1_000)
         assert broadcasts._bytes <= 20_000
     assert 1 < len(broadcasts._kept) < 8
-    close(*listeners)
+    others = [await listening(ENGINE, broadcasts, LINES + " " * n) for n in range(1, 10)]
+    assert broadcasts._bytes <= 20_000 or len(broadcasts._kept) == 1
+    broadcast = listeners[0].sink._broadcast
+    assert (broadcast.last, len(broadcast._known)) == (None, 0)  # driven out by the snapshots of the others
+    close(*listeners, *others)
     assert (broadcasts._bytes, len(broadcasts._kept)) == (0, 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -19,6 +19,7 @@ from app.web import frames
 from app.web.frames import EXTENSION, HIGH_WATER_BYTES, FrameProtocol, frames_of, text_header
 from app.web.graphql import TransportOptions, websocket
 from app.web.graphql.alarms import Alarms
+from app.web.graphql.outlet import FrameOutlet, SocketGone
 from tests.web.graphql_server import (
     RunningServer,
     close_code,
@@ -123,6 +124,44 @@ async def test_an_operation_that_listens_from_start_to_end(ws: Any) -> None:
     await until(lambda: (LIVE.open_operations, LIVE.open_broadcasts) == (0, 0))
 
 
+async def test_nobody_is_written_to_before_those_who_wait() -> None:
+    class Transport:
+        """As much of a connection as an outlet looks at."""
+
+        is_full = True
+        disconnected = False
+        on_change: Any = None
+
+        def __init__(self) -> None:
+            self.written: list[bytes] = []
+
+        def write_text(self, head: bytes, tail: bytes) -> bool:
+            self.written.append(head + tail)
+            return True
+
+    transport = Transport()
+    outlet = FrameOutlet(cast("Any", transport))
+    refused: list[bool] = []
+
+    def turn(number: int) -> None:
+        outlet.put(b"turn", b"%d" % number)
+        refused.append(outlet.write(b"and more"))
+
+    for number in range(3):
+        outlet.wait(lambda number=number: turn(number))  # type: ignore[misc]
+    sent = asyncio.create_task(outlet.send(b"sent"))
+    await asyncio.sleep(0)
+    transport.is_full = False
+    transport.on_change()
+    await sent
+    assert transport.written == [b"turn0", b"turn1", b"turn2", b"sent"]
+    assert refused == [False] * 3
+    assert outlet.write(b"now")
+    outlet.end()
+    with pytest.raises(SocketGone):
+        await outlet.send(b"too late")
+
+
 # ── clients that do not read ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -178,7 +217,7 @@ async def test_one_who_takes_nothing_is_closed(ws: Any, monkeypatch: pytest.Monk
         closed = LIVE.closed_slow
         reading = asyncio.create_task(read_lines(quick, until_line="end"))
         await fill(server, "x")
-        await until(lambda: LIVE.closed_slow == closed + 1)
+        await until(lambda: LIVE.closed_slow == closed + 1, timeout_s=3)
         WORLD.board("x").say("end")
         assert await reading == WORLD.board("x").lines
         assert len(WORLD.board("x").listeners) == 1
@@ -195,10 +234,11 @@ async def test_one_who_takes_a_little_is_not(monkeypatch: pytest.MonkeyPatch) ->
         socket.transport.pause_reading()
         await fill(server, "x")
         (served,) = server.transport.sockets._sockets
-        waiting = iter(range(served._outlet.waiting_bytes(), 0, -1))
+        waiting = iter(range(served._outlet.waiting_bytes() - 1, 0, -1))
         monkeypatch.setattr(FrameProtocol, "waiting_bytes", lambda _self: next(waiting))
+        closed = LIVE.closed_slow
         await asyncio.sleep(2.5 * SLOW.send_timeout_s)
-        assert server.transport.sockets.open_sockets == 1
+        assert (LIVE.closed_slow, server.transport.sockets.open_sockets) == (closed, 1)
         socket.transport.abort()
 
 

@@ -147,6 +147,7 @@ async def test_a_field_that_may_look_is_shared_by_one_person_alone() -> None:
     for query in (
         'subscription{board(name:"x"){kind viewer}}',
         'subscription{board(name:"x"){kind rows{seenBy}}}',
+        'subscription{board(name:"x"){kind broken}}',  # a method: who knows where it looks
         'subscription{board(name:"x"){kind ...F}} fragment F on BoardEvent{rows{...G}} fragment G on Line{seenBy}',
     ):
         keys = {await key(query, viewer) for viewer in VIEWERS for _ in range(2)}
