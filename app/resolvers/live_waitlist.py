@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -47,8 +48,9 @@ async def watch_entry(
     subject_id = seen.record.activity_id or seen.record.service_id
     assert subject_id is not None
     source = _EntrySource(context, named, frozenset({named.entry_id, line_of(subject_id)}), seen)
-    async for update in personal_stream(context, source, after):
-        yield update
+    async with aclosing(personal_stream(context, source, after)) as updates:
+        async for update in updates:
+            yield update
 
 
 @dataclass(slots=True)

@@ -24,10 +24,9 @@ from app.schema.booking import Booking
 from app.schema.bulk import BulkChange, BulkProgress
 from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx
+from app.schema.live_personal import PersonalSubscription
 from app.schema.slot import Slot
 from app.schema.waitlist import WaitlistEntry
-
-strawberry.enum(EventKind, description="SNAPSHOT begins, CHANGE follows; RESYNC: forget what you had, take this.")
 
 
 @strawberry.type
@@ -139,7 +138,7 @@ class BulkChangeEvent:
 
 
 @strawberry.type
-class Subscription:
+class Subscription(PersonalSubscription):
     @strawberry.subscription(description="Places of a session as they are taken and come back.")
     async def session(
         self, info: Ctx, id: strawberry.ID, after: str | None = None
