@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Row, Uuid, bindparam, or_, select, text
+from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, literal, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.core.database import Tx
@@ -120,7 +120,7 @@ async def events_waiting(tx: Tx, organization_id: UUID, key: UUID, *, limit: int
         _EVENTS.where(
             OutboxEvent.organization_id == organization_id,
             OutboxEvent.position.is_(None),
-            OutboxEvent.audience.contains([key]),
+            literal(key, Uuid) == any_(OutboxEvent.audience.expression),
         )
         .order_by(OutboxEvent.id)
         .limit(limit)
