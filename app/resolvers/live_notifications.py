@@ -92,8 +92,9 @@ class _NotificationSource:
         return Opening(place, [NotificationUpdate(kind, place.cursor(now), "notifications.snapshot", now)])
 
     async def tell(self, heard: Sequence[Heard]) -> tuple[Sequence[NotificationUpdate], bool]:
-        if any(may_change_rights(one.event) for one in heard) and await self._keys() != self.told:
-            raise KeysChanged
+        change = next((one.event for one in heard if may_change_rights(one.event)), None)
+        if change is not None and await self._keys() != self.told:
+            raise KeysChanged(change)
         return await self._updates(heard), False
 
     async def _keys(self) -> frozenset[UUID]:
@@ -106,9 +107,7 @@ class _NotificationSource:
         wanted: dict[UUID, list[Event]] = defaultdict(list)
         for one in heard:
             wanted[one.event.organization_id].append(one.event)
-        found = {
-            organization_id: await self._read(organization_id, events) for organization_id, events in wanted.items()
-        }
+        found = {id_: await self._read(id_, events) for id_, events in wanted.items()}
         return [
             self._update(one, found[one.event.organization_id])
             for one in heard

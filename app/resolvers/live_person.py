@@ -48,7 +48,13 @@ class Opening(Generic[U]):
 
 
 class KeysChanged(Exception):
-    """What has to be listened to is something else now: go on with that, from the same place."""
+    """From this event on something else has to be listened to."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(event.type)
+        assert event.position is not None
+        self.event = event
+        self.position_before = event.position - 1
 
 
 class PersonalSource(Protocol[U_co]):
@@ -80,28 +86,33 @@ async def personal_stream(
             place, is_over = opening.place, opening.is_over
             resume, kind = None, EventKind.RESYNC
             while not is_over:
-                reached = place.copy()
+                seen = frozenset(place.seen)
                 try:
-                    updates, is_over = await _next(context, source, subscription, place)
+                    heard = await _hear(context, subscription, place)
+                    updates, is_over = await source.tell(heard) if heard else ((), False)
                 except FeedOverflow:
                     break
-                except KeysChanged:
-                    resume = reached.as_cursor(context.now())
-                    break
+                except KeysChanged as change:
+                    # What came before it is told by those who were listened to; the rest comes again.
+                    before = _before(heard, change.event)
+                    updates, is_over = await source.tell(before) if before else ((), False)
+                    resume = Cursor(change.position_before, context.now(), seen)
                 for update in updates:
                     yield update
+                if resume is not None:
+                    break
             if is_over:
                 return
 
 
-async def _next(
-    context: RequestContext, source: PersonalSource[U], subscription: Subscription, place: Place
-) -> tuple[Sequence[U], bool]:
-    now = context.now()
-    heard = [
-        Heard(event, place.cursor(now)) for event in await subscription.next(LONGEST_WAIT_S) if place.is_new(event)
-    ]
-    return await source.tell(heard) if heard else ((), False)
+async def _hear(context: RequestContext, subscription: Subscription, place: Place) -> list[Heard]:
+    """What is new to the client; waits for it."""
+    batch, now = await subscription.next(LONGEST_WAIT_S), context.now()
+    return [Heard(event, place.cursor(now)) for event in batch if place.is_new(event)]
+
+
+def _before(heard: Sequence[Heard], event: Event) -> Sequence[Heard]:
+    return heard[: next(number for number, one in enumerate(heard) if one.event is event)]
 
 
 def viewer_keys(context: RequestContext) -> frozenset[UUID]:

@@ -23,9 +23,6 @@ class Place:
     def as_cursor(self, at: datetime) -> Cursor:
         return Cursor(self.position, at, frozenset(self.seen))
 
-    def copy(self) -> Place:
-        return Place(self.position, set(self.seen))
-
     def is_new(self, event: Event) -> bool:
         """Move on to this event. False: the client has it already."""
         if event.position is None or event.position <= self.position:
