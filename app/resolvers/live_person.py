@@ -19,7 +19,6 @@ from app.resolvers.live_availability import LONGEST_WAIT_S, REPLAY_LIMIT, EventK
 from app.resolvers.live_place import Place
 
 U = TypeVar("U")
-U_co = TypeVar("U_co", covariant=True)
 
 _RIGHTS = ("membership.", "provider.")
 """What says that somebody is a member, or acts as a provider, or is so no more."""
@@ -57,16 +56,16 @@ class KeysChanged(Exception):
         self.position_before = event.position - 1
 
 
-class PersonalSource(Protocol[U_co]):
+class PersonalSource(Protocol[U]):
     """What one stream tells. All may raise NotFound and Unauthenticated, which end it."""
 
     async def keys(self) -> tuple[frozenset[UUID], frozenset[UUID]]:
         """Subjects to follow, and those whose audience it is in."""
 
-    async def open(self, resume: Cursor | None, kind: EventKind) -> Opening[U_co]:
+    async def open(self, resume: Cursor | None, kind: EventKind) -> Opening[U]:
         """The snapshot, told as `kind`; or what was missed since `resume`, if that can be told."""
 
-    async def tell(self, heard: Sequence[Heard]) -> tuple[Sequence[U_co], bool]:
+    async def tell(self, heard: Sequence[Heard]) -> tuple[Sequence[U], bool]:
         """What the client is told of new events, and whether that was all there is. May raise KeysChanged."""
 
 

@@ -208,8 +208,8 @@ async def test_nothing_is_lost_or_repeated_across_cuts(
             one = number % 2
             hour = timedelta(hours=3 + one * 3 + number // 2 % 2)
             assert (await guest.move(made[one], TEN + hour, accessToken=made[one].token))["__typename"] == "Booking"
-        for one in made:
-            await guest.cancel(one, accessToken=one.token)
+        for each in made:
+            await guest.cancel(each, accessToken=each.token)
 
     await asyncio.gather(watch(), change())
     assert diary is not None

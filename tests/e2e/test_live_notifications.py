@@ -159,8 +159,8 @@ async def test_ones_place_in_line_and_series(
             "CUSTOMER",
             entry.id,
         )
-        wanted = {"serviceId": shop.service_id, "startsAt": iso(TEN), "paymentMethod": "PAY_ON_ARRIVAL"}
-        wanted |= {"expectedTotalMinor": 2_000, **weekly(2)}
+        asked = {"serviceId": shop.service_id, "startsAt": iso(TEN), "paymentMethod": "PAY_ON_ARRIVAL"}
+        wanted = {**asked, "expectedTotalMinor": 2_000, **weekly(2)}
         made = await client.signed_in(nora.token)(CREATE, {"input": wanted})
         assert made["__typename"] == "CreateRecurringBookingPayload", made
         events = [await stream.next() for _ in range(5)]
