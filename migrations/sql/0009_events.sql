@@ -26,20 +26,20 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_keys uuid[];
     v_session uuid;
+    v_had uuid[];
 BEGIN
-    SELECT array_remove(ARRAY[c.user_id, b.provider_id], NULL), b.session_id INTO v_keys, v_session
+    SELECT b.session_id, array_remove(ARRAY[c.user_id, b.provider_id] || ARRAY(
+        SELECT DISTINCT i.provider_id FROM booking_item i WHERE i.booking_id = b.id AND i.provider_id <> b.provider_id), NULL)
+    INTO v_session, v_keys
     FROM booking b JOIN customer c ON c.id = b.customer_id WHERE b.id = p_booking;
-    IF v_session IS NULL THEN
-        v_keys := v_keys || ARRAY(
-            SELECT DISTINCT i.provider_id FROM booking_item i
-            WHERE i.booking_id = p_booking AND i.provider_id <> ALL (v_keys));
-    END IF;
-    IF v_session IS NOT NULL OR cardinality(p_former) > 0 THEN
+    v_had := array_remove(COALESCE(p_former, '{}') || v_session, NULL);
+    IF cardinality(v_had) > 0 THEN
+        -- Also of a session that takes nobody's time any more.
         v_keys := v_keys || ARRAY(
             SELECT p.id FROM provider p
-            WHERE (p.id = ANY (p_former) OR p.id IN (SELECT a.subject_id FROM allocation a
-                                                     WHERE a.session_id = v_session OR a.session_id = ANY (p_former)))
-              AND p.id <> ALL (v_keys));
+            WHERE p.id = ANY (v_had || ARRAY(SELECT a.subject_id FROM allocation a WHERE a.session_id = ANY (v_had)))
+              AND p.id <> ALL (v_keys)
+            ORDER BY p.id);
     END IF;
     RETURN v_keys;
 END $$;
