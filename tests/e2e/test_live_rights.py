@@ -155,6 +155,19 @@ async def test_a_link_that_is_renewed(running: RunningApi, client: GraphQLClient
         await other.nothing(0.1)
 
 
+async def test_a_booking_that_is_claimed_stays_open_to_its_link(
+    running: RunningApi, client: GraphQLClient, shop: Shop
+) -> None:
+    made = await Visitor(client, shop).booked(TEN)
+    person = await make_person(running.api.services, "person")
+    claim = "mutation ($input: ClaimBookingInput!) { claimBooking(input: $input) { __typename } }"
+    async with live_socket(running.socket_url) as socket:
+        stream = await begun(socket, op.WATCH_BOOKING, id=made.id, token=made.token)
+        await client.signed_in(person.token)(claim, {"input": {"accessToken": made.token}})
+        assert (await stream.next())["type"] == "booking.claimed"
+        await stream.nothing(0.1)
+
+
 async def test_a_provider_who_gave_a_booking_away(
     running: RunningApi, client: GraphQLClient, relay: RunningRelay
 ) -> None:
