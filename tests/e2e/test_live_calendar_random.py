@@ -67,7 +67,7 @@ class World:
         if what == "cancel":
             await self.owner.cancel(one)
         elif what == "hand over":
-            await self.owner.move(one, **self.provider())
+            await self.owner.move(one, None, **self.provider())
         elif kind == "places":
             await self.guest.move(one, accessToken=one.token, sessionId=self.chance.choice(self.sessions))
         else:
