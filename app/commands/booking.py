@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -143,7 +143,8 @@ async def create_booking(
     payment = await plan_awaited(tx, booking, frozen, terms.processor, now)
     role = role_towards(tenancy, booking, account, user_id=actor.user_id, has_link=True)
     booker = actor if actor.user_id is None else acting(actor, role)
-    await tell_booked(tx, booking, change, booker)
+    audience = audience_of_new(account, [item.provider_id for item in items])
+    await tell_booked(tx, booking, change, booker, audience)
     await book_offer(tx, booking, locked.hold)
     await write_participants(tx, booking, request.participants, booker)
     await count_use(tx, booking, lowered)
@@ -295,15 +296,24 @@ WRITTEN_DOWN = (
 """Of a new booking, in its audit entry."""
 
 
-async def tell_booked(tx: Tx, booking: Booking, change: Audit | None, actor: Actor) -> None:
+def audience_of_new(account: UUID | None, provider_ids: Sequence[UUID]) -> list[UUID]:
+    """Who is told of a new booking of time: known here, so that nothing is looked up."""
+    return list(dict.fromkeys([*([] if account is None else [account]), *provider_ids]))
+
+
+async def tell_booked(
+    tx: Tx, booking: Booking, change: Audit | None, actor: Actor, audience: Sequence[UUID] | None = None
+) -> None:
     """Where PENDING waits for nothing, it passes straight on; both steps are recorded."""
-    transitions, audit, events = records_of_new(booking)
+    transitions, audit, events = records_of_new(booking, audience)
     audit = audit if change is None else [change, *audit]
     await write_journal(tx, booking.organization_id, actor, transitions=transitions, audit=audit, events=events)
 
 
-def records_of_new(booking: Booking) -> tuple[list[Transition], list[Audit], list[Event]]:
-    """What a new booking leaves behind."""
+def records_of_new(
+    booking: Booking, audience: Sequence[UUID] | None = None
+) -> tuple[list[Transition], list[Audit], list[Event]]:
+    """What a new booking leaves behind. `audience`: none: as the database finds out."""
     after = {name: getattr(booking, name) for name in WRITTEN_DOWN} | noted_reason(booking)
     is_pending = booking.status in HELD
     payload = {"version": 1, "status": booking.status}
@@ -314,7 +324,7 @@ def records_of_new(booking: Booking) -> tuple[list[Transition], list[Audit], lis
         ],
         [Audit("booking.created", booking.id, None, after)],
         [
-            Event("booking.created", booking.id, {"version": 1, "status": BookingStatus.PENDING}),
-            *([] if is_pending else [Event(f"booking.{booking.status}", booking.id, payload)]),
+            Event("booking.created", booking.id, {"version": 1, "status": BookingStatus.PENDING}, audience),
+            *([] if is_pending else [Event(f"booking.{booking.status}", booking.id, payload, audience)]),
         ],
     )

@@ -268,8 +268,17 @@ async def write_change(
         actor,
         transitions=transitions,
         audit=[Audit(action, booking.id, before, {**after, "version": booking.version, **noted}, reason)],
-        events=[Event(action, booking.id, payload)],
+        events=[Event(action, booking.id, payload, former=_former(before, items))],
     )
+
+
+def _former(before: Mapping[str, Any], items: Moved | None) -> list[UUID]:
+    """Providers and the session that had it, where somebody else has it now."""
+    found = [before[name] for name in ("provider_id", "session_id") if before.get(name) is not None]
+    if items is not None:
+        have = {item["provider_id"] for item in items.after}
+        found += [item["provider_id"] for item in items.before if item["provider_id"] not in have]
+    return list(dict.fromkeys(found))
 
 
 def moves_counted(booking: Booking, mover: ActorKind) -> int:

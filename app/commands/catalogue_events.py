@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from app.commands.journal import Event
@@ -12,13 +12,18 @@ def service_updated(service_id: UUID) -> Event:
     return Event("service.updated", service_id, {"serviceId": service_id})
 
 
-def provider_updated(provider_id: UUID) -> Event:
-    return Event("provider.updated", provider_id, {"providerId": provider_id})
+def provider_updated(provider_id: UUID, audience: Sequence[UUID] | None = None) -> Event:
+    return Event("provider.updated", provider_id, {"providerId": provider_id}, audience)
 
 
-def provider_described(provider_id: UUID) -> Event:
+def provider_described(provider_id: UUID, audience: Sequence[UUID] | None = None) -> Event:
     """Who it is, not when they are free: nobody who looks at free times has to read anew."""
-    return Event("provider.described", provider_id, {"providerId": provider_id})
+    return Event("provider.described", provider_id, {"providerId": provider_id}, audience)
+
+
+def provider_acts(provider_id: UUID, *user_ids: UUID | None) -> list[UUID]:
+    """The audience where another account acts as a provider, or none does any more: what each may see changes."""
+    return [provider_id, *(user_id for user_id in user_ids if user_id is not None)]
 
 
 def offers_updated(pairs: Iterable[tuple[UUID, UUID]]) -> list[Event]:
@@ -31,14 +36,16 @@ def offers_updated(pairs: Iterable[tuple[UUID, UUID]]) -> list[Event]:
     return events
 
 
-def availability_updated(pairs: Iterable[tuple[UUID, UUID | None]]) -> list[Event]:
-    """Providers, with each service they offer, came or went as a whole.
+def availability_updated(
+    pairs: Iterable[tuple[UUID, UUID | None]], audience: Sequence[UUID] | None = None
+) -> list[Event]:
+    """Providers, with each service they offer, came or went as a whole. `audience`: of what is told of the providers.
 
     Who looks at "anyone" for a service follows only the providers there were: newcomers are told through the service.
     """
     events: dict[UUID, Event] = {}
     for provider_id, service_id in pairs:
-        events.setdefault(provider_id, provider_updated(provider_id))
+        events.setdefault(provider_id, provider_updated(provider_id, audience))
         if service_id is not None and service_id not in events:
             events[service_id] = Event(
                 "offer.updated", service_id, {"providerId": provider_id, "serviceId": service_id}

@@ -35,11 +35,18 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`type` is past tense: `booking.confirmed`. `subject_id` is what a subscriber follows."""
+    """`type` is past tense: `booking.confirmed`. `subject_id` is what a subscriber follows.
+
+    `audience`: who else is told: accounts, and providers whose calendar it changes; none: as the database finds out,
+    of bookings (with what is told of their money) and of series. `former`: providers and sessions that had the booking
+    until now.
+    """
 
     type: str
     subject_id: UUID
     payload: dict[str, Any]
+    audience: Sequence[UUID] | None = None
+    former: Sequence[UUID] = ()
 
 
 _JOURNAL = text(

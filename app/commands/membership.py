@@ -35,7 +35,8 @@ async def add_member(  # noqa: PLR0917 (as all creations: who and where, then th
     with refused_as(_MEMBER):
         await tx.flush()
     facts = {"user_id": user.id, "role": role.value}
-    await write_created(tx, organization_id, actor, "membership", membership.id, after=facts)
+    event = Event("membership.created", membership.id, {}, audience=[user.id])
+    await write_created(tx, organization_id, actor, "membership", membership.id, after=facts, events=[event])
     return membership
 
 
@@ -50,7 +51,9 @@ async def remove_member(tx: Tx, organization_id: UUID, actor: Actor, remover: Ro
     await tx.delete(membership)
     await tx.flush()
     audit = Audit("membership.removed", membership.id, {"user_id": user_id, "role": role.value}, None)
-    await write_journal(tx, organization_id, actor, audit=[audit], events=[Event(audit.action, audit.subject_id, {})])
+    # Whatever they look at as a member ends with this event.
+    event = Event(audit.action, audit.subject_id, {}, audience=[user_id])
+    await write_journal(tx, organization_id, actor, audit=[audit], events=[event])
     return membership
 
 

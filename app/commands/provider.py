@@ -7,9 +7,16 @@ from typing import Any
 from uuid import UUID
 
 from app.commands.actor import Actor
-from app.commands.catalogue_events import availability_updated, offers_updated, provider_described, provider_updated
+from app.commands.catalogue_events import (
+    availability_updated,
+    offers_updated,
+    provider_acts,
+    provider_described,
+    provider_updated,
+)
 from app.commands.changes import change_row, refused_as, write_created
 from app.commands.fields import Faults, Form, as_given, name, optional, optional_text, required, time_zone, whole_number
+from app.commands.journal import Event
 from app.core.contact import normalize_email
 from app.core.database import Tx
 from app.core.ids import new_id
@@ -80,7 +87,10 @@ async def create_provider(  # noqa: PLR0917 (as all creations: who and where, th
     pairs = [(provider.id, service_id) for service_id in service_ids]
     await add_offers(tx, organization_id, pairs)
     after = {**facts, "venue_id": venue_id, "service_ids": list(service_ids)}
-    await write_created(tx, organization_id, actor, "provider", provider.id, after=after, events=offers_updated(pairs))
+    events = offers_updated(pairs)
+    if provider.user_id is not None:
+        events.append(Event("provider.created", provider.id, {}, provider_acts(provider.id, provider.user_id)))
+    await write_created(tx, organization_id, actor, "provider", provider.id, after=after, events=events)
     return provider
 
 
@@ -100,7 +110,9 @@ async def update_provider(
     provider = await lock_row(tx, Provider, provider_id)
     facts = await _with_account(tx, values)
     moved = any(facts.get(fact, getattr(provider, fact)) != getattr(provider, fact) for fact in _AVAILABILITY)
-    events = [provider_updated(provider_id) if moved else provider_described(provider_id)]
+    was, account = provider.user_id, facts.get("user_id", provider.user_id)
+    audience = None if account == was else provider_acts(provider_id, was, account)
+    events = [(provider_updated if moved else provider_described)(provider_id, audience)]
     with refused_as(_LINKED):
         await change_row(
             tx,
@@ -122,7 +134,10 @@ async def set_provider_active(
     provider = await lock_row(tx, Provider, provider_id)
     if provider.is_active != is_active:
         services = await list_offered_services(tx, provider_id)
-        events = availability_updated([(provider_id, None), *((provider_id, service_id) for service_id in services)])
+        events = availability_updated(
+            [(provider_id, None), *((provider_id, service_id) for service_id in services)],
+            provider_acts(provider_id, provider.user_id),
+        )
         action = "provider.reactivated" if is_active else "provider.deactivated"
         await change_row(
             tx,

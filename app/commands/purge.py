@@ -39,7 +39,10 @@ _EVENTS = text(
     ), purged AS (
         DELETE FROM outbox_event WHERE id = ANY (ARRAY(
             SELECT e.id FROM outbox_event e, kept WHERE e.position < kept.position ORDER BY e.position LIMIT :batch))
-        RETURNING position
+        RETURNING position, audience
+    ), untold AS (
+        DELETE FROM event_audience a USING purged, unnest(purged.audience) AS k (key)
+        WHERE a.key = k.key AND a.position = purged.position
     ), noted AS (
         UPDATE relay_state SET purged_position = GREATEST(purged_position, last.position)
         FROM (SELECT max(position) AS position FROM purged) last

@@ -31,7 +31,11 @@ _NUMBER = text(
         UPDATE outbox_event e SET position = r.last_position + place.n
         FROM (SELECT due.id, row_number() OVER (ORDER BY due.id) AS n FROM due) place, relay_state r
         WHERE e.id = place.id
-        RETURNING 1
+        RETURNING e.position, e.audience
+    ), told AS (
+        INSERT INTO event_audience (key, position)
+        SELECT DISTINCT k.key, numbered.position FROM numbered, unnest(numbered.audience) AS k (key)
+        ON CONFLICT DO NOTHING
     ), counted AS (
         SELECT count(*) AS n FROM numbered
     )

@@ -238,7 +238,8 @@ def _events(entry: WaitlistEntry, type_: str) -> list[Event]:
     payload = {"entryId": entry.id, "version": entry.version, "status": entry.status, "reason": None}
     subject_id = entry.activity_id or entry.service_id
     assert subject_id is not None
-    return [Event(type_, entry.id, payload), Event("waitlist.moved", line_of(subject_id), payload)]
+    own = None if entry.user_id is None else [entry.user_id]
+    return [Event(type_, entry.id, payload, own), Event("waitlist.moved", line_of(subject_id), payload)]
 
 
 # ── what its owner and the staff may do ───────────────────────────────────────────────────────────────

@@ -16,7 +16,7 @@ from app.models.idempotency import IdempotencyKey
 from app.models.job import Job, RecurringRun, WorkerHeartbeat
 from app.models.ledger import LedgerEntry, LedgerJournal
 from app.models.organization import Membership, Organization, User
-from app.models.outbox import OutboxEvent, RelayState
+from app.models.outbox import EventAudience, OutboxEvent, RelayState
 from app.models.participant import BookingParticipant
 from app.models.payment import Payment, ProcessorEvent, Refund
 from app.models.payment_settings import PaymentSettings
@@ -59,6 +59,7 @@ __all__ = [
     "BulkChangeItem",
     "CalendarSource",
     "Customer",
+    "EventAudience",
     "GuestHold",
     "GuestSession",
     "Hold",

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Identity, Index, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -14,7 +14,10 @@ from app.models.base import NOW, Base, OfOrganization, TransactionId
 
 
 class OutboxEvent(OfOrganization, Base):
-    """`position` is given by the relay, contiguously, once no older transaction can still commit (docs/adr/0003)."""
+    """`position` is given by the relay, contiguously, once no older transaction can still commit (docs/adr/0003).
+
+    `audience`: who is told beside those who follow the subject: accounts, and providers as calendars (docs/adr/0027).
+    """
 
     __tablename__ = "outbox_event"
     __table_args__ = (
@@ -33,6 +36,16 @@ class OutboxEvent(OfOrganization, Base):
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     occurred_at: Mapped[datetime] = mapped_column(server_default=NOW)
     position: Mapped[int | None] = mapped_column(BigInteger)
+    audience: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
+
+
+class EventAudience(Base):
+    """Numbered events by who is told. Kept by the relay; gone when the event is."""
+
+    __tablename__ = "event_audience"
+
+    key: Mapped[UUID] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True)
 
 
 class RelayState(Base):

@@ -19,10 +19,15 @@ from app.queries.tenancy import Tenancy
 
 @dataclass(frozen=True, slots=True)
 class SeenBooking:
-    """A booking and in what role the one who asks sees it."""
+    """A booking and in what role the one who asks sees it.
+
+    `is_onlooker`: a provider who has a part in another's booking: a later service of the visit, or its session. They
+    may not change it, and learn nothing that opens it.
+    """
 
     booking: Booking
     viewer: ActorKind
+    is_onlooker: bool = False
 
 
 def facts_of(booking: Booking) -> BookingFacts:

@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, or_, select
+from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, literal, or_, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.core.database import Tx
 from app.models import OutboxEvent, RelayState
@@ -22,6 +23,7 @@ class Event:
     """Something that was committed. `payload` is shared by all who hear of it: read it, never change it.
 
     `position` is None until the relay has numbered the row. Positions are contiguous over all organizations.
+    `audience`: who is told beside those who follow the subject: accounts, and providers as calendars.
     """
 
     position: int | None
@@ -31,6 +33,7 @@ class Event:
     subject_id: UUID
     payload: dict[str, Any]
     occurred_at: datetime
+    audience: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,42 @@ async def events_of_others(tx: Tx, ids: Collection[int], subject_ids: Collection
     return set((await tx.execute(query)).scalars())
 
 
+async def keys_of_person(tx: Tx) -> frozenset[UUID]:
+    """By which the person whom `tx` is bound to is told: their account, and the providers that they act as, in all
+    organizations. One statement."""
+    return frozenset((await tx.execute(_KEYS)).scalar_one())
+
+
+async def events_told(tx: Tx, keys: Collection[UUID], after_position: int, *, limit: int = PAGE) -> list[Event]:
+    """Numbered events after a position that these are told, by position, at most `limit`. One statement.
+
+    Of the person's own keys, in all organizations; of others, in the bound one.
+    """
+    values = {"keys": sorted(keys), "after": after_position, "limit": limit}
+    return [_event(row) for row in await tx.execute(_TOLD, values)]
+
+
+async def events_waiting(tx: Tx, organization_id: UUID, key: UUID, *, limit: int = PAGE) -> list[Event]:
+    """Of one organization what this one will be told and has no position yet, at most `limit`. One statement."""
+    query = (
+        _EVENTS.where(
+            OutboxEvent.organization_id == organization_id,
+            OutboxEvent.position.is_(None),
+            literal(key, Uuid) == any_(OutboxEvent.audience.expression),
+        )
+        .order_by(OutboxEvent.id)
+        .limit(limit)
+    )
+    return [_event(row) for row in await tx.execute(query)]
+
+
+_KEYS = text("SELECT keys_of_person()").columns(keys=ARRAY(Uuid))
+_TOLD = (
+    text("SELECT * FROM events_told(:keys, :after, :limit)")
+    .bindparams(bindparam("keys", type_=ARRAY(Uuid)))
+    .columns(payload=JSONB, audience=ARRAY(Uuid))
+)
+
 _STATE = select(
     RelayState.installation_id,
     RelayState.last_position,
@@ -118,8 +157,12 @@ _EVENTS = select(
     OutboxEvent.subject_id,
     OutboxEvent.payload,
     OutboxEvent.occurred_at,
+    OutboxEvent.audience,
 )
 
 
 def _event(row: Row[Any]) -> Event:
-    return Event(row.position, row.id, row.organization_id, row.type, row.subject_id, row.payload, row.occurred_at)
+    audience = () if row.audience is None else tuple(row.audience)
+    return Event(
+        row.position, row.id, row.organization_id, row.type, row.subject_id, row.payload, row.occurred_at, audience
+    )

@@ -100,7 +100,7 @@ async def see_booking(
 
 
 def transitions_allowed(context: RequestContext, seen: SeenBooking) -> tuple[BookingStatus, ...]:
-    return allowed_transitions(facts_of(seen.booking), seen.viewer, context.now())
+    return () if seen.is_onlooker else allowed_transitions(facts_of(seen.booking), seen.viewer, context.now())
 
 
 def terms_of(context: RequestContext, seen: SeenBooking, *, at_customers_request: bool = False) -> CancellationTerms:

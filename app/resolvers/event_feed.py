@@ -37,10 +37,12 @@ class FeedOverflow(Exception):
 
 
 class Subscription:
-    """Events of some subjects, in order, each once: all those after `position_at_start`."""
+    """Events of some subjects, and those that some are told, in order, each once: all those after
+    `position_at_start`."""
 
-    def __init__(self, subject_ids: Collection[UUID], position: int) -> None:
+    def __init__(self, subject_ids: Collection[UUID], position: int, told: Collection[UUID] = ()) -> None:
         self.subject_ids = frozenset(subject_ids)
+        self.told = frozenset(told)
         self.position_at_start = position
         self._waiting: list[Event] = []
         self._has_news = asyncio.Event()
@@ -102,6 +104,7 @@ class EventFeed:
         self._looked_at = 0.0
         self._histories = 0
         self._subscriptions: dict[UUID, set[Subscription]] = defaultdict(set)
+        self._told: dict[UUID, set[Subscription]] = defaultdict(set)
         self._moved = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self._database_outage = Outage("feed.database")
@@ -126,24 +129,28 @@ class EventFeed:
             self._task = None
 
     @asynccontextmanager
-    async def subscribe(self, subject_ids: Collection[UUID]) -> AsyncGenerator[Subscription, None]:
-        """Listen to these subjects inside the block.
+    async def subscribe(
+        self, subject_ids: Collection[UUID], told: Collection[UUID] = ()
+    ) -> AsyncGenerator[Subscription, None]:
+        """Listen inside the block to these subjects, and to whatever has one of `told` in its audience.
 
         Raises StreamUnavailable when the log cannot be read for 5 s.
         """
         if self._position is None:
             await self._wait_until(0, START_TIMEOUT_S)
-        subscription = Subscription(subject_ids, self.position)
-        for subject_id in subscription.subject_ids:
-            self._subscriptions[subject_id].add(subscription)
+        subscription = Subscription(subject_ids, self.position, told)
+        ways = ((self._subscriptions, subscription.subject_ids), (self._told, subscription.told))
+        for listeners, keys in ways:
+            for key in keys:
+                listeners[key].add(subscription)
         try:
             yield subscription
         finally:
-            for subject_id in subscription.subject_ids:
-                listeners = self._subscriptions[subject_id]
-                listeners.discard(subscription)
-                if not listeners:
-                    del self._subscriptions[subject_id]
+            for listeners, keys in ways:
+                for key in keys:
+                    listeners[key].discard(subscription)
+                    if not listeners[key]:
+                        del listeners[key]
 
     async def wait_for(self, position: int, timeout_s: float = START_TIMEOUT_S) -> None:
         """Until everything up to `position` was delivered. Raises StreamUnavailable after `timeout_s`."""
@@ -230,12 +237,12 @@ class EventFeed:
     # ── delivering ────────────────────────────────────────────────────────────────────────────────────
 
     async def _deliver(self, events: Sequence[Event]) -> None:
-        """Contiguous events after `position`, to those who listen to their subjects."""
+        """Contiguous events after `position`, to those who listen to their subjects or are told of them."""
         if not events:
             return
         shares: dict[Subscription, list[Event]] = {}
         for event in events:
-            for subscription in self._subscriptions.get(event.subject_id, ()):
+            for subscription in self._listeners(event):
                 shares.setdefault(subscription, []).append(event)
         position = events[-1].position
         assert position is not None
@@ -243,9 +250,15 @@ class EventFeed:
             subscription.deliver(share, position)
         await self._move_to(position)
 
+    def _listeners(self, event: Event) -> Iterable[Subscription]:
+        """Each once."""
+        found: Iterable[Subscription] = self._subscriptions.get(event.subject_id, ())
+        others = [self._told[key] for key in event.audience if key in self._told]
+        return found if not others else {*found, *_each(others)}
+
     async def _cut_off(self, position: int) -> None:
         self._histories += 1
-        for subscription in _each(self._subscriptions.values()):
+        for subscription in _each(self._subscriptions.values()) | _each(self._told.values()):
             subscription.cut_off(position)
         await self._move_to(position)
 

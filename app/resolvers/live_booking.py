@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.live_codec import Cursor
 from app.queries.booking import SeenBooking
-from app.queries.event import Event, events_of_subjects, log_state
+from app.queries.event import events_of_subjects, log_state
 from app.queries.tenancy import Door
 from app.resolvers.booking import read_booking, see_booking
 from app.resolvers.context import RequestContext
-from app.resolvers.event_feed import FeedOverflow, Subscription
-from app.resolvers.live_availability import LONGEST_WAIT_S, REPLAY_LIMIT, EventKind, can_resume, read_cursor
-from app.resolvers.live_place import Place
+from app.resolvers.live_availability import REPLAY_LIMIT, EventKind
+from app.resolvers.live_person import (
+    Heard,
+    Opening,
+    may_change_rights,
+    personal_stream,
+    place_of_snapshot,
+    replayed,
+    resumable,
+    viewer_keys,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,52 +35,45 @@ class BookingUpdate:
     seen: SeenBooking
 
 
-async def watch_booking(
+def watch_booking(
     context: RequestContext, booking_id: UUID, access_token: str | None, after: str | None
 ) -> AsyncGenerator[BookingUpdate, None]:
     """Raises BadInput, NotFound; NotFound also ends the stream of one who may not see the booking any more."""
-    resume = read_cursor(after)
-    snapshot = EventKind.SNAPSHOT if resume is None else EventKind.RESYNC
-    while True:
-        async with context.services.feed.subscribe({booking_id}) as subscription:
-            # First we listen, then we read: what falls between the two comes twice, and positions tell.
-            seen, place, missed = await _read(context, booking_id, access_token, resume)
-            if missed is None:
-                yield BookingUpdate(snapshot, place.cursor(context.now()), "booking.snapshot", seen)
-            for event in missed or ():
-                if place.is_new(event):
-                    yield BookingUpdate(EventKind.CHANGE, place.cursor(context.now()), event.type, seen)
-            resume, snapshot = None, EventKind.RESYNC
-            try:
-                async with aclosing(_follow(place, subscription)) as following:
-                    async for event in following:
-                        seen = await read_booking(context, booking_id, access_token)
-                        yield BookingUpdate(EventKind.CHANGE, place.cursor(context.now()), event.type, seen)
-            except FeedOverflow:
-                continue
+    return personal_stream(context, _BookingSource(context, booking_id, access_token), after)
 
 
-async def _follow(place: Place, subscription: Subscription) -> AsyncGenerator[Event, None]:
-    while True:
-        for event in await subscription.next(LONGEST_WAIT_S):
-            if place.is_new(event):
-                yield event
+@dataclass(frozen=True, slots=True)
+class _BookingSource:
+    context: RequestContext
+    booking_id: UUID
+    access_token: str | None
 
+    async def keys(self) -> tuple[frozenset[UUID], frozenset[UUID]]:
+        return frozenset({self.booking_id}), viewer_keys(self.context)
 
-async def _read(
-    context: RequestContext, booking_id: UUID, access_token: str | None, resume: Cursor | None
-) -> tuple[SeenBooking, Place, list[Event] | None]:
-    """All of one snapshot: the booking, where the log stands for it, and what a returning client missed.
+    async def open(self, resume: Cursor | None, kind: EventKind) -> Opening[BookingUpdate]:
+        """All of one snapshot."""
+        context, subjects = self.context, {self.booking_id}
+        async with context.read(Door.BOOKING, self.booking_id) as (tx, tenancy):
+            seen = await see_booking(context, tx, tenancy, self.booking_id, self.access_token)
+            log = await log_state(tx)
+            resume = resumable(log, resume, context)
+            after = log.last_position if resume is None else resume.position
+            events = await events_of_subjects(tx, subjects, after, limit=REPLAY_LIMIT + 1)
+        again = None if resume is None else replayed(resume, events, context)
+        if again is not None:
+            place, heard = again
+            return Opening(place, self._updates(heard, seen))
+        place = place_of_snapshot(log, events)
+        return Opening(place, [BookingUpdate(kind, place.cursor(context.now()), "booking.snapshot", seen)])
 
-    None missed: take the snapshot.
-    """
-    async with context.read(Door.BOOKING, booking_id) as (tx, tenancy):
-        seen = await see_booking(context, tx, tenancy, booking_id, access_token)
-        log = await log_state(tx)
-        if resume is not None and not can_resume(log, resume, context.now()):
-            resume = None
-        after = log.last_position if resume is None else resume.position
-        events = await events_of_subjects(tx, {booking_id}, after, limit=REPLAY_LIMIT + 1)
-    if resume is None or len(events) > REPLAY_LIMIT:
-        return seen, Place(log.last_position, {event.id for event in events if event.position is None}), None
-    return seen, Place(resume.position, set(resume.seen)), [event for event in events if event.position is not None]
+    async def tell(self, heard: Sequence[Heard]) -> tuple[Sequence[BookingUpdate], bool]:
+        own = [one for one in heard if one.event.subject_id == self.booking_id]
+        if not own and not any(may_change_rights(one.event) for one in heard):
+            return (), False
+        seen = await read_booking(self.context, self.booking_id, self.access_token)
+        return self._updates(own, seen), False
+
+    @staticmethod
+    def _updates(heard: Iterable[Heard], seen: SeenBooking) -> list[BookingUpdate]:
+        return [BookingUpdate(EventKind.CHANGE, one.cursor, one.event.type, seen) for one in heard]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,13 +10,21 @@ from uuid import UUID
 from app.domain.bulk import BulkStatus
 from app.domain.live_codec import Cursor
 from app.queries.bulk import get_bulk_change
-from app.queries.event import Event, events_of_subjects, log_state
+from app.queries.event import events_of_subjects, log_state
 from app.queries.tenancy import Door
 from app.resolvers.bulk import SeenBulkChange, read_bulk_change, see
 from app.resolvers.context import RequestContext
-from app.resolvers.event_feed import FeedOverflow, Subscription
-from app.resolvers.live_availability import LONGEST_WAIT_S, REPLAY_LIMIT, EventKind, can_resume, read_cursor
-from app.resolvers.live_place import Place
+from app.resolvers.live_availability import REPLAY_LIMIT, EventKind
+from app.resolvers.live_person import (
+    Heard,
+    Opening,
+    may_change_rights,
+    personal_stream,
+    place_of_snapshot,
+    replayed,
+    resumable,
+    viewer_keys,
+)
 
 ENDINGS = frozenset({"bulk.finished", "bulk.stopped"})
 _OVER = frozenset({BulkStatus.FINISHED, BulkStatus.STOPPED})
@@ -34,63 +41,51 @@ class BulkUpdate:
     seen: SeenBulkChange
 
 
-async def watch_bulk_change(
-    context: RequestContext, change_id: UUID, after: str | None
-) -> AsyncGenerator[BulkUpdate, None]:
+def watch_bulk_change(context: RequestContext, change_id: UUID, after: str | None) -> AsyncGenerator[BulkUpdate, None]:
     """Ends with the change. Raises BadInput, Unauthenticated, NotFound; NotFound also for one who may not see it any
     more."""
-    context.require_viewer()
-    resume = read_cursor(after)
-    snapshot = EventKind.SNAPSHOT if resume is None else EventKind.RESYNC
-    while True:
-        async with context.services.feed.subscribe({change_id}) as subscription:
-            # First we listen, then we read: what falls between the two comes twice, and positions tell.
-            seen, place, missed, is_waiting = await _read(context, change_id, resume)
-            if missed is None:
-                yield BulkUpdate(snapshot, place.cursor(context.now()), "bulk.snapshot", _facts(seen), seen)
-            for event in missed or ():
-                if place.is_new(event):
-                    cursor = place.cursor(context.now())
-                    yield BulkUpdate(EventKind.CHANGE, cursor, event.type, event.payload, seen)
-            if seen.change.status in _OVER and not (missed is not None and is_waiting):
-                return
-            resume, snapshot = None, EventKind.RESYNC
-            try:
-                async with aclosing(_follow(place, subscription)) as following:
-                    async for event in following:
-                        seen = await read_bulk_change(context, change_id)
-                        cursor = place.cursor(context.now())
-                        yield BulkUpdate(EventKind.CHANGE, cursor, event.type, event.payload, seen)
-                        if event.type in ENDINGS:
-                            return
-            except FeedOverflow:
-                continue
+    return personal_stream(context, _BulkSource(context, change_id), after)
 
 
-async def _follow(place: Place, subscription: Subscription) -> AsyncGenerator[Event, None]:
-    while True:
-        for event in await subscription.next(LONGEST_WAIT_S):
-            if place.is_new(event):
-                yield event
+@dataclass(frozen=True, slots=True)
+class _BulkSource:
+    context: RequestContext
+    change_id: UUID
 
+    async def keys(self) -> tuple[frozenset[UUID], frozenset[UUID]]:
+        self.context.require_viewer()
+        return frozenset({self.change_id}), viewer_keys(self.context)
 
-async def _read(
-    context: RequestContext, change_id: UUID, resume: Cursor | None
-) -> tuple[SeenBulkChange, Place, list[Event] | None, bool]:
-    """All of one snapshot: the change, where the log stands for it, what a returning client missed (none: take the
-    snapshot), and whether events of it are committed that have no position yet."""
-    async with context.read(Door.BULK_CHANGE, change_id) as (tx, tenancy):
-        seen = see(await get_bulk_change(tx, change_id, tenancy), tenancy)
-        log = await log_state(tx)
-        if resume is not None and not can_resume(log, resume, context.now()):
-            resume = None
-        after = log.last_position if resume is None else resume.position
-        events = await events_of_subjects(tx, {change_id}, after, limit=REPLAY_LIMIT + 1)
-    unnumbered = {event.id for event in events if event.position is None}
-    if resume is None or len(events) > REPLAY_LIMIT:
-        return seen, Place(log.last_position, unnumbered), None, bool(unnumbered)
-    numbered = [event for event in events if event.position is not None]
-    return seen, Place(resume.position, set(resume.seen)), numbered, bool(unnumbered - resume.seen)
+    async def open(self, resume: Cursor | None, kind: EventKind) -> Opening[BulkUpdate]:
+        """All of one snapshot: the change, where the log stands for it, and what a returning client missed."""
+        context, subjects = self.context, {self.change_id}
+        async with context.read(Door.BULK_CHANGE, self.change_id) as (tx, tenancy):
+            seen = see(await get_bulk_change(tx, self.change_id, tenancy), tenancy)
+            log = await log_state(tx)
+            resume = resumable(log, resume, context)
+            after = log.last_position if resume is None else resume.position
+            events = await events_of_subjects(tx, subjects, after, limit=REPLAY_LIMIT + 1)
+        is_over = seen.change.status in _OVER
+        again = None if resume is None else replayed(resume, events, context)
+        if resume is not None and again is not None:
+            place, heard = again
+            # The end may be committed and have no position yet: then it is still to come.
+            waiting = {event.id for event in events if event.position is None} - resume.seen
+            return Opening(place, self._updates(heard, seen), is_over=is_over and not waiting)
+        place = place_of_snapshot(log, events)
+        snapshot = BulkUpdate(kind, place.cursor(context.now()), "bulk.snapshot", _facts(seen), seen)
+        return Opening(place, [snapshot], is_over=is_over)
+
+    async def tell(self, heard: Sequence[Heard]) -> tuple[Sequence[BulkUpdate], bool]:
+        own = [one for one in heard if one.event.subject_id == self.change_id]
+        if not own and not any(may_change_rights(one.event) for one in heard):
+            return (), False
+        seen = await read_bulk_change(self.context, self.change_id)
+        return self._updates(own, seen), any(one.event.type in ENDINGS for one in own)
+
+    @staticmethod
+    def _updates(heard: Iterable[Heard], seen: SeenBulkChange) -> list[BulkUpdate]:
+        return [BulkUpdate(EventKind.CHANGE, one.cursor, one.event.type, one.event.payload, seen) for one in heard]
 
 
 def _facts(seen: SeenBulkChange) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Channel(Protocol[U]):
 
     @property
     def is_public(self) -> bool:
-        """Nothing that it tells depends on who listens."""
+        """Everybody may see all that it tells, and nothing of that depends on who listens."""
 
     async def join(self, listener: Listener[U], after: str | None) -> Sequence[U]:
         """What this listener gets first: a snapshot, or what it missed since the cursor `after`.
@@ -58,14 +58,13 @@ class Channel(Protocol[U]):
 class LiveStream(Generic[U, E]):
     """What a subscription answers with. `to_event` makes the schema's object of an update, without reading anything.
 
-    `is_public`: everybody may see all that an update says, and `to_event` makes the same of it for everybody. Give a
-    function that is there once (a class's method), not one made for this viewer: only equal ones are served together.
+    Of a public channel `to_event` makes the same for everybody. Give a function that is there once (a class's method),
+    not one made for this viewer: only equal ones are served together.
     """
 
     channel: Channel[U]
     after: str | None
     to_event: Callable[[U], E]
-    is_public: bool = False
 
     def __aiter__(self) -> AsyncIterator[E]:
         return self._events()

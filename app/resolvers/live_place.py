@@ -18,7 +18,10 @@ class Place:
 
     def cursor(self, at: datetime) -> str:
         """`at`: the instant that the client's state is of."""
-        return Cursor(self.position, at, frozenset(self.seen)).carried()
+        return self.as_cursor(at).carried()
+
+    def as_cursor(self, at: datetime) -> Cursor:
+        return Cursor(self.position, at, frozenset(self.seen))
 
     def is_new(self, event: Event) -> bool:
         """Move on to this event. False: the client has it already."""

@@ -166,7 +166,7 @@ async def read_series(context: RequestContext, series_id: UUID | None, access_to
 async def series_of_booking(context: RequestContext, seen: SeenBooking) -> SeenSeries | None:
     """For whom may see the booking: a provider sees their own dates of it, and whoever claimed this one date none."""
     booking = seen.booking
-    if booking.series_id is None:
+    if booking.series_id is None or seen.is_onlooker:
         return None
     series = await context.loaders.series_by_id.load((booking.organization_id, booking.series_id))
     if seen.viewer is ActorKind.CUSTOMER and booking.customer_id != series.customer_id:

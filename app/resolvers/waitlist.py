@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -84,6 +84,13 @@ async def _shown(context: RequestContext, tx: Tx, tenancy: Tenancy, record: Wait
     """With its secret: for its owner, and for the staff, who may answer for somebody on the telephone."""
     (seen,) = await see_entries(tx, [record], for_staff=tenancy.is_staff)
     return _with_token(context, seen)
+
+
+async def show_entries(
+    context: RequestContext, tx: Tx, tenancy: Tenancy, records: Sequence[WaitlistEntry]
+) -> list[SeenEntry]:
+    """Those that their owner or the staff may see, with their secrets. Two statements."""
+    return [_with_token(context, one) for one in await see_entries(tx, records, for_staff=tenancy.is_staff)]
 
 
 def _with_token(context: RequestContext, seen: SeenEntry) -> SeenEntry:

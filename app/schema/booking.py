@@ -104,7 +104,9 @@ class AddToCalendar:
 @strawberry.type(description="A customer's commitment.")
 class Booking(Node, BookingPast, BookingLife):
     number: str
-    confirmation_code: str
+    confirmation_code: str = strawberry.field(
+        description="Empty for a provider who only has a part in it: a later service of the visit, or its session."
+    )
     status: BookingStatus
     version: int
     starts_at: datetime
@@ -266,7 +268,7 @@ class Booking(Node, BookingPast, BookingLife):
         return cls(
             id=public_id(IdKind.BOOKING, record.id),
             number=record.number,
-            confirmation_code=record.confirmation_code,
+            confirmation_code="" if seen.is_onlooker else record.confirmation_code,
             status=BookingStatus(record.status),
             version=record.version,
             starts_at=record.starts_at,

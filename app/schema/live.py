@@ -26,6 +26,7 @@ from app.schema.bulk import BulkChange, BulkProgress
 from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx
 from app.schema.live_arguments import CoalesceMs
+from app.schema.live_personal import PersonalSubscription
 from app.schema.live_venue import VenueSubscription
 from app.schema.slot import Slot
 from app.schema.waitlist import WaitlistEntry
@@ -140,7 +141,7 @@ class BulkChangeEvent:
 
 
 @strawberry.type
-class Subscription(VenueSubscription):
+class Subscription(PersonalSubscription, VenueSubscription):
     @strawberry.subscription(description="Places of a session as they are taken and come back.")
     async def session(self, info: Ctx, id: strawberry.ID, after: str | None = None) -> AsyncIterable[SessionEvent]:
         channel = await info.context.services.live.session(info.context, read_id(IdKind.SESSION, id, "id"))

@@ -62,6 +62,36 @@ async def test_subscribers_hear_of_their_subjects_alone(
     assert await first.next(0.01) == []
 
 
+async def test_an_audience_hears_each_event_once(
+    database: Database, ground: Ground, valkey: Valkey, feed: EventFeed
+) -> None:
+    subject, person, other = new_id(), new_id(), new_id()
+    async with (
+        beside(Relay(database, valkey.event_stream()).run()),
+        feed.subscribe((), {person}) as told,
+        feed.subscribe({subject}, {person, other}) as both,
+        feed.subscribe({person}) as follower,
+    ):
+        for number, audience in enumerate(([person], None, [other, person, person], [new_id()], [])):
+            await rows(
+                database,
+                "INSERT INTO outbox_event (organization_id, type, subject_id, payload, audience)"
+                " VALUES (:organization, 'x', :subject, jsonb_build_object('number', CAST(:number AS integer)), :told)"
+                " RETURNING 1",
+                organization=ground.organization,
+                subject=subject,
+                number=number,
+                told=audience,
+            )
+        await feed.wait_for(5)
+        heard = await told.next(1)
+        assert numbers(heard) == [0, 2]
+        assert [event.audience for event in heard] == [(person,), (other, person, person)]
+        assert numbers(await both.next(1)) == [0, 1, 2, 3, 4]
+        assert await follower.next(0.01) == []  # whom events are about is another thing
+    assert not feed._told
+
+
 async def test_it_begins_at_the_newest_event(database: Database, ground: Ground, valkey: Valkey) -> None:
     async with beside(Relay(database, valkey.event_stream()).run()):
         await write_events(database, ground, ground.provider, range(5))

@@ -62,6 +62,10 @@ class Board:
             return [self.resync()]
         return [Update("CHANGE", n, (self.lines[n - 1],)) for n in range(int(after) + 1, len(self.lines) + 1)]
 
+    @property
+    def is_public(self) -> bool:
+        return WORLD.is_public
+
     def leave(self, listener: Listener[Update]) -> None:
         self.listeners.pop(listener, None)
 
@@ -150,7 +154,7 @@ class BoardEvent:
 class Subscription:
     @strawberry.subscription
     async def board(self, name: str, after: str | None = None) -> AsyncIterable[BoardEvent]:
-        return LiveStream(WORLD.board(name), after, BoardEvent.from_update, is_public=WORLD.is_public)
+        return LiveStream(WORLD.board(name), after, BoardEvent.from_update)
 
     @strawberry.subscription
     async def own(self, info: Info[RequestContext, None], name: str) -> AsyncIterable[BoardEvent]:
@@ -159,7 +163,7 @@ class Subscription:
         def to_event(update: Update) -> BoardEvent:
             return BoardEvent(kind=update.kind, number=update.number, lines=[f"for {viewer}"], rows=[])
 
-        return LiveStream(WORLD.board(name), None, to_event, is_public=True)
+        return LiveStream(WORLD.board(name), None, to_event)
 
 
 SCHEMA = strawberry.Schema(

@@ -9,7 +9,7 @@ import pytest
 from graphql import FieldNode, GraphQLSchema, OperationDefinitionNode, build_schema, parse, validate
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ("lifecycle", "guests", "series", "groups", "waitlist", "bulk")
+GUIDES = ("lifecycle", "guests", "series", "groups", "waitlist", "bulk", "personal-streams")
 
 
 def operations() -> list[tuple[str, str]]:
