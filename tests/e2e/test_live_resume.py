@@ -179,10 +179,11 @@ async def test_each_cursor_on_the_way_resumes_just_there(running: RunningApi, gu
 async def test_a_change_of_configuration_while_away_is_a_resync(
     running: RunningApi, client: GraphQLClient, guest: Guest, shop: Shop, relay: RunningRelay
 ) -> None:
-    """Who is back before the process has heard of it gets a change, as those who stayed."""
+    """At a process that has no source of it any more: one that has tells the change, as to those who stayed."""
 
     async def heard() -> None:
         await running.api.services.feed.wait_for(await relay.catch_up())
+        running.api.services.live.close()
 
     asked = search_of(shop, DAY)
     owner = client.signed_in(shop.owner.token)
