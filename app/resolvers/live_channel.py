@@ -33,6 +33,10 @@ class Channel(Protocol[U]):
     """Updates are immutable. The same update is the same object for every listener, so that what is made of it
     (an encoded frame) may be remembered by its identity."""
 
+    @property
+    def is_public(self) -> bool:
+        """Nothing that it tells depends on who listens."""
+
     async def join(self, listener: Listener[U], after: str | None) -> Sequence[U]:
         """What this listener gets first: a snapshot, or what it missed since the cursor `after`.
 
@@ -52,16 +56,11 @@ class Channel(Protocol[U]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveStream(Generic[U, E]):
-    """What a subscription answers with. `to_event` makes the schema's object of an update, without reading anything.
-
-    `is_public`: everybody may see all that an update says, and `to_event` makes the same of it for everybody. Give a
-    function that is there once (a class's method), not one made for this viewer: only equal ones are served together.
-    """
+    """What a subscription answers with. `to_event` makes the schema's object of an update, without reading anything."""
 
     channel: Channel[U]
     after: str | None
     to_event: Callable[[U], E]
-    is_public: bool = False
 
     def __aiter__(self) -> AsyncIterator[E]:
         return self._events()
@@ -104,7 +103,7 @@ class _Reader(Generic[U]):
         while not self._waiting:
             if self._is_over:
                 if self._error is not None:
-                    raise self._error
+                    raise self._error.with_traceback(None)  # it is raised for many, and would grow with each
                 raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()

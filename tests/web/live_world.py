@@ -36,6 +36,7 @@ class Board:
     lines: list[str] = field(default_factory=list)
     joins: int = 0
     merges: int = 0
+    is_public: bool = True
     _snapshot: Update | None = None
 
     def say(self, line: str) -> None:
@@ -82,7 +83,6 @@ class World:
     boards: dict[str, Board] = field(default_factory=dict)
     calls: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    is_public: bool = True
 
     def board(self, name: str) -> Board:
         if name not in self.boards:
@@ -150,7 +150,7 @@ class BoardEvent:
 class Subscription:
     @strawberry.subscription
     async def board(self, name: str, after: str | None = None) -> AsyncIterable[BoardEvent]:
-        return LiveStream(WORLD.board(name), after, BoardEvent.from_update, is_public=WORLD.is_public)
+        return LiveStream(WORLD.board(name), after, BoardEvent.from_update)
 
     @strawberry.subscription
     async def own(self, info: Info[RequestContext, None], name: str) -> AsyncIterable[BoardEvent]:
@@ -159,7 +159,7 @@ class Subscription:
         def to_event(update: Update) -> BoardEvent:
             return BoardEvent(kind=update.kind, number=update.number, lines=[f"for {viewer}"], rows=[])
 
-        return LiveStream(WORLD.board(name), None, to_event, is_public=True)
+        return LiveStream(WORLD.board(name), None, to_event)
 
 
 SCHEMA = strawberry.Schema(

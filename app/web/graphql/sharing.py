@@ -45,7 +45,7 @@ def sharing_key(executor: Executor[Any], call: Call, stream: LiveStream[Any, Any
     """
     context = executor.context_value
     rights: Hashable
-    if stream.is_public and is_plain(executor, call):
+    if stream.channel.is_public and is_plain(executor, call):
         rights = _EVERYBODY
     elif isinstance(context, HasRights):
         rights = ("as", context.rights)
