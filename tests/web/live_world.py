@@ -36,6 +36,7 @@ class Board:
     lines: list[str] = field(default_factory=list)
     joins: int = 0
     merges: int = 0
+    is_public: bool = True
     _snapshot: Update | None = None
 
     def say(self, line: str) -> None:
@@ -62,10 +63,6 @@ class Board:
             return [self.resync()]
         return [Update("CHANGE", n, (self.lines[n - 1],)) for n in range(int(after) + 1, len(self.lines) + 1)]
 
-    @property
-    def is_public(self) -> bool:
-        return WORLD.is_public
-
     def leave(self, listener: Listener[Update]) -> None:
         self.listeners.pop(listener, None)
 
@@ -86,7 +83,6 @@ class World:
     boards: dict[str, Board] = field(default_factory=dict)
     calls: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    is_public: bool = True
 
     def board(self, name: str) -> Board:
         if name not in self.boards:

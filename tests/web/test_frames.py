@@ -225,6 +225,30 @@ async def test_one_who_takes_nothing_is_closed(ws: Any, monkeypatch: pytest.Monk
         slow.transport.abort()
 
 
+@KINDS
+async def test_one_who_asks_and_never_listens_is_not_read_either(ws: Any) -> None:
+    """What he sends waits on his own side: neither his questions nor the answers are heaped up here."""
+    options = TransportOptions(max_sockets_per_address=0, send_timeout_s=60)
+    async with live_server(ws, options) as server, server.socket() as socket:
+        await initialise(socket)
+        socket.transport.pause_reading()
+        ping = msgspec.json.encode({"type": "ping", "payload": {"text": "x" * 100_000}}).decode()
+
+        async def ask() -> None:
+            while True:
+                await socket.send(ping)
+
+        asking = asyncio.create_task(ask())
+        (served,) = server.transport.sockets._sockets
+        await until(lambda: served._outlet.is_full)
+        await asyncio.sleep(0.1)
+        assert served._outlet.waiting_bytes() < HIGH_WATER_BYTES + 110_000
+        assert len(served._outlet._turns or ()) <= 1
+        assert served._receive.__self__.queue.qsize() <= 4  # type: ignore[attr-defined]  # of one read
+        asking.cancel()
+        socket.transport.abort()
+
+
 async def test_one_who_takes_a_little_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it takes counts, though its buffer is never empty."""
     async with live_server(FrameProtocol, SLOW) as server, server.socket() as socket:

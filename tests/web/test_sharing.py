@@ -155,7 +155,7 @@ async def test_a_field_that_may_look_is_shared_by_one_person_alone() -> None:
 
 
 async def test_a_private_channel_is_shared_by_one_person_alone(world: World) -> None:
-    world.is_public = False
+    world.board("x").is_public = False
     query = 'subscription{board(name:"x"){kind}}'
     assert len({await key(query, viewer) for viewer in VIEWERS for _ in range(2)}) == len(VIEWERS)
 
@@ -167,7 +167,7 @@ async def test_an_event_made_for_a_viewer_is_his_alone() -> None:
 
 
 async def test_a_context_that_does_not_say_its_rights_shares_with_nobody(world: World) -> None:
-    world.is_public = False
+    world.board("x").is_public = False
     call = ENGINE.accept('subscription{board(name:"x"){kind}}', None, {})
     operation = await ENGINE.listen(call, object())
     assert isinstance(operation, LiveOperation)
