@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from app.checkout.scope import Checkout
 from app.commands.actor import Actor
@@ -23,6 +24,7 @@ from app.queries.tenancy import Door, Tenancy, bind, enter
 if TYPE_CHECKING:
     from app.resolvers.event_feed import EventFeed
     from app.resolvers.loaders import Loaders
+    from app.resolvers.slot_channel import SlotChannel
 
 SLOTS_AT_ONCE = 6_000
 """Most slots in one answer: 62 days of every quarter of an hour. More would hold up everybody else's requests."""
@@ -66,6 +68,8 @@ class Services:
     feed: EventFeed
     policy: BookingPolicy
     checkout: Checkout
+    slot_channels: WeakValueDictionary[object, SlotChannel] = field(default_factory=WeakValueDictionary)
+    """Those that somebody listens to, by what is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
