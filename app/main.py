@@ -35,6 +35,7 @@ from app.resolvers.calendar import find_for_calendar
 from app.resolvers.context import BookingPolicy, RequestContext, Services, Viewer
 from app.resolvers.event_feed import EventFeed
 from app.resolvers.payment_return import note_return
+from app.resolvers.presence import Presence
 from app.resolvers.provider_feed import find_provider_feed
 from app.resolvers.statement import write_statement
 from app.schema.root import schema
@@ -94,6 +95,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
         feed=EventFeed(feed_database, stream),
         policy=_policy(settings),
         checkout=checkout,
+        presence=Presence(valkey.presence()),
     )
     transport = _transport(settings, services)
 
@@ -106,6 +108,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
             yield
         finally:
             await transport.shutdown()
+            await services.presence.stop()
             await services.feed.stop()
             await services.facts.close()
             for gateway in checkout.gateways.values():
@@ -260,10 +263,13 @@ def _context_factory(services: Services, notice: _ForwardedNotice) -> ContextFac
         headers: Mapping[str, str], client_address: str | None, request_id: str, channel: str
     ) -> RequestContext:
         notice.look(headers)
+        viewer = _viewer(services, headers.get("authorization"))
+        if viewer is not None:
+            services.presence.note(viewer.user_id)
         return RequestContext(
             services=services,
             request_id=request_id,
-            viewer=_viewer(services, headers.get("authorization")),
+            viewer=viewer,
             address=client_address,
             limit_key=address_bucket(client_address) if client_address else None,
             user_agent=(headers.get("user-agent") or "")[:USER_AGENT_LENGTH] or None,

@@ -11,10 +11,12 @@ from uuid import UUID
 from app.core.database import Tx
 from app.domain import live, slot_watch
 from app.domain.errors import BadInput, FieldErrors
+from app.domain.instants import local_date
 from app.domain.limits import claims_window
 from app.domain.live import AvailabilityCause, ViewConfig
 from app.domain.live_codec import ALLOCATION_EVENTS, Cursor, event_of_payload
 from app.domain.plan import ProviderPlan, Window
+from app.domain.presence import Look, LookKind
 from app.domain.search import MAXIMUM_PARTY, VisitItem, check_items
 from app.domain.slot_watch import SlotLook, SlotState, WatchedSlot, window_around
 from app.domain.visits import visit_claims_window
@@ -65,6 +67,14 @@ class SlotRequest:
     def names_somebody(self) -> bool:
         return self.provider_ids is not None or any(item.provider_id is not None for item in self.items)
 
+    def looked_at(self) -> frozenset[UUID]:
+        """Those who are named; the service, where it is of anyone who gives it."""
+        if not self.items:
+            return frozenset(self.provider_ids or (self.service_id,))
+        anyone = self.provider_ids or ()
+        named = (((item.provider_id,) if item.provider_id else anyone or (item.service_id,)) for item in self.items)
+        return frozenset(subject for subjects in named for subject in subjects)
+
     def of_anyone(self) -> SlotRequest:
         return replace(self, provider_ids=None, items=tuple(replace(item, provider_id=None) for item in self.items))
 
@@ -76,6 +86,8 @@ class _Fold(SlotFold):
     state: SlotState
     place: Place
     currency: str
+    subjects: frozenset[UUID]
+    """Whom it is of, as presence counts it."""
 
     @property
     def now(self) -> datetime:
@@ -88,6 +100,13 @@ class _Fold(SlotFold):
 
     def look(self) -> SlotLook:
         return slot_watch.look(self.state)
+
+    def looked_at(self) -> Look | None:
+        plans = next(self.state.watched.chosen.all_plans(), None)
+        if plans is None:
+            return None
+        day = local_date(self.state.watched.starts_at, plans.time_zone)
+        return Look(LookKind.SLOT, self.subjects, day, day)
 
     def take(self, event: Event) -> AvailabilityCause | None:
         if event.type in CONFIGURATION_EVENTS:
@@ -138,7 +157,9 @@ class SlotOfTime:
             place, at = Place(resume.position, set(resume.seen)), resume.at
         people = sum(len(members) for members in watched.chosen.places) + len(subjects)
         state = await aside(people, slot_watch.start, watched, busy, at)
-        return Reading(_Fold(state, place, plan.currency), subjects, plan.position, unnumbered, missed)
+        return Reading(
+            _Fold(state, place, plan.currency, request.looked_at()), subjects, plan.position, unnumbered, missed
+        )
 
     async def _missed(self, tx: Tx, subjects: frozenset[UUID], resume: Cursor) -> list[Event] | None:
         if not can_resume(await log_state(tx), resume, self.context.now()):

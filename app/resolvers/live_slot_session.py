@@ -12,6 +12,7 @@ from app.domain.errors import BadInput, SessionSearch
 from app.domain.live import AvailabilityCause
 from app.domain.live_codec import Cursor
 from app.domain.place_watch import PlacesWatch, WatchedPlaces
+from app.domain.presence import Look
 from app.domain.search import MAXIMUM_PARTY
 from app.domain.slot_watch import ALTERNATIVES, SlotLook, SlotStatus
 from app.queries.event import Event, events_of_subjects, log_state
@@ -54,6 +55,10 @@ class _Fold(SlotFold):
 
     def look(self) -> SlotLook:
         return place_watch.look(self.state)
+
+    def looked_at(self) -> Look | None:
+        """Sessions are nobody's day."""
+        return None
 
     def take(self, event: Event) -> AvailabilityCause | None:
         if event.subject_id != self.state.watched.session_id:

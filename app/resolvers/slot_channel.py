@@ -15,6 +15,7 @@ from uuid import UUID
 
 from app.domain.live import AvailabilityCause
 from app.domain.live_codec import Cursor
+from app.domain.presence import Look
 from app.domain.slot_watch import SlotLook
 from app.queries.availability_search import aside
 from app.queries.event import Event
@@ -22,6 +23,7 @@ from app.resolvers.event_feed import EventFeed, FeedOverflow, Subscription
 from app.resolvers.live_availability import LONGEST_WAIT_S, EventKind, read_cursor
 from app.resolvers.live_channel import Listener
 from app.resolvers.live_place import Place
+from app.resolvers.presence import Presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,9 @@ class SlotFold(Protocol):
     def people(self) -> int: ...
 
     def look(self) -> SlotLook: ...
+
+    def looked_at(self) -> Look | None:
+        """What presence counts those who watch it for."""
 
     def take(self, event: Event) -> AvailabilityCause | None:
         """The state after an event, at the state's own instant, and what to call a change. Raises Reconfigured."""
@@ -112,10 +117,12 @@ class _Told:
 class SlotChannel:
     """A Channel of SlotUpdate. Runs while somebody listens."""
 
-    def __init__(self, source: SlotSource, feed: EventFeed, clock: Callable[[], datetime]) -> None:
+    def __init__(self, source: SlotSource, feed: EventFeed, clock: Callable[[], datetime], presence: Presence) -> None:
         self._source = source
         self._feed = feed
         self._clock = clock
+        self._presence = presence
+        self._looking: dict[Listener[SlotUpdate], Callable[[], None]] = {}
         self._listeners: dict[Listener[SlotUpdate], _Behind | None] = {}
         self._joining = 0
         self._task: asyncio.Task[None] | None = None
@@ -134,18 +141,25 @@ class SlotChannel:
         try:
             await self._running()
             if resume is None:
-                self._listeners[listener] = None
+                self._add(listener, None)
                 return [self._whole(EventKind.SNAPSHOT)]
             opening, behind = await self._missed(resume)
             await self._running()
-            self._listeners[listener] = behind
+            self._add(listener, behind)
             return opening
         finally:
             self._joining -= 1
             self._stop_if_unused()
 
+    def _add(self, listener: Listener[SlotUpdate], behind: _Behind | None) -> None:
+        assert self._fold is not None
+        self._listeners[listener] = behind
+        self._looking[listener] = self._presence.enter(self._fold.looked_at())
+
     def leave(self, listener: Listener[SlotUpdate]) -> None:
-        self._listeners.pop(listener, None)
+        if listener in self._listeners:
+            del self._listeners[listener]
+            self._looking.pop(listener)()
         self._stop_if_unused()
 
     def merge(self, earlier: SlotUpdate, later: SlotUpdate) -> SlotUpdate:
@@ -238,8 +252,9 @@ class SlotChannel:
             self._task = self._ready = None
             if not ready.done():
                 ready.set_exception(error)
-            listeners, self._listeners = list(self._listeners), {}
-            for listener in listeners:
+            for listener in list(self._listeners):
+                del self._listeners[listener]
+                self._looking.pop(listener)()
                 listener.ended(error)
 
     async def _follow_for_ever(self, ready: asyncio.Future[None]) -> None:

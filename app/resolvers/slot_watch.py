@@ -24,7 +24,9 @@ async def slot_channel(context: RequestContext, wanted: Wanted, hold_token: str 
     channels, key = context.services.slot_channels, (wanted, own)
     channel = channels.get(key)
     if channel is None:
-        channel = channels[key] = SlotChannel(_source(context, wanted, own), context.services.feed, context.now)
+        channel = channels[key] = SlotChannel(
+            _source(context, wanted, own), context.services.feed, context.now, context.services.presence
+        )
     return channel
 
 

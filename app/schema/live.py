@@ -12,6 +12,7 @@ import strawberry
 from app.core.ids import IdKind
 from app.domain.bulk import BulkResult
 from app.domain.live import AvailabilityCause
+from app.domain.presence import look_of_search
 from app.domain.sessions import SessionStatus
 from app.resolvers.live_availability import AvailabilityUpdate, EventKind, watch_availability
 from app.resolvers.live_booking import BookingUpdate, watch_booking
@@ -153,9 +154,11 @@ class Subscription:
     async def availability(
         self, info: Ctx, input: AvailabilityInput, after: str | None = None
     ) -> AsyncGenerator[AvailabilityEvent, None]:
-        async with aclosing(watch_availability(info.context, input.to_search(), after)) as updates:
-            async for update in updates:
-                yield AvailabilityEvent.from_update(update)
+        search = input.to_search()
+        async with aclosing(watch_availability(info.context, search, after)) as updates:
+            with info.context.services.presence.looking(look_of_search(search)):
+                async for update in updates:
+                    yield AvailabilityEvent.from_update(update)
 
     @strawberry.subscription(description="One booking's changes, for those who may see it.")
     async def booking(

@@ -58,6 +58,7 @@ from app.schema.payment_mutation import PaymentMutation
 from app.schema.payment_settings_mutation import PaymentSettingsMutation
 from app.schema.payout import Payout, PayoutQuery
 from app.schema.payout_mutation import PayoutMutation
+from app.schema.presence import PresenceSubscription
 from app.schema.price_offer import PriceQuote, PriceQuoteMutation, PriceQuoteQuery
 from app.schema.price_rule import PriceRule
 from app.schema.price_rule_mutation import PriceRuleMutation
@@ -149,7 +150,7 @@ class Mutation(
 
 
 @strawberry.type
-class Subscription(LiveSubscription, SlotWatchSubscription):
+class Subscription(LiveSubscription, SlotWatchSubscription, PresenceSubscription):
     pass
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.resolvers.live_slot import SlotRequest
 from tests.classes import Class, make_class
 from tests.factories import make
 from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, make_settings, serve
@@ -234,7 +235,8 @@ async def test_all_who_look_at_one_slot_share_one_channel(running: RunningApi, g
     ):
         for screen in (one, two, other):
             await screen.next("SNAPSHOT")
-        ours = [channel for (wanted, _), channel in channels.items() if wanted.service_id == shop.service_uuids[0]]
+        known = [(wanted, channel) for (wanted, _), channel in channels.items() if isinstance(wanted, SlotRequest)]
+        ours = [channel for wanted, channel in known if wanted.service_id == shop.service_uuids[0]]
         assert sorted(len(channel._listeners) for channel in ours) == [1, 2]
         held = await guest.hold(TEN, provider=shop.provider_id)
         events = [await screen.event() for screen in (one, two)]

@@ -11,9 +11,10 @@ Nothing a client sends ends otherwise than with a documented close code:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from datetime import datetime
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import structlog
@@ -46,6 +47,14 @@ class SocketGone(Exception):
     """The socket is closed or closing: there is nobody to send to."""
 
 
+@runtime_checkable
+class Stays(Protocol):
+    """A context that wants to know how long its socket is open."""
+
+    def stay(self) -> Callable[[], None] | None:
+        """The socket was acknowledged: what comes back is called when it ends."""
+
+
 class Socket:
     """One connection: a reader, a timekeeper, and a task for each operation."""
 
@@ -76,6 +85,7 @@ class Socket:
         self._acknowledged = asyncio.Event()
         self._last_seen = self._loop.time()
         self._expires_at: datetime | None = None
+        self._left: Callable[[], None] | None = None
 
     def finish(self, close: SocketClose | None) -> None:
         """End the socket; None when the client left by itself. The first call counts."""
@@ -91,6 +101,8 @@ class Socket:
                 await self._send_close(close)
         finally:
             self.finish(None)
+            if self._left is not None:
+                self._left()
             tasks = [*guards, *self._operations.values(), *self._leaving]
             for task in tasks:
                 task.cancel()
@@ -234,6 +246,8 @@ class Socket:
             raise
         expires_at = getattr(context, "expires_at", None)
         self._expires_at = expires_at if isinstance(expires_at, datetime) else None
+        if isinstance(context, Stays):
+            self._left = context.stay()
         await self._send({"type": "connection_ack"})
         self._acknowledged.set()
 
