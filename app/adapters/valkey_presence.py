@@ -35,7 +35,7 @@ _Note = tuple[float, dict[str, int]]
 """When it ends by the server's clock, and the counts."""
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(_Note)
+_decoder: msgspec.json.Decoder[_Note] = msgspec.json.Decoder(_Note)
 
 
 class ValkeyPresence:
