@@ -54,26 +54,26 @@ class ValkeyPresence:
         now = await self._now()
         async with self._client.pipeline(transaction=False) as pipe:
             if mine:
-                pipe.zadd(_ASKED, {subject.bytes: now + self._ttl_s for subject in mine})
+                pipe.zadd(_ASKED, {subject.hex: now + self._ttl_s for subject in mine})
                 pipe.zremrangebyscore(_ASKED, "-inf", now)
                 pipe.zremrangebyrank(_ASKED, 0, -ASKED_LIMIT - 1)
                 pipe.expire(_ASKED, round(self._ttl_s) + 1)
             if among:
-                pipe.zmscore(_ASKED, [subject.bytes for subject in among])
+                pipe.zmscore(_ASKED, [subject.hex for subject in among])
             answers = await pipe.execute()
         scores = answers[-1] if among else []
         return frozenset(subject for subject, score in zip(among, scores, strict=False) if (score or 0.0) > now)
 
     async def tell(self, process_id: UUID, counts: Mapping[UUID, Mapping[str, int]]) -> bool:
-        return bool(await self._ask(lambda: self._tell(process_id.bytes, counts)))
+        return bool(await self._ask(lambda: self._tell(process_id.hex, counts)))
 
-    async def _tell(self, process: bytes, counts: Mapping[UUID, Mapping[str, int]]) -> bool:
+    async def _tell(self, process: str, counts: Mapping[UUID, Mapping[str, int]]) -> bool:
         until = await self._now() + self._ttl_s
         async with self._client.pipeline(transaction=False) as pipe:
             for subject, texts in counts.items():
                 key = _key(subject)
                 if texts:
-                    pipe.hset(key, process, _encoder.encode((until, dict(list(texts.items())[:TEXTS_LIMIT]))))
+                    pipe.hset(key, process, _encoder.encode((until, dict(list(texts.items())[:TEXTS_LIMIT]))).decode())
                     pipe.expire(key, round(self._ttl_s) + 1)
                 else:
                     pipe.hdel(key, process)
@@ -90,12 +90,12 @@ class ValkeyPresence:
                 pipe.hgetall(_key(subject))
             answers = await pipe.execute()
         found: dict[UUID, dict[str, int]] = {}
-        stale: list[tuple[UUID, bytes]] = []
+        stale: list[tuple[UUID, str]] = []
         for subject, notes in zip(subjects, answers, strict=True):
             for process, body in notes.items():
                 until, counts = _read_note(body)
                 if until <= now:
-                    stale.append((subject, process))
+                    stale.append((subject, process.decode()))
                     continue
                 known = found.setdefault(subject, {})
                 for text, count in counts.items():
@@ -103,7 +103,7 @@ class ValkeyPresence:
         await self._forget(stale)
         return found
 
-    async def _forget(self, stale: list[tuple[UUID, bytes]]) -> None:
+    async def _forget(self, stale: list[tuple[UUID, str]]) -> None:
         """Of processes that are gone, while others keep the hash alive."""
         if stale:
             async with self._client.pipeline(transaction=False) as pipe:
@@ -113,7 +113,7 @@ class ValkeyPresence:
 
     async def _now(self) -> float:
         seconds, microseconds = await self._client.time()
-        return float(seconds) + microseconds / 1_000_000
+        return float(seconds + microseconds / 1_000_000)
 
     async def _ask(self, command: Callable[[], Awaitable[T]]) -> T | None:
         if time.monotonic() < self._away_until:

@@ -182,6 +182,7 @@ class PresenceChannel:
         presence, loop = self._context.services.presence, asyncio.get_running_loop()
         rules, read_at = presence.rules, loop.time()
         with presence.asking({subject for person in people for subject in person.subjects}):
+            await presence.turn()  # in the next one, the other processes have heard of the question
             while True:
                 await presence.turn()
                 is_other = self._see(people, presence.counts) != self._shown

@@ -11,7 +11,7 @@ import pytest
 from app.resolvers.live_slot import SlotRequest
 from tests.classes import Class, make_class
 from tests.factories import make
-from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, make_settings, serve
+from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, StatementLog, make_settings, serve
 from tests.fixtures_live import Guest, RunningRelay, publish
 from tests.live_client import OperationFailed
 from tests.shop import Shop, at, iso, make_shop, set_active
@@ -248,6 +248,23 @@ async def test_all_who_look_at_one_slot_share_one_channel(running: RunningApi, g
             break
         await asyncio.sleep(0.01)
     assert [channel._task for channel in ours] == [None, None], "nobody listens, and it still reads"
+
+
+async def test_what_it_costs(running: RunningApi, guest: Guest, shop: Shop, statements: StatementLog) -> None:
+    asked = slot_of(shop, TEN, shop.provider_id)
+    statements.clear()
+    async with looking_at(running.socket_url, asked) as first:
+        await first.next("SNAPSHOT")
+        assert len(statements) <= 2 + 2 * 4
+        statements.clear()
+        async with looking_at(running.socket_url, asked) as second:
+            await second.next("SNAPSHOT")
+            assert len(statements) == 2  # may it be looked at? The rest is known
+            held = await guest.hold(TEN, provider=shop.provider_id)
+            spent = len(statements)
+            assert [await first.next(), await second.next()] == [("HELD", "HELD")] * 2
+            assert len(statements) == spent, "an event is told from what it says alone"
+            await guest.release(held)
 
 
 # ── sessions ──────────────────────────────────────────────────────────────────────────────────────────
