@@ -36,6 +36,7 @@ from app.resolvers.context import BookingPolicy, RequestContext, Services, Viewe
 from app.resolvers.event_feed import EventFeed
 from app.resolvers.live_hub import LiveHub
 from app.resolvers.payment_return import note_return
+from app.resolvers.presence import Presence
 from app.resolvers.provider_feed import find_provider_feed
 from app.resolvers.statement import write_statement
 from app.schema.root import schema
@@ -95,8 +96,10 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
         feed=EventFeed(feed_database, stream),
         policy=_policy(settings),
         checkout=checkout,
+        presence=Presence(valkey.presence()),
         live=LiveHub(),
     )
+    services.live.on_begin, services.presence.shown = services.presence.wake, services.live.looks
     transport = _transport(settings, services)
 
     @asynccontextmanager
@@ -108,6 +111,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
             yield
         finally:
             await transport.shutdown()
+            await services.presence.stop()
             services.live.close()
             await services.feed.stop()
             await services.facts.close()
@@ -264,10 +268,13 @@ def _context_factory(services: Services, notice: _ForwardedNotice) -> ContextFac
         headers: Mapping[str, str], client_address: str | None, request_id: str, channel: str
     ) -> RequestContext:
         notice.look(headers)
+        viewer = _viewer(services, headers.get("authorization"))
+        if viewer is not None:
+            services.presence.note(viewer.user_id)
         return RequestContext(
             services=services,
             request_id=request_id,
-            viewer=_viewer(services, headers.get("authorization")),
+            viewer=viewer,
             address=client_address,
             limit_key=address_bucket(client_address) if client_address else None,
             user_agent=(headers.get("user-agent") or "")[:USER_AGENT_LENGTH] or None,

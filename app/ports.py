@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -164,3 +164,25 @@ class FactsCache(Protocol):
 
     async def keep(self, key: str, ttl_s: int) -> bool:
         """Keep what is there for so much longer. Is it there?"""
+
+
+class PresenceBoard(Protocol):
+    """Where processes note for one another what their clients look at. Notes fade by themselves. Nothing here raises.
+
+    A subject is a provider, a service or an account. What is noted of it are counts by short texts.
+    """
+
+    async def asked(self, mine: Collection[UUID], among: Collection[UUID]) -> frozenset[UUID] | None:
+        """Note that this process asks about `mine`; those `among` the others that any process asks about.
+
+        None: the board does not answer.
+        """
+
+    async def tell(self, process_id: UUID, counts: Mapping[UUID, Mapping[str, int]]) -> bool:
+        """Put these counts of one process in the place of its former ones, of these subjects; empty: it has none.
+
+        Were they taken?
+        """
+
+    async def read(self, subjects: Collection[UUID]) -> Mapping[UUID, Mapping[str, int]] | None:
+        """The counts of all processes added up, of subjects that have any. None: the board does not answer."""

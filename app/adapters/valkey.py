@@ -22,6 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from app.adapters.facts_cache import ValkeyFactsCache
 from app.adapters.job_queue import ArqJobQueue
+from app.adapters.valkey_presence import ValkeyPresence
 from app.ports import StreamUnavailable
 
 log = structlog.get_logger(__name__)
@@ -78,6 +79,9 @@ class Valkey:
 
     def facts_cache(self) -> ValkeyFactsCache:
         return ValkeyFactsCache(self._client)
+
+    def presence(self) -> ValkeyPresence:
+        return ValkeyPresence(self._client)
 
     def job_queue(self) -> ArqJobQueue:
         return ArqJobQueue(self._url)

@@ -54,6 +54,7 @@ FORM = Form(
         "time_zone": optional(time_zone),
         "user_email": optional(normalize_email),
         "works_on_holidays": required(as_given),
+        "shows_presence": required(as_given),
         "daily_booking_limit": whole_number(1, LIMIT_MAXIMUM),
         "weekly_booking_limit": whole_number(1, LIMIT_MAXIMUM),
         "languages": required(_language_tags),

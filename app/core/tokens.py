@@ -190,6 +190,11 @@ class TokenSigner:
             return None
         return StatementClaims(UUID(bytes=provider), date.fromordinal(first), date.fromordinal(last), expires_at)
 
+    def coin(self, subject: UUID, *facts: int) -> bool:
+        """Heads or tails: the same for the same facts in every process, and for nobody outside to foresee."""
+        message = subject.bytes + b"".join(fact.to_bytes(8, "big") for fact in facts)
+        return hmac.digest(self._derive("coin"), message, hashlib.sha256)[0] & 1 == 1
+
     def access_token(self, user_id: UUID, now: datetime) -> tuple[str, datetime]:
         """A JWT for one person, and when it ends."""
         expires_at = (now + self._access_ttl).replace(microsecond=0)

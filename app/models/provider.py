@@ -35,6 +35,7 @@ class Provider(Identified, OfOrganization, Timestamped, Base):
     rating: Mapped[float | None]
     is_active: Mapped[bool] = mapped_column(server_default="true")
     works_on_holidays: Mapped[bool] = mapped_column(server_default="false")
+    shows_presence: Mapped[bool] = mapped_column(server_default="true")
     languages: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     daily_booking_limit: Mapped[int | None]
     weekly_booking_limit: Mapped[int | None]

@@ -28,7 +28,7 @@ STATEMENT = f"""
             r.service_ids, json_build_array(
                 p.id, p.organization_id, p.venue_id, p.user_id, p.name, p.bio, p.time_zone, p.rating, p.is_active,
                 p.works_on_holidays, p.languages, p.daily_booking_limit, p.weekly_booking_limit, p.calendar_version,
-                p.created_at, p.service_area))))::text
+                p.created_at, p.service_area, p.shows_presence))))::text
     FROM {_SEARCH} r CROSS JOIN LATERAL (SELECT (r.found).*) p
 """  # noqa: S608 - constant
 COUNT_STATEMENT = f"""
@@ -55,6 +55,7 @@ class FoundProvider(msgspec.Struct, frozen=True, array_like=True, gc=False):
     calendar_version: int
     created_at_text: str
     service_area: dict[str, Any] | None
+    shows_presence: bool
 
     @property
     def id(self) -> UUID:

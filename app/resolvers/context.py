@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from app.checkout.scope import Checkout
 from app.commands.actor import Actor
@@ -23,7 +24,11 @@ from app.queries.tenancy import Door, Tenancy, bind, enter
 if TYPE_CHECKING:
     from app.resolvers.event_feed import EventFeed
     from app.resolvers.live_hub import LiveHub
+    from app.resolvers.live_presence import PresenceChannel, PresenceWanted
     from app.resolvers.loaders import Loaders
+    from app.resolvers.presence import Presence
+    from app.resolvers.slot_channel import SlotChannel
+    from app.resolvers.slot_watch import Wanted
 
 SLOTS_AT_ONCE = 6_000
 """Most slots in one answer: 62 days of every quarter of an hour. More would hold up everybody else's requests."""
@@ -68,6 +73,12 @@ class Services:
     policy: BookingPolicy
     checkout: Checkout
     live: LiveHub
+    presence: Presence
+    slot_channels: WeakValueDictionary[tuple[Wanted, frozenset[UUID]], SlotChannel] = field(
+        default_factory=WeakValueDictionary
+    )
+    """Those that somebody listens to, by what is looked at."""
+    presence_channels: WeakValueDictionary[PresenceWanted, PresenceChannel] = field(default_factory=WeakValueDictionary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,10 @@ class RequestContext:
             user_agent=self.user_agent,
             channel=self.channel,
         )
+
+    def stay(self) -> Callable[[], None] | None:
+        """Somebody's socket is open: call what comes back when it ends."""
+        return None if self.viewer is None else self.services.presence.stay(self.viewer.user_id)
 
     @property
     def expires_at(self) -> datetime | None:

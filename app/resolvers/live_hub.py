@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 from app.domain.errors import BadInput
-from app.domain.live_state import AvailabilityState
 from app.domain.live_update import AvailabilityUpdate
 from app.domain.live_venue import VenueSearch, VenueUpdate, check_venue_search
+from app.domain.presence import Look, look_of_days, look_of_search
 from app.domain.search import AvailabilitySearch, check_search
-from app.domain.slots import Window
 from app.resolvers.context import RequestContext, Services
 from app.resolvers.live_availability import AvailabilityKind
 from app.resolvers.live_kind import Kind
@@ -28,15 +27,6 @@ LINGERING_LIMIT = 200
 """Sources that nobody listens to and that go on for a while: whoever asks for many things once fills no memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
-    """So many listen to when these providers are free in this window."""
-
-    provider_ids: frozenset[UUID]
-    window: Window
-    count: int
-
-
 class LiveHub:
     """One for each process, in its `Services`."""
 
@@ -45,6 +35,8 @@ class LiveHub:
         self._running: dict[LiveSource[Any, Any], None] = {}
         self._lingering: OrderedDict[LiveSource[Any, Any], None] = OrderedDict()
         self._reader: RequestContext | None = None
+        self.on_begin: Callable[[], None] = _nothing
+        """Called when something begins to be looked at."""
 
     def availability(
         self, services: Services, search: AvailabilitySearch, pace_ms: int = 0
@@ -72,16 +64,12 @@ class LiveHub:
         own = RequestContext(services=services, request_id=context.request_id, viewer=viewer)
         return self._lane(services, (session_id, viewer.user_id), 0, lambda _: SessionKind(own, session_id))
 
-    def audiences(self) -> Iterator[Audience]:
-        """Who is looked at, and by how many: of each source one. For presence."""
+    def looks(self) -> Iterator[tuple[Look, int]]:
+        """What is looked at, and by how many: of each source one or more. For presence."""
         for source in tuple(self._running):
-            kind, count = source.kind, source.listener_count()
-            if not count or not source.has_view:
-                continue
-            if isinstance(kind, AvailabilityKind):
-                yield _audience([source.run.view[0]], count)
-            elif isinstance(kind, VenueKind):
-                yield _audience([state for state, _ in source.run.view], count)
+            count = source.listener_count()
+            if count:
+                yield from ((look, count) for look in _looks_of(source.kind))
 
     def close(self) -> None:
         """The process ends."""
@@ -93,9 +81,11 @@ class LiveHub:
     def begins(self, source: LiveSource[Any, Any]) -> None:
         self._running[source] = None
         self._lingering.pop(source, None)
+        self.on_begin()
 
     def wakes(self, source: LiveSource[Any, Any]) -> None:
         self._lingering.pop(source, None)
+        self.on_begin()
 
     def rests(self, source: LiveSource[Any, Any]) -> None:
         self._lingering[source] = None
@@ -125,12 +115,22 @@ class LiveHub:
         return source.lane(pace_ms)
 
 
-def _audience(states: Sequence[AvailabilityState], count: int) -> Audience:
-    people = frozenset(plan.provider_id for state in states for plan in state.config.all_plans())
-    return Audience(people, states[0].config.window, count)
+def _looks_of(kind: Kind[Any, Any, Any, Any]) -> Iterator[Look]:
+    if isinstance(kind, AvailabilityKind):
+        look = look_of_search(kind.search)
+        if look is not None:
+            yield look
+    elif isinstance(kind, VenueKind):
+        look = look_of_days(kind.search.service_ids, kind.search.from_date, kind.search.to_date)
+        if look is not None:
+            yield look
 
 
 def check_pace(pace_ms: int) -> None:
     """Raises BadInput."""
     if not 0 <= pace_ms <= LONGEST_PACE_MS:
         raise BadInput.at("coalesceMs", f"must be 0 to {LONGEST_PACE_MS}: how many milliseconds of changes become one")
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

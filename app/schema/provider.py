@@ -48,6 +48,7 @@ class Provider(Node):
     )
     weekly_booking_limit: int | None = strawberry.field(description="The same for a week, from Monday.")
     languages: list[str] = strawberry.field(description="Tags (BCP 47) of those the provider speaks: es-AR, en.")
+    shows_presence: bool = strawberry.field(description="May be told to be online while their account is signed in.")
     record: strawberry.Private[models.Provider]
 
     @strawberry.field(description="Where the provider comes to, for services at the customer's. None: anywhere.")
@@ -195,6 +196,7 @@ class Provider(Node):
             daily_booking_limit=record.daily_booking_limit,
             weekly_booking_limit=record.weekly_booking_limit,
             languages=record.languages,
+            shows_presence=record.shows_presence,
             record=record,
         )
 
@@ -212,6 +214,9 @@ class CreateProviderInput:
     )
     daily_booking_limit: int | None = strawberry.field(default=None, description="1 to 1000 a day; null: no limit.")
     weekly_booking_limit: int | None = strawberry.field(default=None, description="1 to 1000 a week; null: no limit.")
+    shows_presence: bool = strawberry.field(
+        default=True, description="Tell whether their account is online, to whoever asks for presence."
+    )
     languages: list[str] = strawberry.field(default_factory=list, description="Tags (BCP 47), at most 20: es-AR, en.")
     service_area: ServiceAreaInput | None = strawberry.field(
         default=None, description="Where to come to, for services at the customer's. Null: anywhere."
@@ -237,6 +242,9 @@ class UpdateProviderInput:
     )
     weekly_booking_limit: int | None = strawberry.field(
         default=strawberry.UNSET, description="1 to 1000 a week; null: no limit."
+    )
+    shows_presence: bool | None = strawberry.field(
+        default=strawberry.UNSET, description="Tell whether their account is online, to whoever asks for presence."
     )
     languages: list[str] | None = strawberry.field(
         default=strawberry.UNSET, description="Tags (BCP 47), at most 20: es-AR, en."

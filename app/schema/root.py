@@ -46,7 +46,7 @@ from app.schema.fee_query import FeeQuery
 from app.schema.guest_session import GuestSessionMutation, GuestSessionQuery
 from app.schema.hold import Hold, HoldMutation
 from app.schema.inputs import prepare_inputs
-from app.schema.live import Subscription
+from app.schema.live import Subscription as LiveSubscription
 from app.schema.membership import MembershipMutation
 from app.schema.names import RememberedNames
 from app.schema.node import Node
@@ -58,6 +58,7 @@ from app.schema.payment_mutation import PaymentMutation
 from app.schema.payment_settings_mutation import PaymentSettingsMutation
 from app.schema.payout import Payout, PayoutQuery
 from app.schema.payout_mutation import PayoutMutation
+from app.schema.presence import PresenceSubscription
 from app.schema.price_offer import PriceQuote, PriceQuoteMutation, PriceQuoteQuery
 from app.schema.price_rule import PriceRule
 from app.schema.price_rule_mutation import PriceRuleMutation
@@ -75,6 +76,7 @@ from app.schema.service import ServiceQuery
 from app.schema.service_mutation import ServiceMutation
 from app.schema.session import ActivitySession, SessionQuery
 from app.schema.session_mutation import SessionMutation
+from app.schema.slot_watch import SlotWatchSubscription
 from app.schema.venue import VenueMutation, VenueQuery
 from app.schema.waitlist import WaitlistEntry, WaitlistQuery
 from app.schema.waitlist_mutation import WaitlistMutation
@@ -144,6 +146,11 @@ class Mutation(
     BulkChangeMutation,
     WaitlistMutation,
 ):
+    pass
+
+
+@strawberry.type
+class Subscription(LiveSubscription, SlotWatchSubscription, PresenceSubscription):
     pass
 
 

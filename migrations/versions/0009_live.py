@@ -13,7 +13,7 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-PARTS = ("events",)
+PARTS = ("events", "presence")
 
 
 def upgrade() -> None:

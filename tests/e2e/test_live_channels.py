@@ -14,10 +14,11 @@ from app.domain import live
 from app.domain.errors import BadInput, NotFound
 from app.domain.live_codec import Cursor
 from app.domain.live_update import EventKind
+from app.domain.presence import look_of_search
 from app.resolvers import live_source
 from app.resolvers.context import Services
 from app.resolvers.event_feed import QUEUE_LIMIT
-from app.resolvers.live_hub import Audience, LiveHub
+from app.resolvers.live_hub import LiveHub
 from tests.factories import make
 from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, log_statements
 from tests.fixtures_live import Guest, RunningRelay, publish
@@ -173,12 +174,10 @@ async def test_a_source_ends_after_its_last_listener_and_can_begin_again(
     one, two = Listener(), Listener()
     await one.join(channel)
     await two.join(channel)
-    provider_ids = {slot.provider_ids for slots in one.shown.values() for slot in slots}
-    [watched] = services.live.audiences()
-    assert watched == Audience(frozenset(one for of_slot in provider_ids for one in of_slot), search.window(), 2)
+    assert list(services.live.looks()) == [(look_of_search(search), 2)]
     channel.leave(one)
     channel.leave(two)
-    assert list(services.live.audiences()) == []
+    assert list(services.live.looks()) == []
     await asyncio.sleep(0.15)
     await guest.hold(TEN)
     assert len(one.updates) == 1

@@ -49,6 +49,28 @@ async def test_its_own_zone_goes_before_the_venues(catalogue: Catalogue) -> None
     assert changed["timeZone"] == "America/Argentina/Buenos_Aires"
 
 
+async def test_presence_is_shown_unless_it_is_switched_off(catalogue: Catalogue, client: GraphQLClient) -> None:
+    owner = catalogue.owner.client
+    made = await make_provider(owner, catalogue.venue["id"], name="Seen")
+    hidden = await make_provider(owner, catalogue.venue["id"], name="Hidden", showsPresence=False)
+    one = "query ($id: ID!) { provider(id: $id) { showsPresence } }"
+    many = "query ($id: ID!) { providers(organizationId: $id, first: 10) { edges { node { id showsPresence } } } }"
+
+    async def shown() -> list[bool]:
+        edges = (await client(many, {"id": catalogue.organization["id"]}))["edges"]
+        listed = {edge["node"]["id"]: edge["node"]["showsPresence"] for edge in edges}
+        alone = [(await client(one, {"id": each["id"]}))["showsPresence"] for each in (made, hidden)]
+        assert alone == [listed[each["id"]] for each in (made, hidden)]
+        return alone
+
+    assert await shown() == [True, False]
+    await make(owner, "updateProvider", providerId=made["id"], showsPresence=False)
+    await make(owner, "updateProvider", providerId=hidden["id"], name="Still hidden")
+    assert await shown() == [False, False]
+    faults = await refused(owner, "updateProvider", providerId=made["id"], showsPresence=None)
+    assert set(faults) == {"input.showsPresence"}
+
+
 async def test_nothing_of_another_organization(catalogue: Catalogue, services: Services, client: GraphQLClient) -> None:
     other = await make_catalogue(services, client)
     owner = catalogue.owner.client

@@ -11,8 +11,9 @@ Nothing a client sends ends otherwise than with a documented close code:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Protocol, runtime_checkable
 
 import structlog
 
@@ -34,6 +35,14 @@ _CLOSE_TIMEOUT_S = 2.0
 _PING = b'{"type":"ping"}'
 
 
+@runtime_checkable
+class Stays(Protocol):
+    """A context that wants to know how long its socket is open."""
+
+    def stay(self) -> Callable[[], None] | None:
+        """The socket was acknowledged: what comes back is called when it ends."""
+
+
 class Socket:
     """One connection. There may be many thousands, so each has as little as it can do with: it is read by the task that
     the server made for it, one clock wakes them all, and what listens to a channel has no task."""
@@ -50,6 +59,7 @@ class Socket:
         "_initialised",
         "_is_over",
         "_last_seen",
+        "_left",
         "_next_ping",
         "_operations",
         "_outlet",
@@ -93,6 +103,7 @@ class Socket:
         self._is_over = False
         self._close: SocketClose | None = None
         self.due: float | None = None
+        self._left: Callable[[], None] | None = None
 
     def finish(self, close: SocketClose | None) -> None:
         """End the socket; None when the client left by itself. The first call counts."""
@@ -111,6 +122,8 @@ class Socket:
             await self._serve()
         finally:
             self.finish(None)
+            if self._left is not None:
+                self._left()
             await self._clean_up()
             self._reader = None
 
@@ -272,6 +285,8 @@ class Socket:
             raise
         expires_at = getattr(context, "expires_at", None)
         self._expires_at = expires_at if isinstance(expires_at, datetime) else None
+        if isinstance(context, Stays):
+            self._left = context.stay()
         await self._send({"type": "connection_ack"})
         self._acknowledged = True
         now = asyncio.get_running_loop().time()
