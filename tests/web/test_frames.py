@@ -244,7 +244,7 @@ async def test_one_who_asks_and_never_listens_is_not_read_either(ws: Any) -> Non
         await asyncio.sleep(0.1)
         assert served._outlet.waiting_bytes() < HIGH_WATER_BYTES + 110_000
         assert len(served._outlet._turns or ()) <= 1
-        assert served._receive.__self__.queue.qsize() <= 4  # type: ignore[attr-defined]  # of one read
+        assert served._receive.__self__.queue.qsize() <= 4  # of one read
         asking.cancel()
         socket.transport.abort()
 
