@@ -153,3 +153,7 @@ GRANT EXECUTE ON FUNCTION enter_bulk_change(uuid, uuid, interval) TO turnero_app
 GRANT CREATE ON SCHEMA public TO turnero_system;
 ALTER FUNCTION enter_bulk_change(uuid, uuid, interval) OWNER TO turnero_system;
 REVOKE CREATE ON SCHEMA public FROM turnero_system;
+
+-- What it left free and nobody was offered while it ran, is offered now.
+CREATE TRIGGER bulk_change_ended AFTER UPDATE OF status ON bulk_change FOR EACH ROW
+    WHEN (OLD.status = 'running' AND NEW.status <> 'running') EXECUTE FUNCTION note_opened_hours();

@@ -199,3 +199,53 @@ BEGIN
       AND b.starts_at >= p_from AND b.starts_at < p_to
       AND b.status = ANY (p_statuses) AND NOT b.id = ANY (p_except);
 END $$;
+
+-- ── units ────────────────────────────────────────────────────────────────────────────────────────────
+
+-- As in 0002; `p_despite_unpaid`: an unpaid booking that ran out is in nobody's way either, for those who end it.
+DROP FUNCTION is_subject_busy(uuid, tstzrange, boolean);
+CREATE FUNCTION is_subject_busy(
+    p_subject uuid, p_busy tstzrange, p_despite_blocks boolean = false, p_despite_unpaid boolean = false
+) RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT EXISTS (
+        SELECT FROM allocation a
+        WHERE a.subject_id = p_subject AND a.status IN ('held', 'booked')
+          -- No claim reaches further from its own start; these bounds use the index, the range test is exact.
+          AND a.starts_at > lower(p_busy) - interval '4 days' AND a.starts_at < upper(p_busy) + interval '4 days'
+          AND a.busy && p_busy
+          AND NOT (a.status = 'held' AND (a.booking_id IS NULL OR p_despite_unpaid)
+                   AND a.expires_at <= (SELECT turnero_now()))
+    ) OR NOT p_despite_blocks AND EXISTS (
+        SELECT FROM blocked_time b
+        WHERE b.subject_id = p_subject AND b.removed_at IS NULL
+          AND b.ends_at > lower(p_busy) AND b.starts_at < upper(p_busy)
+    )
+$$;
+
+-- As in 0002, in two forms. Claims of customers, who end what ran out, count it as free, as what they were shown does;
+-- units of which nothing has to be ended come before such.
+DROP FUNCTION choose_units(uuid[], integer, tstzrange, uuid[], uuid[]);
+CREATE FUNCTION choose_units(
+    p_units uuid[], p_quantity integer, p_busy tstzrange, p_mine uuid[], p_former uuid[], p_despite_unpaid boolean = true
+) RETURNS uuid[]
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_chosen uuid[];
+BEGIN
+    SELECT array_agg(free.id) INTO v_chosen FROM (
+        SELECT w.id FROM unnest(p_units) WITH ORDINALITY AS w (id, n)
+        JOIN resource_unit u ON u.id = w.id AND u.is_active
+        JOIN resource r ON r.id = u.resource_id AND r.is_active
+        WHERE NOT is_subject_busy(w.id, p_busy, w.id = ANY (p_former), p_despite_unpaid)
+        ORDER BY (w.id = ANY (p_mine)) DESC, (w.id = ANY (p_former)) DESC, EXISTS (
+            SELECT FROM allocation a WHERE a.subject_id = w.id AND a.busy && p_busy AND a.status = 'held'), w.n
+        LIMIT p_quantity) AS free;
+    RETURN CASE WHEN cardinality(v_chosen) = p_quantity THEN v_chosen END;
+END $$;
+
+-- For sessions, which end nobody's booking.
+CREATE FUNCTION choose_units(p_units uuid[], p_quantity integer, p_busy tstzrange, p_mine uuid[]) RETURNS uuid[]
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT choose_units(p_units, p_quantity, p_busy, p_mine, '{}', false)
+$$;
