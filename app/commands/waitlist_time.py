@@ -119,8 +119,8 @@ async def offer_time(
     fees: FeeRates = NO_FEES,
     is_late: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """To those whom the time fits that came free, in their order, until it is taken. False: it was not offered to all of
-    them, after `most` or because it was late.
+    """To those whom the time fits that came free, in their order, until it is taken. False: some are left, after `most`
+    or because it was late.
 
     One statement, and three for each who may fit; more for each offer.
     """

@@ -65,7 +65,7 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- The same for a booking that is made of a hold: the session keeps what the guest gave, and knows the hold.
+-- The same for a booking: the session keeps what the guest gave, and knows the hold that it is made of, if there is one.
 CREATE FUNCTION book_in_guest_session(p_session uuid, p_ttl interval, p_most interval, p_hold uuid, p_details jsonb)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$

@@ -4,7 +4,7 @@
 SET LOCAL lock_timeout = '5s';
 
 -- What was asked for when it was made; its bookings are ordinary ones, which remember their place in it. `rule`: as RFC 5545
--- writes it; `starts_at`: the first start, whose wall clock in `time_zone` rules the others. `provider_id` none: anyone.
+-- writes it; `guest_session_id`: that it was made in, which is gone some day; `starts_at`: the first start, whose wall clock in `time_zone` rules the others. `provider_id` none: anyone.
 CREATE TABLE booking_series (
     service_id UUID,
     activity_id UUID,
@@ -18,6 +18,7 @@ CREATE TABLE booking_series (
     party_size INTEGER NOT NULL,
     version INTEGER DEFAULT '1' NOT NULL,
     access_version INTEGER DEFAULT '1' NOT NULL,
+    guest_session_id UUID,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT turnero_now() NOT NULL,
     id UUID NOT NULL,
     organization_id UUID NOT NULL,
@@ -35,6 +36,7 @@ CREATE TABLE booking_series (
 );
 CREATE INDEX booking_series_customer_id_idx ON booking_series (customer_id);
 CREATE INDEX booking_series_organization_id_idx ON booking_series (organization_id, id);
+CREATE INDEX booking_series_guest_session_id_idx ON booking_series (guest_session_id) WHERE guest_session_id IS NOT NULL;
 CREATE TRIGGER booking_series_version BEFORE UPDATE ON booking_series FOR EACH ROW EXECUTE FUNCTION bump_version();
 SELECT protect_table('booking_series');
 
