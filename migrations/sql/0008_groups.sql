@@ -5,13 +5,8 @@ SET LOCAL lock_timeout = '5s';
 
 -- `private_price_minor`: what a whole session costs a private group; none: all of its places.
 ALTER TABLE activity
-    ADD COLUMN minimum_party_size INTEGER DEFAULT '1' NOT NULL,
     ADD COLUMN private_price_minor BIGINT,
-    ADD CONSTRAINT activity_minimum_party_size_check CHECK (minimum_party_size >= 1),
     ADD CONSTRAINT activity_private_price_check CHECK (private_price_minor >= 0);
-ALTER TABLE service
-    ADD COLUMN min_group_size INTEGER DEFAULT '1' NOT NULL,
-    ADD CONSTRAINT service_min_group_size_check CHECK (min_group_size >= 1);
 
 -- A private claim has all places of its session, however many there are; the party may be smaller.
 ALTER TABLE hold ADD COLUMN is_private BOOLEAN DEFAULT 'false' NOT NULL;

@@ -49,12 +49,7 @@ ALTER TABLE booking
     ADD CONSTRAINT booking_series_id_fkey FOREIGN KEY (series_id) REFERENCES booking_series (id) NOT VALID,
     ADD CONSTRAINT booking_series_check CHECK ((series_id IS NULL) = (series_index IS NULL)) NOT VALID,
     ADD CONSTRAINT booking_hold_check CHECK (hold_id IS NOT NULL OR series_id IS NOT NULL) NOT VALID;
--- The columns are empty: each of these is one look over the table, whose lock this transaction has for them anyway.
-ALTER TABLE booking
-    VALIDATE CONSTRAINT booking_series_id_fkey,
-    VALIDATE CONSTRAINT booking_series_check,
-    VALIDATE CONSTRAINT booking_hold_check;
-CREATE UNIQUE INDEX booking_series_index_idx ON booking (series_id, series_index) WHERE series_id IS NOT NULL;
+-- 0010 checks the rows that are there, and makes the index of the dates of a series.
 
 -- The door to a series' organization.
 CREATE FUNCTION enter_series(p_series uuid, p_user uuid, p_clock_offset interval)
@@ -64,11 +59,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_
         LATERAL enter_organization('organization', s.organization_id, NULL, p_user, p_clock_offset) e
     WHERE s.id = p_series
 $$;
-REVOKE EXECUTE ON FUNCTION enter_series(uuid, uuid, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION enter_series(uuid, uuid, interval) TO turnero_app, turnero_system;
-GRANT CREATE ON SCHEMA public TO turnero_system;
-ALTER FUNCTION enter_series(uuid, uuid, interval) OWNER TO turnero_system;
-REVOKE CREATE ON SCHEMA public FROM turnero_system;
+SELECT make_door('enter_series(uuid, uuid, interval)');
 
 -- Locks everybody and everything that several claims may take, at once and in the one order. `p_dates`: as below.
 CREATE FUNCTION lock_series_subjects(p_dates jsonb, p_others uuid[] = '{}') RETURNS void

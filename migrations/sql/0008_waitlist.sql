@@ -101,11 +101,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_
         LATERAL enter_organization('organization', e.organization_id, NULL, p_user, p_clock_offset) d
     WHERE e.id = p_entry
 $$;
-REVOKE EXECUTE ON FUNCTION enter_waitlist(uuid, uuid, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION enter_waitlist(uuid, uuid, interval) TO turnero_app, turnero_system;
-GRANT CREATE ON SCHEMA public TO turnero_system;
-ALTER FUNCTION enter_waitlist(uuid, uuid, interval) OWNER TO turnero_system;
-REVOKE CREATE ON SCHEMA public FROM turnero_system;
+SELECT make_door('enter_waitlist(uuid, uuid, interval)');
 
 -- ── what is told ─────────────────────────────────────────────────────────────────────────────────────
 
