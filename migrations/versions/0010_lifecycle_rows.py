@@ -29,8 +29,7 @@ def upgrade() -> None:
         op.execute("SET lock_timeout = 0")
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX}")  # what an interrupted run left is not valid
         op.execute(
-            f"CREATE UNIQUE INDEX CONCURRENTLY {INDEX} ON booking (series_id, series_index)"
-            " WHERE series_id IS NOT NULL"
+            f"CREATE UNIQUE INDEX CONCURRENTLY {INDEX} ON booking (series_id, series_index) WHERE series_id IS NOT NULL"
         )
         op.execute("SET lock_timeout = '5s'")
 
