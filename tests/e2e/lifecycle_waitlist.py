@@ -11,11 +11,8 @@ from sqlalchemy import text
 
 from app.commands.session_hold import PlacesRequest
 from app.commands.waitlist import WaitlistRequest
-from app.commands.waitlist_offer import OFFER_WHAT_OPENED, offer_places
-from app.domain.price_quote import NO_FEES
+from app.commands.waitlist_offer import offer_places
 from app.domain.waitlist import TimeWindow
-from app.jobs.registry import Handlers
-from app.jobs.waitlist import handlers as waitlist_jobs
 from app.resolvers import session_hold as places
 from app.resolvers import waitlist
 from app.resolvers.waitlist import NamedEntry
@@ -120,10 +117,6 @@ class Waiting(Guests):
             async with self.world.workers.within(None) as tx:
                 await offer_places(tx, session)
         self.intent.fills = True
-
-    def handlers(self) -> Handlers:
-        """With what a transaction left to offer."""
-        return {**super().handlers(), OFFER_WHAT_OPENED: waitlist_jobs(NO_FEES)[OFFER_WHAT_OPENED]}
 
     def own_faults(self, before: Rows) -> Iterator[str]:
         """What was freed was offered by whoever freed it, and what came free otherwise by the jobs."""
