@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
@@ -42,7 +43,7 @@ from app.resolvers.statement import write_statement
 from app.schema.root import schema
 from app.web.address import address_bucket, parse_networks
 from app.web.application import web_application
-from app.web.calendar import CalendarEntry, FindEntry, calendar_routes
+from app.web.calendar import CalendarEntry, FindEntry, Organizer, calendar_routes
 from app.web.graphiql import graphiql_routes, load_examples, new_nonce, page_headers, render_graphiql
 from app.web.graphql.engine import GraphQLEngine
 from app.web.graphql.errors import describe_error
@@ -297,6 +298,8 @@ def _viewer(services: Services, authorization: str | None) -> Viewer | None:
 
 
 def _calendar(services: Services) -> FindEntry:
+    host = urlsplit(services.policy.public_url).hostname or "localhost"
+
     async def find(booking_id: UUID, token: str) -> CalendarEntry | None:
         found = await find_for_calendar(services, booking_id, token)
         if found is None:
@@ -313,6 +316,7 @@ def _calendar(services: Services) -> FindEntry:
             sequence=booking.version - 1,
             is_cancelled=found.is_cancelled,
             is_tentative=found.is_tentative,
+            organizer=Organizer(found.shop_name, host),
         )
 
     return find

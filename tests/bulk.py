@@ -40,7 +40,7 @@ def _document(verb: str, noun: str = "BulkChange") -> str:
     return f"""
 mutation ($input: {kind}Input!) {{ {name}(input: $input) {{ __typename
   ... on {kind}Payload {{ bulkChange {{ {CHANGE} }} }} ... on NotAllowed {{ rule }}
-  {ERRORS if verb != "stop" else "... on Error { code message }"} }} }}
+  {ERRORS} }} }}
 """
 
 

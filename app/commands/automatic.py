@@ -7,8 +7,8 @@ next sweep.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -35,6 +35,9 @@ _S = BookingStatus
 LOOKS_BACK = timedelta(days=8)
 """What started before, nobody closes but a person: a worker that was away for long does not judge last month."""
 
+MOST_BATCHES = 20
+"""Of one sweep's transaction, as long as something fails in each."""
+
 
 def _now() -> ColumnElement[datetime]:
     """Once for a statement, so that indexes can be used; by the clock that tests and the demo shift."""
@@ -42,11 +45,15 @@ def _now() -> ColumnElement[datetime]:
 
 
 async def expire_unanswered(tx: Tx, limit: int) -> int:
-    """End at most `limit` bookings that nobody accepted in time; how many it were.
+    """End about `limit` bookings that nobody accepted in time; how many it were.
 
     One whose payment is authorized waits for the job that lets go of it, but not for good; one that was accepted waits
     for its payment to be taken.
     """
+    return await _past_failed(partial(_expire_some, tx, limit))
+
+
+async def _expire_some(tx: Tx, limit: int, failed: Collection[UUID]) -> _Taken:
     now = _now()
     is_live = exists().where(Payment.booking_id == Booking.id, Payment.status.in_(LIVE))
     is_accepted = exists().where(
@@ -55,20 +62,46 @@ async def expire_unanswered(tx: Tx, limit: int) -> int:
     query = (
         select(Booking)
         .where(Booking.status == _S.AWAITING_PROVIDER, Booking.expires_at <= now, ~is_accepted)
-        .where(or_(~is_live, Booking.expires_at + CLAIM_GRACE <= now))
+        .where(or_(~is_live, Booking.expires_at + CLAIM_GRACE <= now), Booking.id.not_in(failed))
         .order_by(Booking.expires_at)
         .limit(limit)
         .with_for_update(key_share=True, skip_locked=True)
     )
     found = list((await tx.execute(query)).scalars())
-    count = 0
+    taken = _Taken()
     for booking in sorted(found, key=_by_session):
-        count += await _alone(tx, booking.id, partial(_expire, tx, booking))
-    return count
+        taken.note(booking.id, is_taken=await _alone(tx, booking.id, partial(_expire, tx, booking)))
+    return taken
 
 
 async def _expire(tx: Tx, booking: Booking) -> None:
     await apply_transition(tx, booking, _S.EXPIRED, "Nobody accepted it in time.", SYSTEM)
+
+
+@dataclass(slots=True)
+class _Taken:
+    """How many steps of a batch were taken, and the bookings whose step failed."""
+
+    count: int = 0
+    failed: set[UUID] = field(default_factory=set)
+
+    def note(self, booking_id: UUID, *, is_taken: bool) -> None:
+        if is_taken:
+            self.count += 1
+        else:
+            self.failed.add(booking_id)
+
+
+async def _past_failed(take: Callable[[Collection[UUID]], Awaitable[_Taken]]) -> int:
+    """Those that fail again and again are the oldest, and would be all of a batch some day: the next ones follow."""
+    count, failed = 0, set[UUID]()
+    for _ in range(MOST_BATCHES):
+        taken = await take(failed)
+        count += taken.count
+        failed |= taken.failed
+        if not taken.failed:
+            break
+    return count
 
 
 async def _alone(tx: Tx, booking_id: UUID, step: Callable[[], Awaitable[None]]) -> bool:
@@ -84,13 +117,17 @@ async def _alone(tx: Tx, booking_id: UUID, step: Callable[[], Awaitable[None]]) 
 
 
 async def take_automatic_steps(tx: Tx, limit: int) -> int:
-    """NO_SHOW and COMPLETED by themselves, at most `limit`; how many it were.
+    """NO_SHOW and COMPLETED by themselves, about `limit`; how many it were.
 
     What still owes something that has to be paid before it is served is left to a person. A group of which somebody was
     marked as there is not missed, though its booking was never checked in.
     """
     now = await tx.scalar(select(func.turnero_now(type_=DateTime(timezone=True))))
     assert now is not None
+    return await _past_failed(partial(_take_some, tx, limit, now))
+
+
+async def _take_some(tx: Tx, limit: int, now: datetime, failed: Collection[UUID]) -> _Taken:
     query = (
         select(Booking, Organization, _SOMEBODY_CAME)
         .join(Organization, Organization.id == Booking.organization_id)
@@ -102,6 +139,7 @@ async def take_automatic_steps(tx: Tx, limit: int) -> int:
             ),
             Booking.starts_at.between(now - LOOKS_BACK, now),
             or_(_is_missed(now), _is_over(now)),
+            Booking.id.not_in(failed),
         )
         .order_by(Booking.starts_at, Booking.id)
         .limit(limit)
@@ -109,13 +147,13 @@ async def take_automatic_steps(tx: Tx, limit: int) -> int:
     )
     found = [(booking, organization, came) for booking, organization, came in await tx.execute(query)]
     attended = await _attended(tx, [booking.id for booking, _, _ in found])
-    count = 0
+    taken = _Taken()
     for booking, organization, came in sorted(found, key=lambda one: _by_session(one[0])):
         if came != (booking.id in attended):
             continue  # somebody was marked while the row was being locked: it is judged anew by the next sweep
         facts = _facts(booking, organization, somebody_came=came)
-        count += await _alone(tx, booking.id, partial(_step, tx, booking, facts, now))
-    return count
+        taken.note(booking.id, is_taken=await _alone(tx, booking.id, partial(_step, tx, booking, facts, now)))
+    return taken
 
 
 async def _step(tx: Tx, booking: Booking, facts: BookingFacts, now: datetime) -> None:

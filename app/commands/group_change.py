@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -94,11 +94,15 @@ def _count(unnamed: int) -> int:
 
 
 async def _bounds(tx: Tx, booking: Booking) -> tuple[BookableSession | None, PartyBounds]:
-    """One statement."""
+    """What is asked of new bookings; but no more people than were asked of this one. One statement."""
+    session = None
     if booking.session_id is None:
-        return None, await bounds_of_services(tx, booking.id)
-    session = await get_bookable(tx, booking.session_id)
-    return session, party_bounds(session, is_private=booking.is_private)
+        bounds = await bounds_of_services(tx, booking.id)
+    else:
+        session = await get_bookable(tx, booking.session_id)
+        bounds = party_bounds(session, is_private=booking.is_private)
+    agreed = (booking.terms or {}).get("minimumPartySize", bounds.least)
+    return session, replace(bounds, least=min(bounds.least, agreed))
 
 
 async def _take_places(tx: Tx, booking: Booking, session: BookableSession, more: int, *, for_staff: bool) -> None:

@@ -71,15 +71,19 @@ class GroupMoney:
         return PaymentMethod(booking.payment_method) is PaymentMethod.PAY_NOW and wanted.due_now_minor > counted
 
     async def shrink(self, tx: Tx, places: int, ending: Ending, *, reason: str | None, actor: Actor) -> None:
-        """To the price of so many places; what was paid beyond it is asked to go back. Raises NotAllowed."""
+        """To the price of so many places; what was paid beyond it is asked to go back. Raises NotAllowed.
+
+        What went back before as a gesture, and is not due again, takes nothing from it; but no more goes back than is
+        here.
+        """
         locked, price = self._locked()
-        paid = refundable(captures_of(self.payments, self.refunds))
+        paid = self.booking.paid_minor - self.booking.uncounted_minor
         wanted = price_after_removal(
             locked, price, places, policy=policy_of(self.booking), ending=ending, paid_minor=paid
         )
         self._set(wanted)
         asked: list[Refund] = []
-        beyond = paid - wanted.total_minor
+        beyond = min(paid - wanted.total_minor, refundable(captures_of(self.payments, self.refunds)))
         if beyond > 0:
             asked = await ask_refund(
                 tx,

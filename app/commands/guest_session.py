@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Interval, bindparam, text
+from sqlalchemy import CursorResult, Interval, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.commands.booking_insert import CustomerDetails
@@ -101,7 +101,10 @@ def details_given(customer: CustomerDetails | None, served: Served) -> dict[str,
 
 
 _BOOK = text("SELECT book_in_guest_session(:session, :ttl, :most, :hold, :details)").bindparams(
-    bindparam("ttl", type_=Interval), bindparam("most", type_=Interval), bindparam("details", type_=JSONB)
+    bindparam("ttl", type_=Interval),
+    bindparam("most", type_=Interval),
+    bindparam("hold", type_=Uuid),
+    bindparam("details", type_=JSONB),
 )
 
 
@@ -110,6 +113,15 @@ async def book_in_session(tx: Tx, guest: GuestCheckout, hold_id: UUID, details: 
 
     One statement. Raises NotFound for a session that is over.
     """
+    await _book(tx, guest, hold_id, details)
+
+
+async def book_series_in_session(tx: Tx, guest: GuestCheckout, details: dict[str, Any]) -> None:
+    """The same for a series, which comes of no hold and names its session itself."""
+    await _book(tx, guest, None, details)
+
+
+async def _book(tx: Tx, guest: GuestCheckout, hold_id: UUID | None, details: dict[str, Any]) -> None:
     values = {"session": guest.session_id, "ttl": guest.terms.ttl, "most": guest.terms.longest}
     if not (await tx.execute(_BOOK, {**values, "hold": hold_id, "details": details})).scalar_one():
         raise NotFound

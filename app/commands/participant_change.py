@@ -8,13 +8,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.commands.booking_change import Requester, acting, lock_for_change
+from app.commands.actor import Actor
+from app.commands.booking_change import Requester, acting, apply_transition, check_balance, lock_for_change
 from app.commands.participants import GroupChange, next_position, put_participants, shown, those_who_come
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
+from app.domain.booking import BookingStatus
 from app.domain.errors import InvalidInput, NotAllowed, NotFound
 from app.domain.participant import ParticipantDetails, ParticipantStatus, check_named
-from app.domain.policy import check_group_change, check_marking
+from app.domain.policy import broken_rule, check_group_change, check_marking
 from app.models import BookingParticipant
 from app.queries.booking import SeenBooking, facts_of
 from app.queries.participant import list_participants
@@ -83,12 +85,12 @@ async def update_participant(
 async def mark_participant(
     tx: Tx, signer: TokenSigner, request: MarkRequest, requester: Requester, now: datetime
 ) -> SeenBooking:
-    """One person's no-show is their own: state and money of the booking stay as they are.
+    """One person's no-show is their own: state and money of the booking stay as they are. The first who comes takes the
+    booking along, which is CHECKED_IN with them.
 
     Raises NotFound, StaleVersion, NotAllowed, InvalidInput.
     """
     seen = await lock_for_change(tx, signer, request.booking_id, requester, request.expected_version)
-    tx.expunge(seen.booking)
     to = request.status
     if to is ParticipantStatus.REMOVED:
         raise InvalidInput.at("input.status", "is not set by hand: use removeParticipants")
@@ -96,6 +98,10 @@ async def mark_participant(
     person = _one(await list_participants(tx, seen.booking.id), request.participant_id)
     if person.status == to:
         return seen
+    if to is ParticipantStatus.CHECKED_IN:
+        await _check_in(tx, seen, acting(requester.actor, seen.viewer), now)
+    if seen.booking in tx:
+        tx.expunge(seen.booking)
     values = {
         "status": to.value,
         "checked_in_at": now if to is ParticipantStatus.CHECKED_IN else None,
@@ -103,6 +109,19 @@ async def mark_participant(
     }
     await _set(tx, seen, person, values, requester, "booking.participant_marked")
     return seen
+
+
+async def _check_in(tx: Tx, seen: SeenBooking, actor: Actor, now: datetime) -> None:
+    """The booking itself, unless it is further already or has to be paid first: then the person alone is marked."""
+    booking, to = seen.booking, BookingStatus.CHECKED_IN
+    is_first = booking.status == BookingStatus.CONFIRMED
+    if not is_first or broken_rule(facts_of(booking), seen.viewer, to, now) is not None:
+        return
+    try:
+        await check_balance(tx, booking, to)
+    except NotAllowed:
+        return
+    await apply_transition(tx, booking, to, None, actor)
 
 
 def _one(people: Sequence[BookingParticipant], participant_id: UUID) -> BookingParticipant:

@@ -15,7 +15,9 @@ from app.commands.booking_insert import CustomerDetails, claim_until
 from app.commands.booking_payment import FrozenTerms, Offers, TakesPayment, freeze_terms, put_terms
 from app.commands.booking_price import check_chargeable
 from app.commands.customer_limit import check_customer_limits
+from app.commands.guest_session import GuestCheckout, book_series_in_session, details_given
 from app.commands.journal import Audit, Event, Transition, write_journal
+from app.commands.participants import put_participants, shown
 from app.commands.series_insert import claim_dates, insert_series, places_entry, put_customer, time_entry
 from app.commands.series_payment import consent_to_charges, first_to_pay, plan_first, wait_for_first
 from app.commands.series_plan import (
@@ -27,12 +29,14 @@ from app.commands.series_plan import (
     plan_appointments,
 )
 from app.commands.series_sessions import plan_sessions
+from app.commands.served import NOBODY_ELSE, Served, set_recipient, set_served
 from app.commands.session_booking import new_places_booking
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.booking import BookingStatus, PaymentMethod
 from app.domain.booking_terms import answer_deadline
 from app.domain.errors import NotAllowed
+from app.domain.participant import ParticipantDetails, check_named
 from app.domain.plan import Refusal
 from app.domain.policy import ActorKind
 from app.domain.price_quote import FeeRates
@@ -50,7 +54,7 @@ from app.queries.tenancy import Tenancy
 @dataclass(frozen=True, slots=True)
 class CreateSeriesRequest:
     """`dates` none: all of them. `expected_total_minor`: what the plan said that these cost. `saves_method`: what the
-    first is paid with is kept, and the others are charged to it."""
+    first is paid with is kept, and the others are charged to it. `participants`, `served`: of every date."""
 
     series: SeriesRequest
     dates: tuple[ChosenDate, ...] | None
@@ -58,6 +62,8 @@ class CreateSeriesRequest:
     notes: str | None
     expected_total_minor: int
     saves_method: bool = False
+    participants: tuple[ParticipantDetails, ...] = ()
+    served: Served = NOBODY_ELSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +97,18 @@ async def create_series(
     takes_payment: TakesPayment,
     fees: FeeRates,
     offers: Offers,
+    guest: GuestCheckout | None = None,
 ) -> MadeSeries:
-    """Five statements, two more for appointments, one more where it is paid now, and those of the plan, however many
-    dates there are.
+    """Five statements, two more for appointments, one more each where it is paid now, where people are named and in a
+    guest session, and those of the plan, however many dates there are.
 
     Raises InvalidInput, NotAllowed, NotFound, SeriesConflict, PriceChanged, RateLimited;
     Unauthenticated where the account is gone.
     """
     account = account_of(customer, tenancy, actor.user_id)
+    check_named(len(request.participants), request.series.party_size)
+    if guest is not None:
+        await book_series_in_session(tx, guest, details_given(customer, request.served))
     who = None
     if not works_here(tenancy):
         who = WhoBooks(account, None if customer is None else customer.email, is_final=True)
@@ -117,6 +127,7 @@ async def create_series(
     await _claim(tx, plan, bookings)
     owner, change = await put_customer(tx, plan.organization_id, customer, account)
     series = _new_series(request.series, plan, owner.id)
+    series.guest_session_id = None if guest is None else guest.session_id
     for one, booking in zip(plan.dates, bookings, strict=True):
         booking.customer_id, booking.series_id, booking.series_index = owner.id, series.id, one.verdict.index
     await insert_series(tx, series, bookings, items)
@@ -126,7 +137,9 @@ async def create_series(
         agreed = consent_to_charges(series.id, bookings, making.frozen, actor, now) if is_agreed else None
         processor = plan.terms.payment.processor
         payment = await plan_first(tx, first, making.frozen[first.id], processor, agreed=agreed, now=now)
-    await _tell(tx, series, bookings, change, actor if actor.user_id is None else acting(actor, role))
+    booker = actor if actor.user_id is None else acting(actor, role)
+    named = await _name(tx, bookings, request.participants)
+    await _tell(tx, series, bookings, [*([] if change is None else [change]), *named], booker)
     return MadeSeries(series, tuple(bookings), owner, role, payment)
 
 
@@ -178,9 +191,6 @@ class _Making:
             chosen = {one.part.plan.provider_id for one in self.plan.dates if one.part is not None}
             providers = await require_rows(self.tx, Provider, sorted(chosen))
             service = await get_row(self.tx, Service, self.plan.service.service_id)
-            if service.is_at_customers:
-                message = "This comes to the customer and needs an address for each date: book date by date."
-                raise NotAllowed("series_needs_address", message)
         bookings, items = [], {}
         for one in self.plan.dates:
             booking, own = self._booking(one, providers, service)
@@ -210,6 +220,7 @@ class _Making:
                 wanted,
                 self.now,
             )
+            set_recipient(booking, self.request.served)
         else:
             assert one.part is not None
             assert service is not None
@@ -230,6 +241,8 @@ class _Making:
                 wanted,
                 self.now,
             )
+            areas = [providers[plan.provider_id].service_area] if service.is_at_customers else []
+            set_served(booking, self.request.served, areas, self.tenancy)
         booking.hold_id = None  # nothing was held: the time is claimed with the booking
         self._freeze(booking, one, wanted)
         return booking, () if one.session is not None else tuple(new_items(hold, booking.id))
@@ -308,16 +321,29 @@ def _refused_dates(plan: SeriesPlan, refused: dict[int, Refusal]) -> list[Series
     return found
 
 
-async def _tell(tx: Tx, series: BookingSeries, bookings: Sequence[Booking], change: Audit | None, actor: Actor) -> None:
+async def _name(tx: Tx, bookings: Sequence[Booking], named: Sequence[ParticipantDetails]) -> list[Audit]:
+    """The same people come on every date. One statement, or none; what is to be told of it."""
+    audit = []
+    for booking in bookings if named else ():
+        people = put_participants(tx, booking, named, first=1)
+        audit.append(Audit("booking.participants_named", booking.id, None, {"participants": shown(people)}))
+    await tx.flush()
+    return audit
+
+
+async def _tell(
+    tx: Tx, series: BookingSeries, bookings: Sequence[Booking], changes: Sequence[Audit], actor: Actor
+) -> None:
     """Each booking's own history, and the series'. One statement."""
     transitions: list[Transition] = []
-    audit: list[Audit] = [] if change is None else [change]
+    audit: list[Audit] = []
     events: list[Event] = []
     for booking in bookings:
         steps, entries, told = records_of_new(booking)
         transitions += steps
         audit += entries
         events += told
+    audit += changes
     after = {
         "rule": series.rule,
         "exceptDates": series.except_dates,

@@ -122,30 +122,34 @@ _INSERT = text(
     """
     WITH series AS (
         INSERT INTO booking_series (id, organization_id, service_id, activity_id, provider_id, customer_id, rule,
-                                    except_dates, starts_at, time_zone, duration_minutes, party_size)
+                                    except_dates, starts_at, time_zone, duration_minutes, party_size,
+                                    guest_session_id)
         SELECT s.* FROM jsonb_to_record(CAST(:series AS jsonb)) AS s (
             id uuid, organization_id uuid, service_id uuid, activity_id uuid, provider_id uuid, customer_id uuid,
             rule text, except_dates date[], starts_at timestamptz, time_zone text, duration_minutes integer,
-            party_size integer)
+            party_size integer, guest_session_id uuid)
         RETURNING id, created_at
     ), booked AS (
         INSERT INTO booking (id, organization_id, number, confirmation_code, status, starts_at, ends_at, time_zone,
                              party_size, provider_id, service_id, session_id, customer_id, series_id, series_index,
                              price_minor, currency, payment_status, payment_method, cancellable_until,
                              cancellation_notice_minutes, requires_approval, notes, expires_at, quote, policy,
-                             approval_hours, terms, maximum_reschedules, reschedule_notice_minutes)
+                             approval_hours, terms, maximum_reschedules, reschedule_notice_minutes, recipient,
+                             address)
         SELECT b.id, b.organization_id, next_booking_number(), b.confirmation_code, b.status, b.starts_at, b.ends_at,
                b.time_zone, b.party_size, b.provider_id, b.service_id, b.session_id, b.customer_id, series.id,
                b.series_index, b.price_minor, b.currency, b.payment_status, b.payment_method, b.cancellable_until,
                b.cancellation_notice_minutes, b.requires_approval, b.notes, b.expires_at, b.quote, b.policy,
-               b.approval_hours, frozen.terms || b.terms, frozen.maximum_reschedules, frozen.reschedule_notice_minutes
+               b.approval_hours, frozen.terms || b.terms, frozen.maximum_reschedules, frozen.reschedule_notice_minutes,
+               b.recipient, b.address
         FROM series, (SELECT * FROM jsonb_to_recordset(CAST(:bookings AS jsonb)) AS r (
             id uuid, organization_id uuid, confirmation_code text, status text, starts_at timestamptz,
             ends_at timestamptz, time_zone text, party_size integer, provider_id uuid, service_id uuid,
             session_id uuid, customer_id uuid, series_index integer, price_minor bigint, currency text,
             payment_status text, payment_method text, cancellable_until timestamptz,
             cancellation_notice_minutes integer, requires_approval boolean, notes text, expires_at timestamptz,
-            quote jsonb, policy jsonb, approval_hours integer, terms jsonb) ORDER BY r.series_index) AS b,
+            quote jsonb, policy jsonb, approval_hours integer, terms jsonb, recipient jsonb, address jsonb)
+            ORDER BY r.series_index) AS b,
             LATERAL frozen_terms((
                 SELECT COALESCE(jsonb_agg(e.item), '[]') FROM jsonb_array_elements(CAST(:items AS jsonb)) AS e (item)
                 WHERE (e.item ->> 'booking_id')::uuid = b.id), b.session_id) AS frozen
@@ -178,6 +182,7 @@ _SERIES_COLUMNS = (
     "time_zone",
     "duration_minutes",
     "party_size",
+    "guest_session_id",
 )
 _BOOKING_COLUMNS = (
     "id",
@@ -205,6 +210,8 @@ _BOOKING_COLUMNS = (
     "quote",
     "policy",
     "approval_hours",
+    "recipient",
+    "address",
 )
 _OWN_ITEM_COLUMNS = ("organization_id", "booking_id", *ITEM_COLUMNS)
 

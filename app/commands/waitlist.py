@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import Range
 
 from app.commands.actor import Actor
@@ -205,6 +205,7 @@ async def _any_session(tx: Tx, tenancy: Tenancy, request: WaitlistRequest, now: 
 
 async def _refuse_free(tx: Tx, session_ids: list[UUID], party_size: int) -> None:
     """The sessions are locked: a place that is freed this very moment is seen here, or its transaction sees the entry.
+    Of several that is so of those that have room; in the others the job finds it.
 
     One statement. Raises NotAllowed, Unavailable.
     """
@@ -244,7 +245,7 @@ def _events(entry: WaitlistEntry, type_: str) -> list[Event]:
 
 # ── what its owner and the staff may do ───────────────────────────────────────────────────────────────
 
-_GIVE_UP = text("SELECT give_up_waiting(:entry, :leaves, :actor)")
+_GIVE_UP = text("SELECT give_up_waiting(:entry, :leaves, :actor, :hold)").bindparams(bindparam("hold", type_=Uuid))
 
 
 async def leave_waitlist(tx: Tx, entry_id: UUID, actor: Actor) -> WaitlistEntry:
@@ -252,21 +253,23 @@ async def leave_waitlist(tx: Tx, entry_id: UUID, actor: Actor) -> WaitlistEntry:
     entry = await get_entry(tx, entry_id)
     if entry.status == WaitlistStatus.ACCEPTED:
         raise NotAllowed("waitlist_accepted", "What was offered is booked: cancel the booking instead.")
-    return await _give_up(tx, entry_id, actor, leaves=True)
+    return await _give_up(tx, entry_id, actor, declined=None)
 
 
 async def decline_offer(tx: Tx, entry_id: UUID, hold_id: UUID, actor: Actor) -> WaitlistEntry:
     """The next in line is offered what this one did not want. Declining twice is as once. Raises NotAllowed."""
     entry = await get_entry(tx, entry_id)
     if entry.status == WaitlistStatus.OFFERED and entry.hold_id == hold_id:
-        return await _give_up(tx, entry_id, actor, leaves=False)
+        return await _give_up(tx, entry_id, actor, declined=hold_id)
     if entry.status == WaitlistStatus.ACCEPTED:
         raise NotAllowed("waitlist_accepted", "What was offered is booked: cancel the booking instead.")
     return entry
 
 
-async def _give_up(tx: Tx, entry_id: UUID, actor: Actor, *, leaves: bool) -> WaitlistEntry:
-    await tx.execute(_GIVE_UP, {"entry": entry_id, "leaves": leaves, "actor": actor.as_json()})
+async def _give_up(tx: Tx, entry_id: UUID, actor: Actor, *, declined: UUID | None) -> WaitlistEntry:
+    """`declined`: this offer alone; None: the entry leaves the line."""
+    values = {"entry": entry_id, "leaves": declined is None, "actor": actor.as_json(), "hold": declined}
+    await tx.execute(_GIVE_UP, values)
     return await get_entry(tx, entry_id)
 
 

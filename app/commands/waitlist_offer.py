@@ -1,14 +1,15 @@
 """Offers of the waitlist, made by the very transaction that frees a place, so that nobody slips in between.
 
 Triggers say which sessions and whose time opened while somebody waits for them; `Database.transaction` brings it here.
-What cannot be offered then is left to the job, and claims of places keep off it meanwhile; time is for whoever comes
-first until then. No cancellation fails for an offer.
+What cannot be offered then is written down for a job, which begins after the commit; claims of places keep off it
+meanwhile, time is for whoever comes first until then. No cancellation fails for an offer.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -19,12 +20,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.commands.hold_price import price_of_places
+from app.commands.job import enqueue
 from app.commands.waitlist_time import offer_time
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.price_quote import NO_FEES, FeeRates
 from app.domain.price_quote_codec import quote_to_json
-from app.domain.waitlist import OpenedPlaces, read_openings
+from app.domain.waitlist import OpenedHours, OpenedPlaces, OpenedTime, Opening, read_openings
 from app.queries.session import get_bookable
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,9 @@ LONGEST_S = 2.0
 """A day that is called off may free a hundred hours: neither who does that waits long, nor those behind them."""
 OFFERS_AT_ONCE = 100
 """Of one session in one transaction."""
+MOST_LEFT = 1_000
+"""Openings that one transaction leaves to the job; the recurring one finds what is more."""
+OFFER_WHAT_OPENED = "offer_what_opened"
 
 _LOCKED = "55P03"
 """PostgreSQL's lock_not_available."""
@@ -52,23 +57,46 @@ async def offer_what_opened(tx: Tx, said: Sequence[str], *, fees: FeeRates = NO_
     def is_late() -> bool:
         return time.monotonic() - began > LONGEST_S
 
-    for opening in read_openings(said)[:OPENINGS_AT_ONCE]:
-        if is_late():
-            log.info("waitlist.left_to_the_job", opening=str(opening))
-            break
-        try:
-            async with aside(tx) as inner:
-                if isinstance(opening, OpenedPlaces):
-                    await offer_places(inner, opening.session_id, fees=fees)
-                else:
-                    await offer_time(inner, opening, fees=fees, is_late=is_late)
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == _LOCKED:  # as it may be; a traceback takes time, with locks
-                log.info("waitlist.left_to_the_job", opening=str(opening))
-            else:
-                log.exception("waitlist.offer_failed", opening=str(opening))
-        except Exception:
+    openings = read_openings(said)
+    left = openings[OPENINGS_AT_ONCE:]
+    for opening in openings[:OPENINGS_AT_ONCE]:
+        if is_late() or not await _is_offered(tx, opening, fees, is_late):
+            left.append(opening)
+    if left:
+        await _leave(tx, left)
+
+
+async def _is_offered(tx: Tx, opening: Opening, fees: FeeRates, is_late: Callable[[], bool]) -> bool:
+    """False: the job has to look at it once more."""
+    try:
+        async with aside(tx) as inner:
+            match opening:
+                case OpenedPlaces():
+                    return await offer_places(inner, opening.session_id, fees=fees) < OFFERS_AT_ONCE
+                case OpenedTime():
+                    return await offer_time(inner, opening, fees=fees, is_late=is_late)
+                case OpenedHours():
+                    return False  # which times that opens takes long to find
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCKED:  # as it may be; a traceback takes time, with locks
             log.exception("waitlist.offer_failed", opening=str(opening))
+    except Exception:
+        log.exception("waitlist.offer_failed", opening=str(opening))
+    return False
+
+
+async def _leave(tx: Tx, openings: Sequence[Opening]) -> None:
+    """One job for each organization, which is there with the commit."""
+    by_organization: dict[UUID, list[str]] = defaultdict(list)
+    for opening in openings[:MOST_LEFT]:
+        by_organization[opening.organization_id].append(str(opening))
+    try:
+        async with aside(tx) as inner:
+            for organization_id, lines in by_organization.items():
+                await enqueue(inner, OFFER_WHAT_OPENED, {"openings": lines}, organization_id=organization_id)
+        log.info("waitlist.left_to_the_job", count=len(openings))
+    except Exception:
+        log.exception("waitlist.not_left_to_the_job", count=len(openings))
 
 
 @asynccontextmanager

@@ -26,7 +26,15 @@ from app.domain.waitlist import OpenedTime, TimeWindow, WaitlistStatus, within
 from app.models import WaitlistEntry
 from app.queries.availability import ServicePlan, get_service_plan
 from app.queries.busy import list_busy
-from app.queries.waitlist import get_entry, is_all_taken, lock_waiting, now_of, waiting_for_time
+from app.queries.waitlist import (
+    WAITING_AT_ONCE,
+    Present,
+    get_entry,
+    is_all_taken,
+    lock_waiting,
+    present_of,
+    waiting_for_time,
+)
 
 TRIES = 40
 """Starts that are looked at for one entry: some were refused by it, some are just being taken."""
@@ -104,26 +112,30 @@ async def check_time(tx: Tx, wanted: TimeWanted, *, for_staff: bool, now: dateti
 
 
 async def offer_time(
-    tx: Tx, opening: OpenedTime, *, fees: FeeRates = NO_FEES, is_late: Callable[[], bool] = lambda: False
-) -> int:
-    """To those whom the time fits that came free, in their order, until it is taken; how many offers it were.
+    tx: Tx,
+    opening: OpenedTime,
+    *,
+    most: int = WAITING_AT_ONCE,
+    fees: FeeRates = NO_FEES,
+    is_late: Callable[[], bool] = lambda: False,
+) -> bool:
+    """To those whom the time fits that came free, in their order, until it is taken. False: some are left, after `most`
+    or because it was late.
 
-    One statement, and three for each who may fit; more for each offer. `is_late`: the rest is left to the job.
+    One statement, and three for each who may fit; more for each offer.
     """
     freed = opening.subject_id, opening.from_at, opening.to_at
-    is_person, entry_ids = await waiting_for_time(tx, opening.organization_id, *freed)
+    is_person, entry_ids = await waiting_for_time(tx, opening.organization_id, *freed, limit=most)
     reach = TimeWindow(opening.from_at - LONGEST_SERVICE, opening.to_at)
-    count = 0
-    taken = False
     for entry_id in entry_ids:
-        if taken or is_late():
-            break
-        if await offer_to_entry(
+        if is_late():
+            return False
+        is_offered = await offer_to_entry(
             tx, entry_id, reach=reach, provider_id=opening.subject_id if is_person else None, fees=fees
-        ):
-            count += 1
-            taken = entry_id != entry_ids[-1] and await is_all_taken(tx, *freed)
-    return count
+        )
+        if is_offered and entry_id != entry_ids[-1] and await is_all_taken(tx, *freed):
+            return True
+    return len(entry_ids) < most
 
 
 async def offer_to_entry(
@@ -138,7 +150,8 @@ async def offer_to_entry(
     entry = await get_entry(tx, entry_id)
     if entry.status != WaitlistStatus.WAITING or entry.service_id is None:
         return False
-    now = await now_of(tx)
+    present = await present_of(tx, entry.organization_id)
+    now = present.now
     bounds = TimeWindow(now, now + timedelta(days=3_650)) if reach is None else reach
     windows = within(entry_windows(entry), TimeWindow(max(now, bounds.from_at), bounds.to_at))
     if not windows:
@@ -155,17 +168,21 @@ async def offer_to_entry(
         # Locked only now that there is something to offer: who is offered nothing is free for others who free time.
         if number >= TRIES or (number == 0 and await lock_waiting(tx, entry_id) is None):
             break
-        if await _hold_for(tx, entry, search, slot, fees):
+        if await _hold_for(tx, entry, search, slot, present, fees):
             return True
     return False
 
 
-async def _hold_for(tx: Tx, entry: WaitlistEntry, search: _Search, slot: Slot, fees: FeeRates) -> bool:
-    """Somebody may be faster than we look: then the next start is tried."""
+async def _hold_for(  # noqa: PLR0917 (who, what and when, from one search)
+    tx: Tx, entry: WaitlistEntry, search: _Search, slot: Slot, present: Present, fees: FeeRates
+) -> bool:
+    """Somebody may be faster than we look, or a bulk change clears it away: then the next start is tried."""
     minutes = round((slot.ends_at - slot.starts_at).total_seconds() / 60)
     now = search.rules.now
     for plan in search.plans:
         if plan.provider_id not in slot.provider_ids or plan.duration_minutes != minutes:
+            continue
+        if present.is_cleared(plan.provider_id, slot.starts_at):
             continue
         part = Part(plan, slot.starts_at)
         held = [HeldPart(part, search.service)]

@@ -26,6 +26,10 @@ class RecordedChange:
     after: Mapping[str, Any]
 
 
+PEOPLE = "participants"
+"""Of a state: those of the party who have a name, as the audit keeps them, in the order they got it."""
+
+
 def state_at(current: Mapping[str, Any], changes: Sequence[RecordedChange], at: datetime) -> dict[str, Any]:
     """The fields of `current` as they were. `changes`: all of the booking, in the order in which they were written.
 
@@ -35,7 +39,11 @@ def state_at(current: Mapping[str, Any], changes: Sequence[RecordedChange], at: 
     for change, effective in reversed(list(_in_effect(changes))):
         if effective <= at:
             break
+        if PEOPLE in state:
+            state[PEOPLE] = _people_before(state[PEOPLE], (change.before or {}).get(PEOPLE), change.after.get(PEOPLE))
         for name, value in (change.before or {}).items():
+            if name == PEOPLE:
+                continue
             if name == "items":
                 state["items"] = _items_before(state.get("items", ()), value)
             elif name in state:
@@ -53,6 +61,17 @@ def _in_effect(changes: Iterable[RecordedChange]) -> Iterable[tuple[RecordedChan
 def _items_before(items: Iterable[Mapping[str, Any]], before: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     were = {one["position"]: {name: read_value(name, value) for name, value in one.items()} for one in before}
     return [{**item, **were.get(item["position"], {})} for item in items]
+
+
+def _people_before(
+    people: Iterable[Mapping[str, Any]],
+    before: Iterable[Mapping[str, Any]] | None,
+    after: Iterable[Mapping[str, Any]] | None,
+) -> list[Mapping[str, Any]]:
+    """An entry names only those whom it is about: who is new in it was not there."""
+    were = {one["id"]: one for one in before or ()}
+    new = {one["id"] for one in after or ()} - were.keys()
+    return [{**one, **were.get(one["id"], {})} for one in people if one["id"] not in new]
 
 
 _INSTANTS = frozenset({"starts_at", "ends_at", "expires_at", "cancellable_until"})

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TypeAlias
 from uuid import UUID
 
 from app.domain.errors import FieldErrors
@@ -98,7 +99,11 @@ def line_of(subject_id: UUID) -> UUID:
 class OpenedPlaces:
     """Places of a session."""
 
+    organization_id: UUID
     session_id: UUID
+
+    def __str__(self) -> str:
+        return f"waitlist.places {self.organization_id} {self.session_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +115,35 @@ class OpenedTime:
     from_at: datetime
     to_at: datetime
 
+    def __str__(self) -> str:
+        bounds = f"{self.from_at.isoformat()} {self.to_at.isoformat()}"
+        return f"waitlist.time {self.organization_id} {self.subject_id} {bounds}"
 
-def read_openings(said: Iterable[str]) -> list[OpenedPlaces | OpenedTime]:
-    """What the triggers `note_opened_places` and `note_opened_time` say. Other notices are none of ours."""
-    found: list[OpenedPlaces | OpenedTime] = []
+
+@dataclass(frozen=True, slots=True)
+class OpenedHours:
+    """Time of an organization that nobody names: by other hours, or by another service."""
+
+    organization_id: UUID
+
+    def __str__(self) -> str:
+        return f"waitlist.hours {self.organization_id}"
+
+
+Opening: TypeAlias = OpenedPlaces | OpenedTime | OpenedHours
+"""Written as a string it is what `read_openings` reads."""
+
+
+def read_openings(said: Iterable[str]) -> list[Opening]:
+    """What the triggers `note_opened_places`, `note_opened_time` and `note_opened_hours` say. Other notices are none of
+    ours."""
+    found: list[Opening] = []
     for line in said:
         match line.split():
-            case ["waitlist.places", session]:
-                found.append(OpenedPlaces(UUID(session)))
+            case ["waitlist.places", organization, session]:
+                found.append(OpenedPlaces(UUID(organization), UUID(session)))
+            case ["waitlist.hours", organization]:
+                found.append(OpenedHours(UUID(organization)))
             case ["waitlist.time", organization, subject, from_at, to_at]:
                 bounds = datetime.fromisoformat(from_at), datetime.fromisoformat(to_at)
                 found.append(OpenedTime(UUID(organization), UUID(subject), *bounds))

@@ -1,11 +1,12 @@
 """The waitlist's own work: passing on offers that nobody accepted, and ending entries whose times are over.
 
-And making offers of what opened without a transaction that could: by a change of hours, of the clock, or of what is
-offered. All of it can be done twice.
+And making offers of what opened without a transaction that could: by the clock, by a change of hours or of what is
+offered, or more at a time than a transaction should offer. All of it can be done twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -13,12 +14,14 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Interval, TextClause, bindparam, text
 
-from app.commands.waitlist_offer import offer_places
-from app.commands.waitlist_time import offer_to_entry
+from app.commands.waitlist_offer import OFFER_WHAT_OPENED, OFFERS_AT_ONCE, offer_places
+from app.commands.waitlist_time import offer_time, offer_to_entry
 from app.core.database import Database
 from app.domain.price_quote import NO_FEES, FeeRates
+from app.domain.waitlist import OpenedHours, OpenedPlaces, OpenedTime, Opening, read_openings
 from app.jobs.recurring import Recurring
 from app.jobs.registry import Handlers, JobRun
+from app.queries.waitlist import all_waiting_for_time
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +37,8 @@ _LAPSE = text("SELECT lapse_offers(:limit)")
 _END = text("SELECT end_past_entries(:limit)")
 ENTRIES_AT_ONCE = 200
 MOST_ORGANIZATIONS = 50
+MOST_ENTRIES = 1_000
+"""Of an organization, that one opening is offered to; the recurring job looks at the others, a minute later at most."""
 LOOK_EVERY = timedelta(minutes=1)
 _ENTRIES = text("SELECT entry_id FROM entries_to_look_at(:limit, :every)").bindparams(
     bindparam("every", type_=Interval)
@@ -97,6 +102,40 @@ async def fill_time(database: Database, fees: FeeRates = NO_FEES) -> int:
     return count
 
 
+async def offer_left(database: Database, openings: Sequence[Opening], fees: FeeRates = NO_FEES) -> None:
+    """What a transaction left, each in one of its own. Raises the first error, after all others were tried."""
+    failed: Exception | None = None
+    for opening in openings:
+        try:
+            await _offer_left(database, opening, fees)
+        except Exception as error:  # one that fails holds up no other
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+async def _offer_left(database: Database, opening: Opening, fees: FeeRates) -> None:
+    match opening:
+        case OpenedPlaces():
+            count = OFFERS_AT_ONCE
+            while count >= OFFERS_AT_ONCE:
+                async with database.transaction() as tx:
+                    count = await offer_places(tx, opening.session_id, fees=fees)
+        case OpenedTime():
+            async with database.transaction() as tx:
+                await offer_time(tx, opening, most=MOST_ENTRIES, fees=fees)
+        case OpenedHours():
+            async with database.transaction() as tx:
+                entries = await all_waiting_for_time(tx, opening.organization_id, MOST_ENTRIES)
+            for entry_id in entries:
+                async with database.transaction() as tx:
+                    await offer_to_entry(tx, entry_id, fees=fees)
+
+
+async def _offer(run: JobRun, *, fees: FeeRates) -> None:
+    await offer_left(run.services.database, read_openings(run.claim.args["openings"]), fees)
+
+
 async def _lapse(run: JobRun) -> None:
     count = await lapse_offers(run.services.database)
     if count:
@@ -112,4 +151,4 @@ async def _fill(run: JobRun, *, fees: FeeRates) -> None:
 
 
 def handlers(fees: FeeRates) -> Handlers:
-    return {LAPSE: _lapse, FILL: partial(_fill, fees=fees)}
+    return {LAPSE: _lapse, FILL: partial(_fill, fees=fees), OFFER_WHAT_OPENED: partial(_offer, fees=fees)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, CheckConstraint, Date, ForeignKey, Index
+from sqlalchemy import ARRAY, CheckConstraint, Date, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import NOW, Base, Identified, OfOrganization, Timestamped
@@ -27,6 +27,11 @@ class BookingSeries(Identified, OfOrganization, Timestamped, Base):
         CheckConstraint("duration_minutes >= 1", name="duration"),
         Index("booking_series_customer_id_idx", "customer_id"),
         Index("booking_series_organization_id_idx", "organization_id", "id"),
+        Index(
+            "booking_series_guest_session_id_idx",
+            "guest_session_id",
+            postgresql_where=text("guest_session_id IS NOT NULL"),
+        ),
     )
 
     service_id: Mapped[UUID | None] = mapped_column(ForeignKey("service.id"))
@@ -41,4 +46,6 @@ class BookingSeries(Identified, OfOrganization, Timestamped, Base):
     party_size: Mapped[int]
     version: Mapped[int] = mapped_column(server_default="1")
     access_version: Mapped[int] = mapped_column(server_default="1")
+    guest_session_id: Mapped[UUID | None]
+    """That it was made in; the session itself is gone some day."""
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -12,10 +12,11 @@ from sqlalchemy import Select, Uuid, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.core.database import Tx
-from app.domain.booking_history import RecordedChange, state_at
+from app.domain.booking_history import PEOPLE, RecordedChange, state_at
 from app.models import AuditEntry, Booking
 from app.queries.booking import items_of_bookings
 from app.queries.pagination import Page, SortKey, encode_cursor
+from app.queries.participant import list_participants_below
 from app.queries.rows import one_of
 
 OLDEST_FIRST = SortKey("history", AuditEntry.id.expression, AuditEntry.subject_id.expression, int)
@@ -98,13 +99,17 @@ _STATE = (
     "cancellable_until",
     "reschedules",
     "notes",
+    "recipient",
+    "address",
 )
 _ITEM = ("position", "service_id", "provider_id", "starts_at", "ends_at", "price_minor")
+
+_PERSON = ("name", "email", "phone", "status")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedBooking:
-    """A booking and its items as they are, by column, and every change that led there."""
+    """A booking, its items and its people as they are, by column, and every change that led there."""
 
     current: dict[str, Any]
     changes: list[RecordedChange]
@@ -115,14 +120,18 @@ class RecordedBooking:
 
 
 async def recorded_bookings(tx: Tx, booking_ids: Sequence[UUID]) -> dict[UUID, RecordedBooking]:
-    """Three statements, which see one state of the database."""
+    """Four statements, which see one state of the database."""
     bookings = select(Booking).where(one_of(Booking.id, booking_ids)).execution_options(populate_existing=True)
     found: dict[UUID, RecordedBooking] = {}
     for booking in (await tx.execute(bookings)).scalars():
         current = {name: getattr(booking, name) for name in _STATE}
-        found[booking.id] = RecordedBooking({**current, "items": []}, [])
+        found[booking.id] = RecordedBooking({**current, "items": [], PEOPLE: []}, [])
     for item in await items_of_bookings(tx, booking_ids):
         found[item.booking_id].current["items"].append({name: getattr(item, name) for name in _ITEM})
+    for booking_id, people in (await list_participants_below(tx, booking_ids)).items():
+        found[booking_id].current[PEOPLE] = [
+            {"id": str(one.id), **{name: getattr(one, name) for name in _PERSON}} for one in people
+        ]
     entries = (
         select(AuditEntry.subject_id, AuditEntry.at, AuditEntry.before, AuditEntry.after)
         .where(one_of(AuditEntry.subject_id, booking_ids))

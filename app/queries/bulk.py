@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from app.core.database import Tx
-from app.domain.bulk import OPEN_STATUSES, BulkScope
+from app.domain.bulk import OPEN_STATUSES, BulkScope, BulkStatus
 from app.domain.errors import NotFound
 from app.domain.sessions import SessionStatus
 from app.models import Activity, ActivitySession, Booking, BookingItem, BulkChange, BulkChangeItem, Provider
+from app.queries.pagination import SortKey
 from app.queries.rows import get_row, lock_row
 from app.queries.tenancy import Tenancy
 
@@ -46,6 +47,19 @@ def _visible(change: BulkChange, tenancy: Tenancy) -> BulkChange:
     if not may_see(tenancy, change.provider_id):
         raise NotFound
     return change
+
+
+NEWEST_FIRST = SortKey(
+    "bulk_newest", BulkChange.created_at.expression, BulkChange.id.expression, datetime, descending=True
+)
+
+
+def select_bulk_changes(tenancy: Tenancy, status: BulkStatus | None) -> Select[BulkChange]:
+    """Staff see all, a provider those of their own bookings; anybody else none. Not sorted, not limited."""
+    query = select(BulkChange).where(BulkChange.organization_id == tenancy.organization_id)
+    if not tenancy.is_staff:
+        query = query.where(BulkChange.provider_id == tenancy.provider_id)
+    return query if status is None else query.where(BulkChange.status == status.value)
 
 
 async def list_items(tx: Tx, change_ids: Sequence[UUID]) -> list[tuple[BulkChangeItem, Booking]]:

@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 
 from app.core.database import Tx
 from app.domain.booking import HoldStatus
-from app.models import Booking, Customer, GuestHold, Hold
+from app.models import Booking, BookingSeries, Customer, GuestHold, Hold
 
 SHOWN_MOST = 50
 
@@ -32,11 +32,12 @@ async def bookings_made(tx: Tx, session_id: UUID, user_id: UUID | None) -> Seque
     """Newest first, at most 50: those that still have the secret link which the session was given, and are no other
     account's. One statement.
     """
+    of_holds = select(GuestHold.hold_id).where(GuestHold.guest_session_id == session_id)
+    of_series = select(BookingSeries.id).where(BookingSeries.guest_session_id == session_id)
     query = (
         select(Booking)
-        .join(GuestHold, GuestHold.hold_id == Booking.hold_id)
         .join(Customer, Customer.id == Booking.customer_id)
-        .where(GuestHold.guest_session_id == session_id, Booking.access_version == 1)
+        .where(or_(Booking.hold_id.in_(of_holds), Booking.series_id.in_(of_series)), Booking.access_version == 1)
         .where(or_(Customer.user_id.is_(None), Customer.user_id == user_id))
         .order_by(Booking.id.desc())
         .limit(SHOWN_MOST)

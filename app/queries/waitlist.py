@@ -190,10 +190,10 @@ async def lock_waiting(tx: Tx, entry_id: UUID) -> WaitlistEntry | None:
 
 
 async def waiting_for_time(
-    tx: Tx, organization_id: UUID, subject_id: UUID, from_at: datetime, to_at: datetime
+    tx: Tx, organization_id: UUID, subject_id: UUID, from_at: datetime, to_at: datetime, *, limit: int
 ) -> tuple[bool, list[UUID]]:
     """Is the subject a person (else it is a resource unit), and who waits for a start with them that would take some of
-    the time between the two instants, in line; at most WAITING_AT_ONCE. One statement.
+    the time between the two instants, in line; at most so many. One statement.
     """
     values: dict[str, object] = {
         "organization": organization_id,
@@ -201,7 +201,7 @@ async def waiting_for_time(
         "from_at": from_at,
         "to_at": to_at,
     }
-    values["limit"] = WAITING_AT_ONCE
+    values["limit"] = limit
     rows = (await tx.execute(_WAITING_FOR_TIME, values)).all()
     return bool(rows) and rows[0].is_person, [row.id for row in rows]
 
@@ -211,7 +211,40 @@ async def is_all_taken(tx: Tx, subject_id: UUID, from_at: datetime, to_at: datet
     return bool((await tx.execute(_IS_TAKEN, {"subject": subject_id, "from_at": from_at, "to_at": to_at})).scalar_one())
 
 
-async def now_of(tx: Tx) -> datetime:
-    """The clock of the database. One statement."""
-    now: datetime = (await tx.execute(select(text("turnero_now()")))).scalar_one()
-    return now
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The clock of the database, and whose starts a bulk change is just clearing away."""
+
+    now: datetime
+    cleared: tuple[tuple[UUID, TimeWindow], ...]
+
+    def is_cleared(self, provider_id: UUID, starts_at: datetime) -> bool:
+        return any(
+            person == provider_id and window.from_at <= starts_at < window.to_at for person, window in self.cleared
+        )
+
+
+_PRESENT = text(
+    "SELECT turnero_now() AS now, c.* FROM (VALUES (true)) AS one (row)"
+    " LEFT JOIN time_being_cleared(:organization) c ON true"
+)
+
+
+async def present_of(tx: Tx, organization_id: UUID) -> Present:
+    """One statement."""
+    rows = (await tx.execute(_PRESENT, {"organization": organization_id})).all()
+    cleared = [
+        (row.provider_id, TimeWindow(row.starts_from, row.starts_before)) for row in rows if row.provider_id is not None
+    ]
+    return Present(rows[0].now, tuple(cleared))
+
+
+_IN_LINE = text(
+    "SELECT id FROM waitlist_entry WHERE organization_id = :organization AND status = 'waiting'"
+    " AND service_id IS NOT NULL ORDER BY priority DESC, arrival LIMIT :limit"
+)
+
+
+async def all_waiting_for_time(tx: Tx, organization_id: UUID, limit: int) -> list[UUID]:
+    """In line. One statement."""
+    return list((await tx.execute(_IN_LINE, {"organization": organization_id, "limit": limit})).scalars())

@@ -69,7 +69,7 @@ class BookingHistory:
 async def read_booking_at(context: RequestContext, seen: SeenBooking, at: datetime) -> dict[str, Any]:
     """Its columns as they were. Raises BadInput before it was made, and for what is still to come.
 
-    Three statements for all bookings of a request.
+    Four statements for all bookings of a request.
     """
     booking = seen.booking
     if at < booking.created_at:

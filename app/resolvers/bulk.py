@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from app.commands import bulk as commands
+from app.commands.booking import works_here
 from app.commands.booking_change import minutes_of
 from app.commands.bulk_plan import plan_bulk_change, role_in
 from app.core.database import Tx
 from app.domain.bulk import BulkAction, BulkRequest, BulkStatus, check_request
-from app.domain.errors import SlotSearch
+from app.domain.errors import NotFound, SlotSearch
 from app.domain.plan import Slot
 from app.domain.policy import ActorKind
 from app.models import Booking, BulkChange, BulkChangeItem
 from app.queries.booking import SeenBooking
-from app.queries.bulk import NEW_LIMIT, get_bulk_change, list_bookings_in, list_items, scope_of
+from app.queries.bulk import (
+    NEW_LIMIT,
+    NEWEST_FIRST,
+    get_bulk_change,
+    list_bookings_in,
+    list_items,
+    scope_of,
+    select_bulk_changes,
+)
+from app.queries.pagination import Page, PageRequest, count_rows, fetch_page
 from app.queries.tenancy import Door, Tenancy
 from app.resolvers.alternatives import find_alternatives
 from app.resolvers.context import RequestContext
@@ -114,6 +125,35 @@ async def read_bulk_change(context: RequestContext, change_id: UUID) -> SeenBulk
     context.require_viewer()
     async with context.read(Door.BULK_CHANGE, change_id) as (tx, tenancy):
         return see(await get_bulk_change(tx, change_id, tenancy), tenancy)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkChangeList:
+    """Of one organization, newest first, as the viewer may see them. `status` none: all."""
+
+    context: RequestContext
+    organization_id: UUID
+    status: BulkStatus | None
+
+    async def page(self, request: PageRequest) -> Page[SeenBulkChange]:
+        """Two statements. Raises Unauthenticated, NotFound for one who does not work there."""
+        self.context.require_viewer()
+        async with self._read() as (tx, tenancy):
+            query = select_bulk_changes(tenancy, self.status)
+            page: Page[BulkChange] = await fetch_page(tx, query, NEWEST_FIRST, request)
+        items = tuple((see(record, tenancy), cursor) for record, cursor in page.items)
+        return Page(items, page.has_next, page.has_previous)
+
+    async def count(self) -> int:
+        async with self._read() as (tx, tenancy):
+            return await count_rows(tx, select_bulk_changes(tenancy, self.status))
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[tuple[Tx, Tenancy]]:
+        async with self.context.read(Door.ORGANIZATION, self.organization_id) as (tx, tenancy):
+            if not works_here(tenancy):
+                raise NotFound
+            yield tx, tenancy
 
 
 async def items_of(context: RequestContext, seen: SeenBulkChange) -> list[tuple[BulkChangeItem, SeenBooking]]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.core.database import Tx
-from app.domain.booking import BookingStatus, occupies
+from app.domain.booking import HELD, BookingStatus, occupies
 from app.domain.errors import NotFound
-from app.models import Booking, Venue
+from app.models import Booking, Organization, Venue
 from app.queries.booking import get_booked
 from app.queries.rows import get_row
 from app.queries.session_booking import get_session_booked
@@ -25,6 +25,7 @@ class BookingForCalendar:
     provider_name: str | None
     venue_name: str
     address: str | None
+    shop_name: str
 
     @property
     def place(self) -> str:
@@ -39,7 +40,8 @@ class BookingForCalendar:
 
     @property
     def is_tentative(self) -> bool:
-        return self.booking.status in {BookingStatus.PENDING, BookingStatus.AWAITING_PROVIDER}
+        """Not agreed, or not paid yet: it may still come to nothing."""
+        return self.booking.status in HELD or self.booking.status == BookingStatus.AWAITING_PROVIDER
 
 
 async def find_for_calendar(services: Services, booking_id: UUID, token: str) -> BookingForCalendar | None:
@@ -60,10 +62,12 @@ async def _of_appointment(tx: Tx, booking_id: UUID) -> BookingForCalendar | None
     except NotFound:
         return None
     venue = await get_row(tx, Venue, provider.venue_id)
-    return BookingForCalendar(booking, service.name, provider.name, venue.name, venue.address)
+    shop = await get_row(tx, Organization, booking.organization_id)
+    return BookingForCalendar(booking, service.name, provider.name, venue.name, venue.address, shop.name)
 
 
 async def _of_session(tx: Tx, booking_id: UUID) -> BookingForCalendar:
     """Raises NotFound."""
     booking, _, _, activity, venue = await get_session_booked(tx, booking_id)
-    return BookingForCalendar(booking, activity.name, None, venue.name, venue.address)
+    shop = await get_row(tx, Organization, booking.organization_id)
+    return BookingForCalendar(booking, activity.name, None, venue.name, venue.address, shop.name)

@@ -45,6 +45,7 @@ from app.queries.tenancy import Door, Tenancy
 from app.resolvers.booking import with_another_code
 from app.resolvers.checkout import PaymentShown, end_all_before_cancelling, open_for
 from app.resolvers.context import RequestContext
+from app.resolvers.guest_session import checkout_of
 from app.resolvers.mutation import Remembered, mutate
 
 
@@ -67,13 +68,18 @@ async def read_plan(context: RequestContext, request: SeriesRequest) -> SeriesPl
 
 
 async def create_series(
-    context: RequestContext, request: CreateSeriesRequest, customer: CustomerDetails | None, idempotency_key: str | None
+    context: RequestContext,
+    request: CreateSeriesRequest,
+    customer: CustomerDetails | None,
+    idempotency_key: str | None,
+    guest_token: str | None = None,
 ) -> tuple[SeenSeries, str, PaymentShown | None]:
     """The series, its guest's secret link, and what its first date is paid with, which is opened as that of a booking.
 
     Raises what the command raises, and IdempotencyConflict.
     """
     services = context.services
+    guest = checkout_of(context, guest_token)
 
     async def command(tx: Tx, tenancy: Tenancy) -> MadeSeries:
         return await commands.create_series(
@@ -86,6 +92,7 @@ async def create_series(
             takes_payment=services.checkout.takes,
             fees=services.policy.platform_fees,
             offers=services.checkout.offers,
+            guest=guest,
         )
 
     async def again(tx: Tx, tenancy: Tenancy, facts: dict[str, Any]) -> MadeSeries:
@@ -99,7 +106,7 @@ async def create_series(
             context,
             "createRecurringBooking",
             at=door_of(request.series),
-            request=(request, customer),
+            request=(request, customer) if guest is None else (request, customer, guest),
             idempotency_key=idempotency_key,
             command=command,
             remembered=Remembered(facts=lambda made: {"seriesId": str(made.series.id)}, again=again),

@@ -10,7 +10,8 @@ import strawberry
 
 from app.core.ids import IdKind
 from app.domain.booking import BookingStatus, PaymentMethod, PaymentStatus
-from app.domain.booking_history import FieldChange, changes_of, shown_name, shown_value
+from app.domain.booking_history import PEOPLE, FieldChange, changes_of, shown_name, shown_value
+from app.domain.participant import ParticipantStatus
 from app.queries.booking import SeenBooking
 from app.queries.pagination import page_request
 from app.resolvers.booking_history import BookingHistory, ShownEntry, read_booking_at
@@ -18,8 +19,10 @@ from app.schema.connection import Connection, connection
 from app.schema.ids import public_id
 from app.schema.info import Ctx
 from app.schema.node import Money
+from app.schema.participant import ParticipantSnapshot
 from app.schema.provider import Provider
 from app.schema.scalars import JSON, TimeZone
+from app.schema.served import Address, Recipient
 from app.schema.service import Service
 from app.schema.session import ActivitySession
 
@@ -129,6 +132,11 @@ class BookingSnapshot:
     amount_paid: Money = strawberry.field(description="What was paid and did not go back.")
     expires_at: datetime | None = strawberry.field(description="While unpaid or unanswered.")
     notes: str | None
+    recipient: Recipient | None = strawberry.field(description="Whoever is served, if not the customer. Never changes.")
+    address: Address | None = strawberry.field(description="Of a service at the customer's. Never changes.")
+    participants: list[ParticipantSnapshot] = strawberry.field(
+        description="Those who had a name then, in the order they got it; without those who had been removed."
+    )
     items: list[BookingItemSnapshot]
     organization_id: strawberry.Private[UUID]
     state: strawberry.Private[dict[str, Any]]
@@ -171,6 +179,13 @@ class BookingSnapshot:
             amount_paid=Money.of(state["paid_minor"] - state["refunded_minor"], currency),
             expires_at=state["expires_at"],
             notes=state["notes"],
+            recipient=None if state["recipient"] is None else Recipient.from_json(state["recipient"]),
+            address=None if state["address"] is None else Address.from_json(state["address"]),
+            participants=[
+                ParticipantSnapshot.from_state(one)
+                for one in state[PEOPLE]
+                if one["status"] != ParticipantStatus.REMOVED
+            ],
             items=[
                 BookingItemSnapshot(
                     starts_at=item["starts_at"],

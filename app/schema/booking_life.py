@@ -32,6 +32,9 @@ class BookingTerms:
     cancellation_notice_minutes: int
     maximum_reschedules: int | None = strawberry.field(description="Moves by its customer; none: without limit.")
     reschedule_notice_minutes: int | None = strawberry.field(description="None: as for cancelling.")
+    minimum_party_size: int | None = strawberry.field(
+        description="So few may remain, whatever is asked of new bookings. None: made before it was kept."
+    )
     approval_hours: int | None = strawberry.field(description="None: nobody had to accept it.")
 
     @classmethod
@@ -51,6 +54,7 @@ class BookingTerms:
             cancellation_notice_minutes=booking.cancellation_notice_minutes,
             maximum_reschedules=booking.maximum_reschedules,
             reschedule_notice_minutes=booking.reschedule_notice_minutes,
+            minimum_party_size=terms.get("minimumPartySize"),
             approval_hours=booking.approval_hours,
         )
 

@@ -56,6 +56,16 @@ def clean_reason(value: str) -> str:
     return clean_text(value, REASON_LENGTH)
 
 
+def read_served(
+    faults: FieldErrors, recipient: RecipientInput | None, address: AddressInput | None, reason: str | None
+) -> Served:
+    """Who is served and where. To be used only where there are no faults."""
+    at = None if address is None else address.read(faults)
+    who = None if recipient is None else recipient.read(faults, None if at is None else at.country)
+    why = faults.read("input.outsideAreaReason", clean_reason, reason)
+    return Served(who, at, why or None)
+
+
 @strawberry.input
 class CustomerInput:
     name: str
@@ -113,7 +123,7 @@ class CreateBookingInput:
         customer = None if self.customer is None else self.customer.read(faults)
         notes = faults.read("input.notes", clean_notes, self.notes)
         participants = read_participants(self.participants, faults)
-        served = self._served(faults)
+        served = read_served(faults, self.recipient, self.address, self.outside_area_reason)
         faults.raise_any()
         request = BookingRequest(
             hold_id=hold_id,
@@ -126,13 +136,6 @@ class CreateBookingInput:
             served=served,
         )
         return request, customer
-
-    def _served(self, faults: FieldErrors) -> Served:
-        address = None if self.address is None else self.address.read(faults)
-        country = None if address is None else address.country
-        recipient = None if self.recipient is None else self.recipient.read(faults, country)
-        reason = faults.read("input.outsideAreaReason", clean_reason, self.outside_area_reason)
-        return Served(recipient, address, reason or None)
 
 
 @strawberry.type

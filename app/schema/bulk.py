@@ -10,9 +10,11 @@ from app import models
 from app.core.ids import IdKind
 from app.domain.bulk import BulkAction, BulkResult, BulkStatus
 from app.queries.booking import SeenBooking
+from app.queries.pagination import page_request
 from app.resolvers import bulk as resolvers
-from app.resolvers.bulk import SeenBulkChange
+from app.resolvers.bulk import BulkChangeList, SeenBulkChange
 from app.schema.booking import Booking
+from app.schema.connection import Connection, connection
 from app.schema.ids import public_id, read_id
 from app.schema.info import Ctx
 from app.schema.node import Money, Node
@@ -171,3 +173,23 @@ class BulkChangeQuery:
         return BulkChange.from_seen(
             await resolvers.read_bulk_change(info.context, read_id(IdKind.BULK_CHANGE, id, "id"))
         )
+
+    @strawberry.field(
+        description="Bulk changes of an organization, newest first: all for its staff, for a provider those of their "
+        "own bookings. Plans that nobody committed are deleted a day after they expired."
+    )
+    async def bulk_changes(
+        self,
+        info: Ctx,
+        *,
+        organization_id: strawberry.ID,
+        status: BulkStatus | None = None,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[BulkChange]:
+        organization = read_id(IdKind.ORGANIZATION, organization_id, "organizationId")
+        found = BulkChangeList(info.context, organization, status)
+        page = await found.page(page_request(first, after, last, before))
+        return connection(page, BulkChange.from_seen, found.count)

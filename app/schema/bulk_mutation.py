@@ -100,7 +100,7 @@ CommitBulkChangeResult = Annotated[
     strawberry.union("CommitBulkChangeResult"),
 ]
 StopBulkChangeResult = Annotated[
-    StopBulkChangePayload | NotFound | NotAllowed | IdempotencyConflict,
+    StopBulkChangePayload | InvalidInput | NotFound | NotAllowed | IdempotencyConflict,
     strawberry.union("StopBulkChangeResult"),
 ]
 

@@ -105,7 +105,9 @@ StartGuestSessionResult = Annotated[
     StartGuestSessionPayload | NotFound | RateLimited | InvalidInput | IdempotencyConflict,
     strawberry.union("StartGuestSessionResult"),
 ]
-EndGuestSessionResult = Annotated[EndGuestSessionPayload | NotFound, strawberry.union("EndGuestSessionResult")]
+EndGuestSessionResult = Annotated[
+    EndGuestSessionPayload | InvalidInput | NotFound, strawberry.union("EndGuestSessionResult")
+]
 
 
 @strawberry.type

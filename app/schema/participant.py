@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 import strawberry
 
@@ -47,6 +49,25 @@ class Participant:
             no_show_at=record.no_show_at,
             removed_at=record.removed_at,
             created_at=record.created_at,
+        )
+
+
+@strawberry.type(description="Somebody who came with the booking, as it was.")
+class ParticipantSnapshot:
+    id: strawberry.ID
+    name: str
+    email: str | None
+    phone: str | None
+    status: ParticipantStatus
+
+    @classmethod
+    def from_state(cls, one: Mapping[str, Any]) -> ParticipantSnapshot:
+        return cls(
+            id=public_id(IdKind.PARTICIPANT, UUID(one["id"])),
+            name=one["name"],
+            email=one["email"],
+            phone=one["phone"],
+            status=ParticipantStatus(one["status"]),
         )
 
 

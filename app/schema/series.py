@@ -24,12 +24,15 @@ from app.domain.recurrence import (
     parse_rule,
 )
 from app.domain.search import MAXIMUM_PARTY
+from app.queries.pagination import page_request
 from app.queries.series import SeenSeries
 from app.resolvers import series as resolvers
+from app.resolvers.series_list import SeriesList
 from app.schema.activity import Activity
+from app.schema.connection import Connection, connection
 from app.schema.customer import Customer
 from app.schema.hours import Weekday
-from app.schema.ids import public_id, read_optional_id
+from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx
 from app.schema.node import Money, Node
 from app.schema.provider import Provider
@@ -272,3 +275,21 @@ class SeriesQuery:
     ) -> BookingSeries | None:
         series_id = read_optional_id(IdKind.SERIES, id, "id")
         return BookingSeries.from_seen(await resolvers.read_series(info.context, series_id, access_token))
+
+    @strawberry.field(
+        description="Series of an organization, newest first: all for its staff, for a provider those in which they "
+        "have dates, for an account its own."
+    )
+    async def recurring_bookings(
+        self,
+        info: Ctx,
+        *,
+        organization_id: strawberry.ID,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[BookingSeries]:
+        found = SeriesList(info.context, read_id(IdKind.ORGANIZATION, organization_id, "organizationId"))
+        page = await found.page(page_request(first, after, last, before))
+        return connection(page, BookingSeries.from_seen, found.count)

@@ -16,7 +16,7 @@ from app.domain.booking import PaymentMethod
 from app.domain.errors import FieldErrors
 from app.domain.recurrence import MAXIMUM_DATES
 from app.resolvers import series as resolvers
-from app.schema.booking_mutation import CustomerInput, clean_notes
+from app.schema.booking_mutation import CustomerInput, clean_notes, read_served
 from app.schema.errors import (
     IdempotencyConflict,
     InvalidInput,
@@ -28,9 +28,11 @@ from app.schema.errors import (
 )
 from app.schema.ids import read_optional_id
 from app.schema.info import Ctx
+from app.schema.participant import ParticipantInput, read_participants
 from app.schema.payment import PaymentSession
 from app.schema.scalars import Minor
 from app.schema.series import BookingSeries, PlanRecurringBookingInput
+from app.schema.served import AddressInput, RecipientInput
 
 
 @strawberry.input(description="One date of the plan that is wanted.")
@@ -65,6 +67,23 @@ class CreateRecurringBookingInput(PlanRecurringBookingInput):
         "paid by itself, with retryPayment.",
     )
     notes: str | None = strawberry.field(default=None, description="Of every booking.")
+    participants: list[ParticipantInput] | None = strawberry.field(
+        default=None, description="Who comes on every date, as far as it is known: at most the party size."
+    )
+    recipient: RecipientInput | None = strawberry.field(
+        default=None, description="Whoever is served on every date, if not the customer."
+    )
+    address: AddressInput | None = strawberry.field(
+        default=None,
+        description="Of every date, for a service that comes to the customer, which needs one; for others there is "
+        "none.",
+    )
+    outside_area_reason: str | None = strawberry.field(
+        default=None, description="Why the staff book outside the area that a provider comes to. For the audit."
+    )
+    guest_session_token: str | None = strawberry.field(
+        default=None, description="Of startGuestSession: it then knows the bookings, and what the customer gave."
+    )
     idempotency_key: str | None = None
 
     def to_create(self) -> tuple[CreateSeriesRequest, CustomerDetails | None]:
@@ -85,13 +104,22 @@ class CreateRecurringBookingInput(PlanRecurringBookingInput):
         faults = FieldErrors()
         customer = None if self.customer is None else self.customer.read(faults)
         notes = faults.read("input.notes", clean_notes, self.notes)
+        participants = read_participants(self.participants, faults)
+        served = read_served(faults, self.recipient, self.address, self.outside_area_reason)
         if self.expected_total_minor < 0:
             faults.add("input.expectedTotalMinor", "must not be negative")
         if self.saves_method and self.payment_method is not PaymentMethod.PAY_NOW:
             faults.add("input.savesMethod", "is for PAY_NOW")
         faults.raise_any()
         request = CreateSeriesRequest(
-            series, chosen, self.payment_method, notes or None, self.expected_total_minor, self.saves_method
+            series,
+            chosen,
+            self.payment_method,
+            notes or None,
+            self.expected_total_minor,
+            self.saves_method,
+            participants,
+            served,
         )
         return request, customer
 
@@ -129,6 +157,8 @@ class SeriesMutation:
         self, info: Ctx, input: CreateRecurringBookingInput
     ) -> CreateRecurringBookingResult:
         request, customer = input.to_create()
-        seen, token, shown = await resolvers.create_series(info.context, request, customer, input.idempotency_key)
+        seen, token, shown = await resolvers.create_series(
+            info.context, request, customer, input.idempotency_key, input.guest_session_token
+        )
         payment = None if shown is None else PaymentSession.from_shown(shown)
         return CreateRecurringBookingPayload(series=BookingSeries.from_seen(seen), access_token=token, payment=payment)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from icalendar import Calendar, Event
+from icalendar import Calendar, Event, vCalAddress
 from litestar import Response, route
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
@@ -16,8 +16,21 @@ from litestar.params import FromPath, QueryParameter
 
 
 @dataclass(frozen=True, slots=True)
+class Organizer:
+    """`host`: of this installation, whose address is shown: replies to it reach nobody."""
+
+    name: str
+    host: str
+
+    def to_address(self) -> vCalAddress:
+        address = vCalAddress(f"mailto:no-reply@{self.host}")
+        address.params["CN"] = self.name
+        return address
+
+
+@dataclass(frozen=True, slots=True)
 class CalendarEntry:
-    """What a calendar shows. `sequence` rises with every change of the booking."""
+    """What a calendar shows. `sequence` rises with every change of the booking. `organizer`: whose name is shown."""
 
     uid: str
     summary: str
@@ -29,6 +42,7 @@ class CalendarEntry:
     sequence: int
     is_cancelled: bool
     is_tentative: bool
+    organizer: Organizer | None = None
 
 
 FindEntry = Callable[[UUID, str], Awaitable[CalendarEntry | None]]
@@ -50,6 +64,8 @@ def to_event(entry: CalendarEntry) -> Event:
     event.add("description", entry.description)
     if entry.location:
         event.add("location", entry.location)
+    if entry.organizer is not None:
+        event.add("organizer", entry.organizer.to_address())
     event.add("sequence", entry.sequence)
     event.add("status", "CANCELLED" if entry.is_cancelled else "TENTATIVE" if entry.is_tentative else "CONFIRMED")
     return event

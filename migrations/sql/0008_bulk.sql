@@ -147,9 +147,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_
                     LATERAL enter_organization('organization', b.organization_id, NULL, p_user, p_clock_offset) e
     WHERE b.id = p_bulk_change
 $$;
-REVOKE EXECUTE ON FUNCTION enter_bulk_change(uuid, uuid, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION enter_bulk_change(uuid, uuid, interval) TO turnero_app, turnero_system;
+SELECT make_door('enter_bulk_change(uuid, uuid, interval)');
 
-GRANT CREATE ON SCHEMA public TO turnero_system;
-ALTER FUNCTION enter_bulk_change(uuid, uuid, interval) OWNER TO turnero_system;
-REVOKE CREATE ON SCHEMA public FROM turnero_system;
+-- What it left free and nobody was offered while it ran, is offered now.
+CREATE TRIGGER bulk_change_ended AFTER UPDATE OF status ON bulk_change FOR EACH ROW
+    WHEN (OLD.status = 'running' AND NEW.status <> 'running') EXECUTE FUNCTION note_opened_hours();

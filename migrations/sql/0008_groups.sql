@@ -5,13 +5,8 @@ SET LOCAL lock_timeout = '5s';
 
 -- `private_price_minor`: what a whole session costs a private group; none: all of its places.
 ALTER TABLE activity
-    ADD COLUMN minimum_party_size INTEGER DEFAULT '1' NOT NULL,
     ADD COLUMN private_price_minor BIGINT,
-    ADD CONSTRAINT activity_minimum_party_size_check CHECK (minimum_party_size >= 1),
     ADD CONSTRAINT activity_private_price_check CHECK (private_price_minor >= 0);
-ALTER TABLE service
-    ADD COLUMN min_group_size INTEGER DEFAULT '1' NOT NULL,
-    ADD CONSTRAINT service_min_group_size_check CHECK (min_group_size >= 1);
 
 -- A private claim has all places of its session, however many there are; the party may be smaller.
 ALTER TABLE hold ADD COLUMN is_private BOOLEAN DEFAULT 'false' NOT NULL;
@@ -124,11 +119,12 @@ BEGIN
     END IF;
 END $$;
 
--- As hold_places, of a whole session for a party of `p_party`. outcome: held · taken · user_limit · address_limit.
-CREATE FUNCTION hold_whole_session(
-    p_hold uuid, p_claim uuid, p_organization uuid, p_session uuid, p_party integer, p_priced integer, p_ttl interval,
-    p_price bigint, p_currency text, p_user uuid, p_address text, p_user_limit integer, p_address_limit integer,
-    p_quote jsonb, p_promo uuid,
+-- Holds places of a session, or all of it (`p_is_private`; `p_priced` as above), for one holder: the one place where that
+-- is done. outcome: held · taken · user_limit · address_limit.
+CREATE FUNCTION hold_session(
+    p_hold uuid, p_claim uuid, p_organization uuid, p_session uuid, p_party integer, p_is_private boolean,
+    p_priced integer, p_ttl interval, p_price bigint, p_currency text, p_user uuid, p_address text, p_user_limit integer,
+    p_address_limit integer, p_quote jsonb, p_promo uuid,
     OUT outcome text, OUT expires_at timestamptz, OUT retry_after timestamptz, OUT lapsed_bookings uuid[]
 )
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
@@ -143,10 +139,16 @@ BEGIN
     IF outcome IS NOT NULL THEN
         RETURN;
     END IF;
+    -- The session first: what waits for it must not let the hold's own time run.
     PERFORM 1 FROM activity_session s WHERE s.id = p_session FOR NO KEY UPDATE;
     v_expires := turnero_now() + p_ttl;
-    SELECT c.claimed, c.lapsed_bookings INTO v_claimed, lapsed_bookings FROM claim_whole_session(
-        p_claim, p_organization, p_session, p_party, p_priced, 'held', p_hold, NULL, v_expires, 'HELD', false) c;
+    IF p_is_private THEN
+        SELECT c.claimed, c.lapsed_bookings INTO v_claimed, lapsed_bookings FROM claim_whole_session(
+            p_claim, p_organization, p_session, p_party, p_priced, 'held', p_hold, NULL, v_expires, 'HELD', false) c;
+    ELSE
+        SELECT c.claimed, c.lapsed_bookings INTO v_claimed, lapsed_bookings FROM claim_places(
+            p_claim, p_organization, p_session, p_party, 'held', p_hold, NULL, v_expires, 'HELD', false) c;
+    END IF;
     IF NOT v_claimed THEN
         outcome := 'taken';
         RETURN;
@@ -155,11 +157,36 @@ BEGIN
                       buffer_after_minutes, expires_at, party_size, price_minor, currency, user_id, address, quote,
                       promo_code_id, is_private)
     SELECT p_hold, p_organization, 'active', s.id, s.starts_at, s.ends_at, 0, 0, v_expires, p_party, p_price,
-           p_currency, p_user, p_address, p_quote, p_promo, true
+           p_currency, p_user, p_address, p_quote, p_promo, p_is_private
     FROM activity_session s WHERE s.id = p_session;
     outcome := 'held';
     expires_at := v_expires;
 END $$;
+
+CREATE OR REPLACE FUNCTION hold_places(
+    p_hold uuid, p_claim uuid, p_organization uuid, p_session uuid, p_places integer, p_ttl interval, p_price bigint,
+    p_currency text, p_user uuid, p_address text, p_user_limit integer, p_address_limit integer, p_quote jsonb,
+    p_promo uuid,
+    OUT outcome text, OUT expires_at timestamptz, OUT retry_after timestamptz, OUT lapsed_bookings uuid[]
+)
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT h.* FROM hold_session(
+        p_hold, p_claim, p_organization, p_session, p_places, false, NULL, p_ttl, p_price, p_currency, p_user, p_address,
+        p_user_limit, p_address_limit, p_quote, p_promo) h
+$$;
+
+-- A whole session for a party of `p_party`.
+CREATE FUNCTION hold_whole_session(
+    p_hold uuid, p_claim uuid, p_organization uuid, p_session uuid, p_party integer, p_priced integer, p_ttl interval,
+    p_price bigint, p_currency text, p_user uuid, p_address text, p_user_limit integer, p_address_limit integer,
+    p_quote jsonb, p_promo uuid,
+    OUT outcome text, OUT expires_at timestamptz, OUT retry_after timestamptz, OUT lapsed_bookings uuid[]
+)
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT h.* FROM hold_session(
+        p_hold, p_claim, p_organization, p_session, p_party, true, p_priced, p_ttl, p_price, p_currency, p_user,
+        p_address, p_user_limit, p_address_limit, p_quote, p_promo) h
+$$;
 
 -- As move_booking_places, of a private group: the whole of another session for the whole of this one.
 CREATE FUNCTION move_whole_session(

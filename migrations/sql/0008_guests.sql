@@ -47,12 +47,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_
     FROM guest_session g, LATERAL enter_organization('organization', g.organization_id, NULL, p_user, p_clock_offset) e
     WHERE g.id = p_session
 $$;
-REVOKE EXECUTE ON FUNCTION enter_guest_session(uuid, uuid, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION enter_guest_session(uuid, uuid, interval) TO turnero_app, turnero_system;
-
-GRANT CREATE ON SCHEMA public TO turnero_system;
-ALTER FUNCTION enter_guest_session(uuid, uuid, interval) OWNER TO turnero_system;
-REVOKE CREATE ON SCHEMA public FROM turnero_system;
+SELECT make_door('enter_guest_session(uuid, uuid, interval)');
 
 -- A session lives on when it is used, for `p_ttl` from now, until `p_most` after its start. Its row stays locked: requests
 -- of one guest come one after the other. Locks: session, limits, provider and unit rows by id, claims. False: it is over.
@@ -65,7 +60,7 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- The same for a booking that is made of a hold: the session keeps what the guest gave, and knows the hold.
+-- The same for a booking: the session keeps what the guest gave, and knows the hold that it is made of, if there is one.
 CREATE FUNCTION book_in_guest_session(p_session uuid, p_ttl interval, p_most interval, p_hold uuid, p_details jsonb)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$

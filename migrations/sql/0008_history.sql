@@ -3,6 +3,19 @@
 -- A lock that is not had at once would queue every request behind this migration.
 SET LOCAL lock_timeout = '5s';
 
+-- A function through which the application enters an organization: it looks past row-level security, and is for the
+-- application's roles alone.
+CREATE FUNCTION make_door(p_function regprocedure) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', p_function);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO turnero_app, turnero_system', p_function);
+    GRANT CREATE ON SCHEMA public TO turnero_system;
+    EXECUTE format('ALTER FUNCTION %s OWNER TO turnero_system', p_function);
+    REVOKE CREATE ON SCHEMA public FROM turnero_system;
+END $$;
+REVOKE EXECUTE ON FUNCTION make_door(regprocedure) FROM PUBLIC;
+
 -- `approval_hours`: how long a provider has to answer. `auto_…_after_minutes`: what the clock does by itself, none: nothing;
 -- `auto_…_since`: of bookings that start from then on, so that switching it on judges nobody's past.
 ALTER TABLE organization
@@ -36,14 +49,22 @@ ALTER TABLE booking
     ADD COLUMN approval_hours INTEGER,
     ADD COLUMN terms JSONB;
 
--- What is frozen of texts and of the limits of moving: of a visit the strictest of its services. `p_items`: as
+-- So few may come with one booking.
+ALTER TABLE service
+    ADD COLUMN min_group_size INTEGER DEFAULT '1' NOT NULL,
+    ADD CONSTRAINT service_min_group_size_check CHECK (min_group_size >= 1);
+ALTER TABLE activity
+    ADD COLUMN minimum_party_size INTEGER DEFAULT '1' NOT NULL,
+    ADD CONSTRAINT activity_minimum_party_size_check CHECK (minimum_party_size >= 1);
+
+-- What is frozen of texts, of how few may come, and of the limits of moving: of a visit the strictest of its services. `p_items`: as
 -- booking_item, in their order; none of a session's places.
 CREATE FUNCTION frozen_terms(
     p_items jsonb, p_session uuid, OUT terms jsonb, OUT maximum_reschedules integer, OUT reschedule_notice_minutes integer
 )
 LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT jsonb_build_object(
-               'items', jsonb_agg(jsonb_build_object(
+               'minimumPartySize', max(s.min_group_size), 'items', jsonb_agg(jsonb_build_object(
                    'name', s.name, 'description', s.description, 'providerName', p.name,
                    'venueName', v.name, 'venueAddress', v.address) ORDER BY i.position)),
            min(s.maximum_reschedules),
@@ -57,7 +78,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
     HAVING count(*) > 0
     UNION ALL
     SELECT jsonb_build_object(
-               'items', jsonb_build_array(jsonb_build_object(
+               'minimumPartySize', a.minimum_party_size, 'items', jsonb_build_array(jsonb_build_object(
                    'name', a.name, 'description', a.description, 'providerName', NULL,
                    'venueName', v.name, 'venueAddress', v.address))),
            a.maximum_reschedules, a.reschedule_notice_minutes

@@ -4,7 +4,7 @@
 SET LOCAL lock_timeout = '5s';
 
 -- What was asked for when it was made; its bookings are ordinary ones, which remember their place in it. `rule`: as RFC 5545
--- writes it; `starts_at`: the first start, whose wall clock in `time_zone` rules the others. `provider_id` none: anyone.
+-- writes it; `guest_session_id`: that it was made in, which is gone some day; `starts_at`: the first start, whose wall clock in `time_zone` rules the others. `provider_id` none: anyone.
 CREATE TABLE booking_series (
     service_id UUID,
     activity_id UUID,
@@ -18,6 +18,7 @@ CREATE TABLE booking_series (
     party_size INTEGER NOT NULL,
     version INTEGER DEFAULT '1' NOT NULL,
     access_version INTEGER DEFAULT '1' NOT NULL,
+    guest_session_id UUID,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT turnero_now() NOT NULL,
     id UUID NOT NULL,
     organization_id UUID NOT NULL,
@@ -35,6 +36,7 @@ CREATE TABLE booking_series (
 );
 CREATE INDEX booking_series_customer_id_idx ON booking_series (customer_id);
 CREATE INDEX booking_series_organization_id_idx ON booking_series (organization_id, id);
+CREATE INDEX booking_series_guest_session_id_idx ON booking_series (guest_session_id) WHERE guest_session_id IS NOT NULL;
 CREATE TRIGGER booking_series_version BEFORE UPDATE ON booking_series FOR EACH ROW EXECUTE FUNCTION bump_version();
 SELECT protect_table('booking_series');
 
@@ -47,12 +49,7 @@ ALTER TABLE booking
     ADD CONSTRAINT booking_series_id_fkey FOREIGN KEY (series_id) REFERENCES booking_series (id) NOT VALID,
     ADD CONSTRAINT booking_series_check CHECK ((series_id IS NULL) = (series_index IS NULL)) NOT VALID,
     ADD CONSTRAINT booking_hold_check CHECK (hold_id IS NOT NULL OR series_id IS NOT NULL) NOT VALID;
--- The columns are empty: each of these is one look over the table, whose lock this transaction has for them anyway.
-ALTER TABLE booking
-    VALIDATE CONSTRAINT booking_series_id_fkey,
-    VALIDATE CONSTRAINT booking_series_check,
-    VALIDATE CONSTRAINT booking_hold_check;
-CREATE UNIQUE INDEX booking_series_index_idx ON booking (series_id, series_index) WHERE series_id IS NOT NULL;
+-- 0010 checks the rows that are there, and makes the index of the dates of a series.
 
 -- The door to a series' organization.
 CREATE FUNCTION enter_series(p_series uuid, p_user uuid, p_clock_offset interval)
@@ -62,11 +59,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_
         LATERAL enter_organization('organization', s.organization_id, NULL, p_user, p_clock_offset) e
     WHERE s.id = p_series
 $$;
-REVOKE EXECUTE ON FUNCTION enter_series(uuid, uuid, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION enter_series(uuid, uuid, interval) TO turnero_app, turnero_system;
-GRANT CREATE ON SCHEMA public TO turnero_system;
-ALTER FUNCTION enter_series(uuid, uuid, interval) OWNER TO turnero_system;
-REVOKE CREATE ON SCHEMA public FROM turnero_system;
+SELECT make_door('enter_series(uuid, uuid, interval)');
 
 -- Locks everybody and everything that several claims may take, at once and in the one order. `p_dates`: as below.
 CREATE FUNCTION lock_series_subjects(p_dates jsonb, p_others uuid[] = '{}') RETURNS void
@@ -199,3 +192,53 @@ BEGIN
       AND b.starts_at >= p_from AND b.starts_at < p_to
       AND b.status = ANY (p_statuses) AND NOT b.id = ANY (p_except);
 END $$;
+
+-- ── units ────────────────────────────────────────────────────────────────────────────────────────────
+
+-- As in 0002; `p_despite_unpaid`: an unpaid booking that ran out is in nobody's way either, for those who end it.
+DROP FUNCTION is_subject_busy(uuid, tstzrange, boolean);
+CREATE FUNCTION is_subject_busy(
+    p_subject uuid, p_busy tstzrange, p_despite_blocks boolean = false, p_despite_unpaid boolean = false
+) RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT EXISTS (
+        SELECT FROM allocation a
+        WHERE a.subject_id = p_subject AND a.status IN ('held', 'booked')
+          -- No claim reaches further from its own start; these bounds use the index, the range test is exact.
+          AND a.starts_at > lower(p_busy) - interval '4 days' AND a.starts_at < upper(p_busy) + interval '4 days'
+          AND a.busy && p_busy
+          AND NOT (a.status = 'held' AND (a.booking_id IS NULL OR p_despite_unpaid)
+                   AND a.expires_at <= (SELECT turnero_now()))
+    ) OR NOT p_despite_blocks AND EXISTS (
+        SELECT FROM blocked_time b
+        WHERE b.subject_id = p_subject AND b.removed_at IS NULL
+          AND b.ends_at > lower(p_busy) AND b.starts_at < upper(p_busy)
+    )
+$$;
+
+-- As in 0002, in two forms. Claims of customers, who end what ran out, count it as free, as what they were shown does;
+-- units of which nothing has to be ended come before such.
+DROP FUNCTION choose_units(uuid[], integer, tstzrange, uuid[], uuid[]);
+CREATE FUNCTION choose_units(
+    p_units uuid[], p_quantity integer, p_busy tstzrange, p_mine uuid[], p_former uuid[], p_despite_unpaid boolean = true
+) RETURNS uuid[]
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_chosen uuid[];
+BEGIN
+    SELECT array_agg(free.id) INTO v_chosen FROM (
+        SELECT w.id FROM unnest(p_units) WITH ORDINALITY AS w (id, n)
+        JOIN resource_unit u ON u.id = w.id AND u.is_active
+        JOIN resource r ON r.id = u.resource_id AND r.is_active
+        WHERE NOT is_subject_busy(w.id, p_busy, w.id = ANY (p_former), p_despite_unpaid)
+        ORDER BY (w.id = ANY (p_mine)) DESC, (w.id = ANY (p_former)) DESC, EXISTS (
+            SELECT FROM allocation a WHERE a.subject_id = w.id AND a.busy && p_busy AND a.status = 'held'), w.n
+        LIMIT p_quantity) AS free;
+    RETURN CASE WHEN cardinality(v_chosen) = p_quantity THEN v_chosen END;
+END $$;
+
+-- For sessions, which end nobody's booking.
+CREATE FUNCTION choose_units(p_units uuid[], p_quantity integer, p_busy tstzrange, p_mine uuid[]) RETURNS uuid[]
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT choose_units(p_units, p_quantity, p_busy, p_mine, '{}', false)
+$$;

@@ -101,11 +101,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_
         LATERAL enter_organization('organization', e.organization_id, NULL, p_user, p_clock_offset) d
     WHERE e.id = p_entry
 $$;
-REVOKE EXECUTE ON FUNCTION enter_waitlist(uuid, uuid, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION enter_waitlist(uuid, uuid, interval) TO turnero_app, turnero_system;
-GRANT CREATE ON SCHEMA public TO turnero_system;
-ALTER FUNCTION enter_waitlist(uuid, uuid, interval) OWNER TO turnero_system;
-REVOKE CREATE ON SCHEMA public FROM turnero_system;
+SELECT make_door('enter_waitlist(uuid, uuid, interval)');
 
 -- ── what is told ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -211,7 +207,7 @@ CREATE FUNCTION note_opened_places() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF (first_waiting(NEW, NEW.capacity - NEW.taken)).id IS NOT NULL THEN
-        RAISE NOTICE 'turnero:waitlist.places %', NEW.id;
+        RAISE NOTICE 'turnero:waitlist.places % %', NEW.organization_id, NEW.id;
     END IF;
     RETURN NULL;
 END $$;
@@ -219,6 +215,26 @@ CREATE TRIGGER activity_session_opened AFTER UPDATE OF taken, capacity, status, 
     WHEN (NEW.status = 'open' AND NOT NEW.is_legacy AND NEW.taken < NEW.capacity
           AND (NEW.capacity - NEW.taken > OLD.capacity - OLD.taken OR OLD.status <> 'open' OR OLD.is_legacy))
     EXECUTE FUNCTION note_opened_places();
+
+-- New sessions are for those who wait for any of the activity.
+CREATE FUNCTION note_new_sessions() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_session activity_session;
+BEGIN
+    FOR v_session IN
+        SELECT n.* FROM new_session n
+        WHERE EXISTS (SELECT FROM waitlist_entry e WHERE e.activity_id = n.activity_id AND e.status = 'waiting')
+        ORDER BY n.starts_at
+    LOOP
+        IF (first_waiting(v_session, v_session.capacity - v_session.taken)).id IS NOT NULL THEN
+            RAISE NOTICE 'turnero:waitlist.places % %', v_session.organization_id, v_session.id;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER activity_session_made AFTER INSERT ON activity_session REFERENCING NEW TABLE AS new_session
+    FOR EACH STATEMENT EXECUTE FUNCTION note_new_sessions();
 
 -- The hold of an offer, which is claimed by now, and the entry that it is made to.
 CREATE FUNCTION put_offer(p_entry uuid, p_hold uuid) RETURNS timestamptz
@@ -307,24 +323,17 @@ BEGIN
     END IF;
 END $$;
 
--- As in 0002. A session that is called off takes its offers with it: who waits for others of the activity waits on, and
--- has refused nothing.
-CREATE OR REPLACE FUNCTION release_session_holds(p_session uuid) RETURNS integer
+-- A session that is called off takes its offers with it: who waits for others of the activity waits on, and has refused
+-- nothing. The claims are locked before the entries, as everywhere.
+ALTER FUNCTION release_session_holds(uuid) RENAME TO release_session_holds_alone;
+CREATE FUNCTION release_session_holds(p_session uuid) RETURNS integer
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
-DECLARE
-    v_claim place_claim;
-    v_count integer := 0;
 BEGIN
-    FOR v_claim IN
-        SELECT c.* FROM place_claim c
+    PERFORM end_waitlist_offer(held.hold_id, 'session_cancelled') FROM (
+        SELECT c.hold_id FROM place_claim c
         WHERE c.session_id = p_session AND c.status = 'held' AND c.booking_id IS NULL
-        ORDER BY c.id FOR NO KEY UPDATE
-    LOOP
-        PERFORM end_waitlist_offer(v_claim.hold_id, 'session_cancelled');
-        PERFORM free_places(v_claim, 'RELEASED', 'released');
-        v_count := v_count + 1;
-    END LOOP;
-    RETURN v_count;
+        ORDER BY c.id FOR NO KEY UPDATE) AS held;
+    RETURN release_session_holds_alone(p_session);
 END $$;
 
 -- ── what becomes of an offer ─────────────────────────────────────────────────────────────────────────
@@ -405,9 +414,25 @@ END $$;
 CREATE TRIGGER activity_session_called_off AFTER UPDATE OF status ON activity_session FOR EACH ROW
     WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled') EXECUTE FUNCTION end_session_entries();
 
+-- What somebody was offered takes nothing from what they may hold besides.
+ALTER FUNCTION hold_limits(uuid, text, integer, integer) RENAME TO hold_limits_of_all;
+CREATE FUNCTION hold_limits(
+    p_user uuid, p_address text, p_user_limit integer, p_address_limit integer,
+    OUT outcome text, OUT retry_after timestamptz
+)
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT l.* FROM hold_limits_of_all(
+        p_user, p_address,
+        CASE WHEN p_user_limit > 0 THEN p_user_limit + (
+            SELECT count(*)::integer FROM hold h
+            WHERE h.user_id = p_user AND h.status = 'active' AND h.waitlist_entry_id IS NOT NULL
+              AND h.expires_at > turnero_now()) ELSE 0 END,
+        p_address_limit) l
+$$;
+
 -- Gives an offer back and ends it; false: it is not held any more. With `p_leaves` the entry leaves the line, which it may
--- also where it waits; without, it declines.
-CREATE FUNCTION give_up_waiting(p_entry uuid, p_leaves boolean, p_actor text) RETURNS boolean
+-- also where it waits; without, it declines `p_hold`, and no other offer that was made meanwhile.
+CREATE FUNCTION give_up_waiting(p_entry uuid, p_leaves boolean, p_actor text, p_hold uuid = NULL) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_hold hold;
@@ -434,7 +459,7 @@ BEGIN
         EXIT WHEN v_entry.status <> 'offered' OR v_entry.hold_id = v_hold.id;
     END LOOP;
     v_was := v_entry.status;
-    IF v_was NOT IN ('waiting', 'offered') OR (v_was = 'waiting' AND NOT p_leaves) THEN
+    IF v_was NOT IN ('waiting', 'offered') OR (NOT p_leaves AND (v_was = 'waiting' OR v_entry.hold_id <> p_hold)) THEN
         RETURN false;
     END IF;
     IF p_leaves THEN
@@ -574,43 +599,50 @@ CREATE TRIGGER allocation_opened AFTER UPDATE OF status ON allocation FOR EACH R
 CREATE TRIGGER blocked_time_opened AFTER UPDATE OF removed_at ON blocked_time FOR EACH ROW
     WHEN (OLD.removed_at IS NULL AND NEW.removed_at IS NOT NULL) EXECUTE FUNCTION note_opened_time();
 
--- As in 0002, but that no claim runs over a lapsed one whose time somebody waits for: the sweep frees it, and it is offered
--- in the same transaction. Until then it counts as taken.
-CREATE OR REPLACE FUNCTION release_lapsed(p_subject uuid, p_busy tstzrange) RETURNS uuid[]
+-- Whose time a bulk change empties just now, and when: nobody is offered it meanwhile. What is free when it has ended is
+-- offered by the job.
+CREATE FUNCTION time_being_cleared(p_organization uuid)
+RETURNS TABLE (provider_id uuid, starts_from timestamptz, starts_before timestamptz)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
-DECLARE
-    v_id uuid;
-    v_organization uuid;
-    v_lapsed tstzrange;
-    v_ids uuid[] := '{}';
-    v_holds uuid[];
-    v_bookings uuid[];
+#variable_conflict use_column
 BEGIN
-    FOR v_id, v_organization, v_lapsed IN
-        SELECT a.id, a.organization_id, a.busy FROM allocation a
-        WHERE a.subject_id = p_subject AND a.busy && p_busy AND a.status = 'held' AND a.expires_at <= turnero_now()
-        ORDER BY a.id
-    LOOP
-        IF is_time_awaited(v_organization, p_subject, v_lapsed) THEN
-            RETURN NULL;
-        END IF;
-        PERFORM 1 FROM allocation a
-        WHERE a.id = v_id AND a.status = 'held' AND a.expires_at <= turnero_now()
-        FOR NO KEY UPDATE SKIP LOCKED;
-        IF FOUND THEN
-            v_ids := v_ids || v_id;
-        ELSIF EXISTS (SELECT FROM allocation a
-                      WHERE a.id = v_id AND a.status = 'held' AND a.expires_at <= turnero_now()) THEN
-            RETURN NULL; -- at the first: two who each free what the other wants would wait for each other
-        END IF;
-    END LOOP;
-    IF v_ids = '{}' THEN
-        RETURN '{}';
+    RETURN QUERY SELECT COALESCE(b.provider_id, p.id), b.starts_from, b.starts_before
+    FROM bulk_change b LEFT JOIN provider p ON p.venue_id = b.venue_id
+    WHERE b.organization_id = p_organization AND b.status = 'running' AND COALESCE(b.provider_id, p.id) IS NOT NULL;
+END $$;
+
+-- Other hours, or something else that is offered: which times that opens the slot engine knows, after the commit.
+CREATE FUNCTION note_opened_hours() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM waitlist_entry e
+               WHERE e.organization_id = NEW.organization_id AND e.status = 'waiting' AND e.service_id IS NOT NULL) THEN
+        RAISE NOTICE 'turnero:waitlist.hours %', NEW.organization_id;
     END IF;
-    SELECT array_agg(f.hold_id), array_agg(f.booking_id) FILTER (WHERE f.booking_id IS NOT NULL)
-    INTO v_holds, v_bookings FROM free_time(v_ids, 'RELEASED') f;
-    PERFORM end_expired_holds(v_holds);
-    RETURN COALESCE(v_bookings, '{}');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER schedule_version_opened AFTER INSERT ON schedule_version FOR EACH ROW EXECUTE FUNCTION note_opened_hours();
+CREATE TRIGGER schedule_exception_opened AFTER INSERT OR UPDATE ON schedule_exception FOR EACH ROW
+    EXECUTE FUNCTION note_opened_hours();
+CREATE TRIGGER offer_opened AFTER INSERT OR UPDATE ON offer FOR EACH ROW EXECUTE FUNCTION note_opened_hours();
+CREATE TRIGGER service_opened AFTER UPDATE ON service FOR EACH ROW WHEN (NEW.is_active) EXECUTE FUNCTION note_opened_hours();
+CREATE TRIGGER provider_opened AFTER UPDATE OF is_active, daily_booking_limit, weekly_booking_limit ON provider FOR EACH ROW
+    WHEN (NEW.is_active) EXECUTE FUNCTION note_opened_hours();
+
+-- No claim runs over a lapsed one whose time somebody waits for: the sweep frees it, and it is offered in the same
+-- transaction. Until then it counts as taken.
+ALTER FUNCTION release_lapsed(uuid, tstzrange) RENAME TO release_lapsed_anyway;
+CREATE FUNCTION release_lapsed(p_subject uuid, p_busy tstzrange) RETURNS uuid[]
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM allocation a
+        WHERE a.subject_id = p_subject AND a.busy && p_busy AND a.status = 'held' AND a.expires_at <= turnero_now()
+          AND is_time_awaited(a.organization_id, p_subject, a.busy)
+    ) THEN
+        RETURN NULL;
+    END IF;
+    RETURN release_lapsed_anyway(p_subject, p_busy);
 END $$;
 
 -- Who waits for time and was looked at longest ago, of one organization, in line: what no transaction could offer, since it
@@ -657,7 +689,8 @@ BEGIN
 END $$;
 
 -- Before somebody joins the line of these sessions: they are locked, in order, and what lapsed in them is freed. How many
--- places each has, and whether others wait for those.
+-- places each has, and whether others wait for those. Of several those alone that may have room: a place that is freed in
+-- a full one this very moment is kept from everybody else, and the job offers it.
 CREATE FUNCTION waitlist_room(p_sessions uuid[])
 RETURNS TABLE (session_id uuid, room integer, is_awaited boolean, lapsed_bookings uuid[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
@@ -667,7 +700,11 @@ DECLARE
     v_session activity_session;
 BEGIN
     FOR v_id IN
-        SELECT s.id FROM activity_session s WHERE s.id = ANY (p_sessions) ORDER BY s.id FOR NO KEY UPDATE
+        SELECT s.id FROM activity_session s
+        WHERE s.id = ANY (p_sessions) AND (cardinality(p_sessions) = 1 OR s.taken < s.capacity OR EXISTS (
+            SELECT FROM place_claim c
+            WHERE c.session_id = s.id AND c.status = 'held' AND c.expires_at <= (SELECT turnero_now())))
+        ORDER BY s.id FOR NO KEY UPDATE
     LOOP
         lapsed_bookings := (release_lapsed_places(v_id)).bookings;
         SELECT s.* INTO STRICT v_session FROM activity_session s WHERE s.id = v_id;

@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.errors import FieldErrors
 from app.domain.waitlist import (
+    OpenedHours,
     OpenedPlaces,
     OpenedTime,
     TimeWindow,
@@ -58,13 +59,16 @@ def test_windows_that_can() -> None:
 
 def test_what_triggers_say() -> None:
     said = [
-        f"waitlist.places {ONE}",
+        f"waitlist.places {ONE} {ONE}",
+        f"waitlist.hours {ONE}",
         f"waitlist.time {ONE} {ONE} 2026-03-04T12:00:00+00:00 2026-03-04T13:00:00+00:00",
         "something else",
         "",
     ]
     bounds = window(0, 1)
-    assert read_openings(said) == [OpenedPlaces(ONE), OpenedTime(ONE, ONE, bounds.from_at, bounds.to_at)]
+    found = read_openings(said)
+    assert found == [OpenedPlaces(ONE, ONE), OpenedHours(ONE), OpenedTime(ONE, ONE, bounds.from_at, bounds.to_at)]
+    assert read_openings(map(str, found)) == found
 
 
 def test_a_line_is_nothing_else() -> None:

@@ -86,7 +86,7 @@ def broken_promises(before: Rows, after: Rows, intent: Intent, promises: Mapping
     """For a person."""
     if intent.refusal is not None and intent.is_atomic:
         yield from _dishonest(before, after.now, intent)
-        if intent.must_succeed:
+        if intent.must_succeed and not _is_time_awaited(before):
             yield f"this was said to be free, and was refused: {intent.refusal!r}"
         intent = Intent(is_office=intent.is_office)
     made = len(after.bookings.keys() - before.bookings.keys())
@@ -102,6 +102,11 @@ def broken_promises(before: Rows, after: Rows, intent: Intent, promises: Mapping
         yield from _changes_of_hold(key, before, after, was=was, now=now)
     yield from _not_as_promised(after, promises)
     yield from _let_in(before, after)
+
+
+def _is_time_awaited(rows: Rows) -> bool:
+    """What lapsed reads as free, and is for those who wait until a sweep has offered it."""
+    return any(one["status"] == "waiting" and one["service_id"] is not None for one in rows.waiting.values())
 
 
 def _changes_of_booking(

@@ -36,6 +36,11 @@ SELECT jsonb_build_object(
                     'refused_list', (SELECT COALESCE(jsonb_agg(jsonb_build_array(lower(w), upper(w))), '[]')
                                      FROM unnest(e.refused) w)))
                 FROM waitlist_entry e WHERE e.id > $2 AND e.organization_id = $1),
+    'emptied', (SELECT jsonb_agg(s.id) FROM activity_session s JOIN activity a ON a.id = s.activity_id
+                JOIN bulk_change b ON b.organization_id = s.organization_id AND b.status = 'running'
+                    AND b.action = 'cancel' AND (b.activity_id = a.id OR b.venue_id = a.venue_id)
+                    AND s.starts_at >= b.starts_from AND s.starts_at < b.starts_before
+                WHERE s.activity_id = ANY ($4)),
     'activities', (SELECT jsonb_object_agg(a.id, a.is_active AND a.sessions_follow) FROM activity a
                    WHERE a.id = ANY ($4)),
     'refunds', (SELECT jsonb_agg(to_jsonb(r)) FROM refund r WHERE r.id > $2 AND r.organization_id = $1)
@@ -75,7 +80,7 @@ class Journals:
 @dataclass(frozen=True, slots=True)
 class Rows:
     """`items`, `payments`, `refunds`, `participants` by booking; `waiting`: entries of the waitlist; `activities`: can
-    they be booked?"""
+    they be booked? `emptied`: sessions that a bulk change is just calling off, whose places are nobody's."""
 
     now: datetime
     bookings: dict[str, Row]
@@ -90,6 +95,7 @@ class Rows:
     waiting: dict[str, Row]
     activities: dict[str, bool]
     journals: Journals
+    emptied: frozenset[str] = frozenset()
 
     @property
     def occupying(self) -> list[Row]:
@@ -135,6 +141,7 @@ class Reader:
             waiting=state["waiting"] or {},
             activities=state["activities"],
             journals=self.journals,
+            emptied=frozenset(state["emptied"] or ()),
         )
 
     async def _follow(self) -> None:

@@ -10,8 +10,11 @@ from sqlalchemy import text
 from app.commands.expiry import expire_holds, expire_unpaid_bookings
 from app.commands.job import Claim
 from app.commands.session_generation import generate_next
+from app.commands.waitlist_offer import OFFER_WHAT_OPENED
+from app.domain.price_quote import NO_FEES
 from app.jobs.payments import PaymentJobs
 from app.jobs.registry import Handlers, JobRun, JobServices
+from app.jobs.waitlist import handlers as waitlist_jobs
 from tests.e2e.lifecycle_life import Life, operation
 
 WAITS = tuple(timedelta(minutes=one) for one in (3, 7, 12, 40, 240, 1_440))
@@ -67,7 +70,8 @@ class Background(Life):
 
     def handlers(self) -> Handlers:
         """Of all jobs that such a shop has."""
-        return PaymentJobs(self.world.workers).handlers()
+        offered = {OFFER_WHAT_OPENED: waitlist_jobs(NO_FEES)[OFFER_WHAT_OPENED]}
+        return {**PaymentJobs(self.world.workers).handlers(), **offered}
 
     async def worked(self) -> None:
         """What the jobs may have changed, for those who know."""

@@ -180,7 +180,7 @@ def free_for_somebody(rows: Rows, session: Row) -> Iterator[str]:
     """Free places of it that somebody who waits would fit into."""
     room = session["capacity"] - session["taken"]
     is_sold = session["status"] == "open" and not session["is_legacy"] and instant(session["starts_at"]) > rows.now
-    if is_sold and rows.activities[session["activity_id"]]:
+    if is_sold and session["id"] not in rows.emptied and rows.activities[session["activity_id"]]:
         for entry in rows.waiting.values():
             if entry["party_size"] <= room and _fits(entry, session):
                 yield f"session {session['id']} has {room} places, and {entry['id']} waits for {entry['party_size']}"

@@ -15,6 +15,7 @@ from app.core.ids import IdKind, decode_id
 from app.domain.membership import Role
 from app.models import Booking
 from app.resolvers.context import Services
+from tests import sweeps
 from tests.fees import set_terms
 from tests.fixtures_api import GraphQLClient, MovableClock
 from tests.journey import Answer, Made, Visitor, colleague, live_time
@@ -95,6 +96,7 @@ async def test_one_that_fails_holds_up_no_other(
 
     clock.move_to(at(3, 12))
     monkeypatch.setattr(automatic, "apply_transition", apply_transition)
+    monkeypatch.setattr(sweeps, "BATCH", 1)  # it alone fills one
     await sweep(worker, clock, take_automatic_steps)
     assert [(await state(owner, one))["status"] for one in (failing, other)] == ["CONFIRMED", "NO_SHOW"]
     monkeypatch.undo()

@@ -14,7 +14,7 @@ from tests.fees import CASH, balance_of, intent_of, set_terms
 from tests.fixtures_api import GraphQLClient
 from tests.groups import booked_as, change, seen
 from tests.journey import Made, Visitor, colleague, rows_of
-from tests.paying import GOOD, Payer, Paying, ledger_of
+from tests.paying import GOOD, REFUND, Payer, Paying, ledger_of
 from tests.price_terms import set_terms as set_prices
 from tests.promos import make_promo
 from tests.shop import at
@@ -112,6 +112,24 @@ async def test_in_time_their_part_goes_back(yoga: Class, payer: Payer, paying: P
     assert money(again) == (3_000, 1_500, 1_500)
     assert await ledger_of(yoga.owner, made) == {"customer": -6_000, "escrow": 1_500, "refunds": 4_500}
     assert await faults(yoga.shop) == []
+
+
+async def test_a_gesture_takes_nothing_from_what_goes_back(
+    yoga: Class, payer: Payer, paying: Paying, staff: GraphQLClient
+) -> None:
+    """And no more goes back than was paid."""
+    made = await paid(yoga, payer, paying, 3)
+    gesture = {"bookingId": made.id, "amountMinor": 500, "reason": "It was cold."}
+    assert (await staff(REFUND, {"input": gesture}))["__typename"] == "Booking"
+    answer = await change(yoga.client, REMOVE, made, unnamed=1)
+    assert money(answer) == (3_000, 0, 2_500)
+    assert sorted(one["amount"]["amountMinor"] for one in answer["refunds"]) == [500, 1_500]
+    assert money(await change(yoga.client, ADD, made, unnamed=1))[:2] == (4_500, 1_500)
+    assert money(await change(yoga.client, REMOVE, made, unnamed=1)) == (3_000, 0, 2_500)
+    await staff(REFUND, {"input": {**gesture, "amountMinor": 2_000}})
+    assert money(await change(yoga.client, REMOVE, made, unnamed=1)) == (1_500, 0, 0)
+    await paying.work()
+    assert await ledger_of(yoga.owner, made) == {"customer": -4_500, "refunds": 4_500}
 
 
 async def test_a_refund_that_fails_leaves_the_money_here(yoga: Class, payer: Payer, paying: Paying) -> None:

@@ -12,6 +12,7 @@ from app.core.database import Database
 from app.domain.membership import Role
 from app.resolvers.context import Services
 from tests.classes import Class, make_class
+from tests.fees import set_terms
 from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog
 from tests.groups import booked_as, change, named, seen
 from tests.journey import Made, audit_of, colleague
@@ -53,14 +54,14 @@ async def test_one_no_show_is_their_own(yoga: Class, made: Made, staff: GraphQLC
     assert (early["__typename"], early["rule"]) == ("NotAllowed", "service_day")
     clock.move_to(at(3, 8, 50))
     came = await mark(staff, made, ana, "CHECKED_IN")
-    assert (came["status"], came["version"]) == ("CONFIRMED", 2)
+    assert (came["status"], came["version"]) == ("CHECKED_IN", 3)  # the first takes the booking along
     assert (await mark(staff, made, beto, "NO_SHOW"))["rule"] == "not_started"
     clock.move_to(at(3, 9, 10))
     answer = await mark(staff, made, beto, "NO_SHOW")
     facts = [(one["status"], bool(one["checkedInAt"]), bool(one["noShowAt"])) for one in answer["participants"]]
     assert facts == [("CHECKED_IN", True, False), ("NO_SHOW", False, True)]
-    assert (answer["status"], answer["price"], answer["partySize"]) == ("CONFIRMED", {"amountMinor": 4_500}, 3)
-    assert (await mark(staff, made, beto, "NO_SHOW"))["version"] == 3  # nothing differs
+    assert (answer["status"], answer["price"], answer["partySize"]) == ("CHECKED_IN", {"amountMinor": 4_500}, 3)
+    assert (await mark(staff, made, beto, "NO_SHOW"))["version"] == 4  # nothing differs
     late = await mark(staff, made, beto, "CHECKED_IN")
     assert [bool(one["noShowAt"]) for one in late["participants"]] == [False, False]
     assert [one["status"] for one in (await mark(staff, made, beto, "EXPECTED"))["participants"]] == [
@@ -86,6 +87,22 @@ async def test_who_may_mark(yoga: Class, made: Made, staff: GraphQLClient, clock
     clock.move_to(at(2, 0))
     await yoga.guest.cancel(made, accessToken=made.token)
     assert (await mark(staff, made, ana, "CHECKED_IN"))["rule"] == "not_markable"
+
+
+async def test_who_owes_something_is_marked_alone(
+    yoga: Class, made: Made, staff: GraphQLClient, worker: Database, clock: MovableClock
+) -> None:
+    """Who is there is written down; the booking is checked in once it is paid. The clock knows that somebody came."""
+    owner = await colleague(yoga.client, yoga.shop, Role.ADMIN)
+    await leave_to_the_clock(owner, autoNoShowAfterMinutes=15)
+    await set_terms(yoga.guest, balance_required_at_check_in=True)
+    ana, _ = [one["id"] for one in (await people(yoga, made)).values()]
+    clock.move_to(at(3, 8, 50))
+    came = await mark(staff, made, ana, "CHECKED_IN")
+    assert (came["status"], came["participants"][0]["status"]) == ("CONFIRMED", "CHECKED_IN")
+    clock.move_to(at(3, 9, 16))
+    await sweep(worker, clock, take_automatic_steps)
+    assert (await seen(yoga, made))["status"] == "CONFIRMED"
 
 
 async def test_the_others_are_named_later(yoga: Class, made: Made, staff: GraphQLClient, clock: Any) -> None:
@@ -154,7 +171,7 @@ async def test_a_group_of_which_somebody_came_is_not_missed(
     assert (await mark(staff, made, ana, "CHECKED_IN"))["__typename"] == "Booking"
     clock.move_to(at(3, 9, 16))
     await sweep(worker, clock, take_automatic_steps)
-    assert [(await seen(yoga, one))["status"] for one in (made, missed)] == ["CONFIRMED", "NO_SHOW"]
+    assert [(await seen(yoga, one))["status"] for one in (made, missed)] == ["CHECKED_IN", "NO_SHOW"]
     clock.move_to(at(3, 12))
     await sweep(worker, clock, take_automatic_steps)
     assert (await seen(yoga, made))["status"] == "COMPLETED"

@@ -7,6 +7,8 @@ from typing import Any
 from app.resolvers.context import Services
 from tests.classes import make_class
 from tests.fixtures_api import GraphQLClient
+from tests.groups import booked_as, change
+from tests.journey import rows_of
 from tests.recurring import Regular, local, weekly
 from tests.shop import at, make_shop
 from tests.waiting import join, waiting, window
@@ -41,3 +43,18 @@ async def test_of_a_service(services: Services, client: GraphQLClient) -> None:
     wanted = {"serviceId": shop.service_id, "windows": [window(start, start.replace(minute=start.minute + 1))]}
     assert refused(await join(client, **wanted, partySize=2), "service")
     await waiting(client, **wanted, partySize=3)
+
+
+async def test_what_was_agreed_stays(services: Services, client: GraphQLClient) -> None:
+    """A minimum that comes later is for new bookings; one that is lowered is for all."""
+    yoga = await make_class(client, services, minimum_party_size=2, max_party_size=6)
+    held = await yoga.held((await yoga.at(at(3, 9)))["id"], 5)
+    made = await booked_as(yoga, held)
+    terms = "query ($id: ID!) { booking(id: $id) { terms { minimumPartySize } } }"
+    update = "UPDATE activity SET minimum_party_size = :least WHERE id = :id RETURNING 1"
+    await rows_of(yoga.shop, update, least=4, id=yoga.activity_uuid)
+    assert (await yoga.owner(terms, {"id": made.id}))["terms"]["minimumPartySize"] == 2
+    assert (await change(client, "removeParticipants", made, unnamed=3))["partySize"] == 2
+    assert (await change(client, "removeParticipants", made, unnamed=1))["rule"] == "minimum_party_size"
+    await rows_of(yoga.shop, update, least=1, id=yoga.activity_uuid)
+    assert (await change(client, "removeParticipants", made, unnamed=1))["partySize"] == 1

@@ -10,6 +10,7 @@ from uuid import uuid4
 from tests.fixtures_api import log_statements
 from tests.journey import ANA, Made, booking_input, instant, live_time, rows_of
 from tests.paying import BOOK, GOOD, NO_FUNDS, Payer, Paying, ledger_of, owner_of
+from tests.rooms import make_room, need_any
 from tests.shop import at, make_shop
 
 BOOK_BARE = """mutation ($input: CreateBookingInput!) { createBooking(input: $input) { __typename
@@ -125,6 +126,16 @@ async def test_a_declined_card_leaves_it_open_until_the_deadline(payer: Payer, p
     booking = (await payer.refresh(made))["booking"]
     assert booking["status"] == "CONFIRMED"
     assert [step["to"] for step in booking["transitions"]] == ["PENDING", "PAYMENT_FAILED", "PENDING", "CONFIRMED"]
+
+
+async def test_a_room_that_was_not_paid_for_in_time_is_free(payer: Payer, paying: Paying) -> None:
+    """As it is shown: before any sweep, and at the cost of whoever did not pay."""
+    await need_any(payer.shop, await make_room(payer.shop))
+    made = await payer.pay_now(at(2, 10))
+    assert (await payer.hold(at(2, 10)))["__typename"] == "SlotUnavailable"
+    paying.api.clock.move(timedelta(minutes=40))
+    await payer.held(at(2, 10, 15))
+    assert (await payer.seen(made))["status"] == "EXPIRED"
 
 
 async def test_nobody_but_the_customer_is_given_the_secret(payer: Payer, paying: Paying) -> None:

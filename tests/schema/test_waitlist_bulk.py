@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import text
 
 from app.checkout.scope import Checkout
-from app.commands.waitlist_offer import offer_what_opened
+from app.commands.waitlist_offer import OFFER_WHAT_OPENED, offer_what_opened
 from app.core.database import SYSTEM_ROLE, Database
+from app.domain.waitlist import OpenedHours, read_openings
 from app.jobs.bulk import BulkJobs
-from app.jobs.waitlist import fill_sessions
+from app.jobs.waitlist import fill_sessions, offer_left
 from app.resolvers.context import Services
 from tests.bulk import Planner, Worker
 from tests.classes import Class, faults, make_class
 from tests.fixtures_api import GraphQLClient, RunningApi
-from tests.shop import at
+from tests.journey import Visitor
+from tests.shop import at, make_shop
 from tests.waiting import waiting, window
 
 
@@ -71,4 +74,33 @@ async def test_what_is_left_when_it_was_stopped(yoga: Class, client: GraphQLClie
     await worker.run(await worker.claim(job_id), BulkJobs(worker.checkout, batch=1))
     await planner.stop(plan)
     await fill_sessions(worker.database)
+    assert await one.status() == "OFFERED"
+
+
+@pytest.mark.parametrize("action", ["CANCEL", "MOVE"])
+async def test_a_providers_day(services: Services, client: GraphQLClient, worker: Worker, action: str) -> None:
+    """None of it is offered while it is cleared; then it is, since the day is not closed."""
+    shop = await make_shop(services, providers=2)
+    guest = Visitor(client, shop)
+    first = shop.provider_ids[0]
+    for hour in (9, 10):
+        await guest.booked(at(3, hour), hold={"providerId": first})
+    wanted = {"serviceId": shop.service_id, "providerIds": [first]}
+    one = await waiting(client, **wanted, windows=[window(at(3, 9), at(3, 9, 1)), window(at(3, 10), at(3, 10, 1))])
+    staff = Planner(client.signed_in(shop.owner.token), shop)
+    plan = await (staff.planned(at(3, 0), at(4, 0)) if action == "CANCEL" else staff.moved(at(3, 0), at(4, 0)))
+    await staff.committed(plan)
+    [job_id] = await worker.due()
+    await worker.run(await worker.claim(job_id), BulkJobs(worker.checkout, batch=1))
+    await offer_left(worker.database, [OpenedHours(shop.organization_uuid)])
+    assert await one.status() == "WAITING"
+    await worker.work()
+    assert (await staff.read(plan))["progress"]["done"] == 2
+    assert await one.status() == "WAITING"
+    async with worker.database.transaction() as tx:
+        left = "SELECT args FROM job WHERE kind = :kind AND organization_id = :id ORDER BY id DESC LIMIT 1"
+        args = (await tx.execute(text(left), {"kind": OFFER_WHAT_OPENED, "id": shop.organization_uuid})).scalar_one()
+    openings = read_openings(args["openings"])
+    assert OpenedHours(shop.organization_uuid) in openings
+    await offer_left(worker.database, openings)
     assert await one.status() == "OFFERED"

@@ -64,6 +64,14 @@ async def test_what_waits_is_tentative(running: RunningApi, client: GraphQLClien
     guest = Visitor(client, await make_shop(running.api.services, service={"requires_approval": True}))
     made = await guest.booked(at(3, 10))
     assert (await _event(client.http, _address(running, made)))["status"] == "TENTATIVE"
+    unpaid = await guest.booked(at(4, 10))
+    await rows_of(
+        guest.shop, "UPDATE booking SET status = 'payment_failed' WHERE starts_at = :at RETURNING 1", at=at(4, 10)
+    )
+    event = await _event(client.http, _address(running, unpaid))
+    assert event["status"] == "TENTATIVE"
+    assert event["organizer"].params["CN"] == "Shop"
+    assert str(event["organizer"]).startswith("mailto:no-reply@")
 
 
 async def test_names_cannot_break_out_of_their_line(
