@@ -36,7 +36,7 @@ class LiveHub:
         self._lingering: OrderedDict[LiveSource[Any, Any], None] = OrderedDict()
         self._reader: RequestContext | None = None
         self.on_begin: Callable[[], None] = _nothing
-        """Called when something begins to be looked at."""
+        """Called when somebody begins to look at something."""
 
     def availability(
         self, services: Services, search: AvailabilitySearch, pace_ms: int = 0
@@ -81,10 +81,11 @@ class LiveHub:
     def begins(self, source: LiveSource[Any, Any]) -> None:
         self._running[source] = None
         self._lingering.pop(source, None)
-        self.on_begin()
 
     def wakes(self, source: LiveSource[Any, Any]) -> None:
         self._lingering.pop(source, None)
+
+    def gains(self) -> None:
         self.on_begin()
 
     def rests(self, source: LiveSource[Any, Any]) -> None:

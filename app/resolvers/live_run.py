@@ -57,6 +57,9 @@ class Keeper(Protocol):
     def wakes(self, source: Any) -> None:
         """Somebody comes while it lingers."""
 
+    def gains(self) -> None:
+        """One of the sources has a listener more."""
+
     def rests(self, source: Any) -> None:
         """Nobody listens any more; it lingers."""
 

@@ -77,7 +77,9 @@ class LiveSource(Generic[V, U]):
         """Raises BadInput, NotFound, StreamUnavailable and what reading raises."""
         self._joining += 1
         try:
-            return await Entrance(self, lane, listener).open(after)
+            opening = await Entrance(self, lane, listener).open(after)
+            self._keeper.gains()
+            return opening
         finally:
             self._joining -= 1
             self._rest_if_alone()
