@@ -26,7 +26,8 @@ async def main(database_url: str, redis_url: str, idle_ms: int) -> None:
         numbered = await number_events(tx)
         if numbered and not has_stood:
             has_stood = True
-            print("holding", flush=True)
+            sys.stdout.write("holding\n")
+            sys.stdout.flush()
             time.sleep(STANDS_STILL_S)  # noqa: ASYNC251 (the whole process is to stand still)
         return numbered
 
