@@ -29,21 +29,21 @@ SHORT_MS = 700
 
 
 @dataclass(frozen=True, slots=True)
-class Servers:
+class OwnServers:
     database_url: str
     redis_url: str
     installation: UUID
 
 
 @pytest.fixture
-def servers(fresh_database_url: str, valkey_server: ValkeyServer, installation: UUID) -> Servers:
-    return Servers(fresh_database_url, valkey_server.url, installation)
+def own(fresh_database_url: str, valkey_server: ValkeyServer, installation: UUID) -> OwnServers:
+    return OwnServers(fresh_database_url, valkey_server.url, installation)
 
 
 @asynccontextmanager
-async def holder(servers: Servers, idle_ms: int) -> AsyncIterator[Process]:
+async def holder(own: OwnServers, idle_ms: int) -> AsyncIterator[Process]:
     """A relay's process. It holds the lock once the block has let `holding` return."""
-    command = (sys.executable, "-m", "tests.jobs.sleepy_relay", servers.database_url, servers.redis_url, str(idle_ms))
+    command = (sys.executable, "-m", "tests.jobs.sleepy_relay", own.database_url, own.redis_url, str(idle_ms))
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=DEVNULL)
     try:
         yield process
@@ -66,9 +66,9 @@ def test_what_sleeps_is_thrown_out_before_the_promise_ends() -> None:
 
 @pytest.mark.parametrize("idle_ms", [SHORT_MS, pytest.param(4_000, marks=pytest.mark.faults)])
 async def test_a_sleeping_holder_is_passed_by_and_does_no_harm_when_it_wakes(
-    database: Database, ground: Ground, valkey: Valkey, servers: Servers, idle_ms: int
+    database: Database, ground: Ground, valkey: Valkey, own: OwnServers, idle_ms: int
 ) -> None:
-    async with holder(servers, idle_ms) as sleeper:
+    async with holder(own, idle_ms) as sleeper:
         await write_events(database, ground, ground.provider, range(20))
         await holding(sleeper)
         sleeper.send_signal(signal.SIGSTOP)
@@ -84,27 +84,27 @@ async def test_a_sleeping_holder_is_passed_by_and_does_no_harm_when_it_wakes(
         await write_events(database, ground, ground.provider, range(40, 50))
         assert await until(lambda: all_published(database)) < TAKEN_OVER_S
         assert sleeper.returncode is None
-    await all_once_and_in_order(database, servers, 50)
+    await all_once_and_in_order(database, own, 50)
 
 
 async def test_a_dead_holder_is_followed_at_once(
-    database: Database, ground: Ground, valkey: Valkey, servers: Servers
+    database: Database, ground: Ground, valkey: Valkey, own: OwnServers
 ) -> None:
-    async with holder(servers, 60_000) as doomed:
+    async with holder(own, 60_000) as doomed:
         await write_events(database, ground, ground.provider, range(20))
         await holding(doomed)
         async with beside(Relay(database, valkey.event_stream()).run()):
             doomed.kill()
             assert await until(lambda: all_published(database)) < 2
-    await all_once_and_in_order(database, servers, 20)
+    await all_once_and_in_order(database, own, 20)
 
 
-async def all_once_and_in_order(database: Database, servers: Servers, count: int) -> None:
+async def all_once_and_in_order(database: Database, own: OwnServers, count: int) -> None:
     """In the log and on the stream."""
     query = "SELECT position, payload ->> 'number' FROM outbox_event ORDER BY position"
     assert await rows(database, query) == [(number + 1, str(number)) for number in range(count)]
-    client = Redis.from_url(servers.redis_url)
-    entries = await client.xrange(f"turnero:{servers.installation}:events")
+    client = Redis.from_url(own.redis_url)
+    entries = await client.xrange(f"turnero:{own.installation}:events")
     await client.aclose()
     assert [entry_id for entry_id, _ in entries] == [f"{number + 1}-0".encode() for number in range(count)]
 
