@@ -21,10 +21,12 @@ from bench import (
     bookings_many,
     delivery,
     engine,
+    fanout,
     payments,
     replies,
     search,
     small_operations,
+    streams,
 )
 from bench.report import Findings, Line, Machine, Plan, table, tell, write
 from bench.world import World, world
@@ -35,6 +37,8 @@ ALONE: Mapping[str, Callable[[], Awaitable[Findings]]] = MappingProxyType(
         "small_operations": small_operations.measure,
         "replies": replies.measure,
         "availability_many": availability_many.measure,
+        "fanout": fanout.measure,
+        "streams": streams.measure,
     }
 )
 """These need no system, or one of their own."""

@@ -68,7 +68,7 @@ class Query:
 class Mutation:
     @strawberry.mutation
     async def rename(self, id: strawberry.ID, name: str) -> Provider:
-        return PROVIDER if id and name else PROVIDER
+        return Provider(id=id, name=name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ def _spec(name: str, stack: Stack) -> ChildSpec:
         "TURNERO_PORT": str(stack.port),
         "TURNERO_HOLD_TTL_S": str(HOLD_TTL_S),
         "TURNERO_HOLD_LIMIT_PER_ADDRESS": "0",
+        "TURNERO_SOCKETS_PER_ADDRESS": "0",
         "TURNERO_LOG_LEVEL": "warning",
         "TURNERO_LOG_FORMAT": "json",
         **_payment_settings(stack),
