@@ -13,7 +13,7 @@ from typing import cast
 
 import uvloop
 
-from bench.crowd import raise_file_limit, server_frame
+from tests.faults.crowd import raise_file_limit, server_frame
 
 ACCEPTED = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

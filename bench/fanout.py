@@ -23,10 +23,10 @@ import psutil
 
 from app.adapters.valkey import Valkey
 from app.core.ids import new_id
-from bench.crowd import Crowd, crowd, raise_file_limit
 from bench.delivery import WATCH
 from bench.report import Line, median, tell
 from bench.world import HOLD_SQL, Place, World, world
+from tests.faults.crowd import Crowd, crowd, raise_file_limit
 
 SCREENS = int(os.environ.get("BENCH_SCREENS") or 5_000)
 MORE_SCREENS = 2 * SCREENS

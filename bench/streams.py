@@ -26,10 +26,10 @@ from app.adapters.valkey import Valkey
 from app.core.ids import new_id
 from app.ports import EventStream
 from app.queries.event import decode_event
-from bench.crowd import Crowd, crowd, raise_file_limit
 from bench.delivery import WATCH
 from bench.report import Line, percentile, tell
 from bench.world import BOOK_SQL, FIRST_DAY, HOLD_SQL, Place, World, world
+from tests.faults.crowd import Crowd, crowd, raise_file_limit
 from tests.shop import at, iso, make_shop
 
 SCREENS = int(os.environ.get("BENCH_STREAMS") or 2_000)

@@ -17,6 +17,8 @@ class Connection:
     host: str
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    is_ending: bool = False
+    """The server has said that it closes the connection after its last answer."""
 
     async def post(self, query: str, variables: dict[str, Any]) -> Any:
         """The one root field. Raises RuntimeError on errors."""
@@ -36,6 +38,7 @@ class Connection:
         self.writer.write(request)
         head = await self.reader.readuntil(b"\r\n\r\n")
         status = head[9:12]
+        self.is_ending = b"connection: close" in head.lower()
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
         body = await self.reader.readexactly(length)
         if status != b"200":

@@ -1,4 +1,4 @@
-"""Thousands of clients of graphql-transport-ws in one process that costs little: `python -m bench.crowd`.
+"""Thousands of clients of graphql-transport-ws in one process that costs little: `python -m tests.faults.crowd`.
 
 It is told what to do by a line of JSON and answers with one. Frames are read and written by hand, with a mask of zeros:
 what is measured is the server. `Crowd` is the other end of these lines, for benchmarks and fault runs.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
+import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -27,9 +28,9 @@ MOST_FILES = 50_000
 FIRST_EVENT_S = 120.0
 LINE_LIMIT = 1 << 28
 UPGRADE = (
-    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+    b"GET /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
 )
 
 
@@ -58,7 +59,7 @@ _PONG = client_frame(b'{"type":"pong"}')
 class Client(asyncio.Protocol):
     """One connection. `stage`: what it waits for; then each `next` is counted, and kept where that is asked for."""
 
-    def __init__(self, crowd: Members, path: str) -> None:
+    def __init__(self, crowd: Members) -> None:
         self.crowd = crowd
         self.buffer = b""
         self.is_up = False
@@ -68,12 +69,11 @@ class Client(asyncio.Protocol):
         self.has_news = asyncio.Event()
         self.closed: int | None = None
         """The close code; 1006 for a connection that just ended."""
-        self._upgrade = UPGRADE.format(path=path).encode()
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # the loop's own kind is no subclass of it
-        self.transport.write(self._upgrade)
+        self.transport.write(UPGRADE)
 
     def data_received(self, data: bytes) -> None:
         self.buffer = buffer = self.buffer + data if self.buffer else data
@@ -153,14 +153,20 @@ class Members:
         if not self.waiting:
             self._all_told.set()
 
-    async def open(self, port: int, count: int, path: str = "/graphql", host: str = "127.0.0.1") -> dict[str, Any]:
-        """So many more connections, acknowledged."""
+    async def open(self, port: int, count: int, receive_bytes: int | None = None) -> dict[str, Any]:
+        """So many more connections, acknowledged. `receive_bytes`: what the system takes for one that does not read."""
         loop, gate = asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)
 
         async def one(number: int) -> None:
             source = (f"127.0.{1 + number // PER_ADDRESS // 250}.{1 + number // PER_ADDRESS % 250}", 0)
             async with gate:
-                _, client = await loop.create_connection(lambda: Client(self, path), host, port, local_addr=source)
+                line = socket.socket()
+                line.setblocking(False)
+                line.bind(source)
+                if receive_bytes is not None:
+                    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+                await loop.sock_connect(line, ("127.0.0.1", port))
+                _, client = await loop.create_connection(lambda: Client(self), sock=line)
                 await client.acknowledged
             self.clients.append(client)
 
@@ -248,7 +254,8 @@ async def obey() -> None:
             answer = await getattr(members, asked.pop("do"))(**asked)
         except Exception as error:
             answer = {"failed": repr(error)}
-        print(json.dumps(answer), flush=True)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
 
 
 @dataclass(slots=True)
@@ -271,7 +278,7 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd() -> AsyncIterator[Crowd]:
-    command = (sys.executable, "-m", "bench.crowd")
+    command = (sys.executable, "-m", "tests.faults.crowd")
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=LINE_LIMIT)
     try:
         yield Crowd(process)
