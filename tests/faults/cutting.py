@@ -30,10 +30,12 @@ class Cable:
         try:
             with suppress(OSError, asyncio.CancelledError):
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
-                await self._both_ways(reader, writer, far_reader, far_writer)
-                far_writer.transport.abort()
+                try:
+                    await self._both_ways(reader, writer, far_reader, far_writer)
+                finally:
+                    _end(far_writer)
         finally:
-            writer.transport.abort()
+            _end(writer)
             self._lines.discard(task)
 
     async def _both_ways(
@@ -53,6 +55,7 @@ class Cable:
         finally:
             for way in ways:
                 way.cancel()
+            await asyncio.wait(ways)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut_at: float | None) -> None:
         with suppress(OSError):
@@ -78,9 +81,17 @@ class Cable:
                     self.cuts += 1
                     return b""
 
-    def end(self) -> None:
-        for line in self._lines:
+    async def end(self) -> None:
+        for line in (lines := tuple(self._lines)):
             line.cancel()
+        if lines:
+            await asyncio.wait(lines)
+
+
+def _end(writer: asyncio.StreamWriter) -> None:
+    """At once. The writer is closed as well, so that it does not complain of having been left open."""
+    writer.transport.abort()
+    writer.close()
 
 
 @asynccontextmanager
@@ -92,5 +103,4 @@ async def cable(target: int, chance: random.Random, between_s: tuple[float, floa
         yield made
     finally:
         server.close()
-        made.end()
-        await asyncio.sleep(0)
+        await made.end()

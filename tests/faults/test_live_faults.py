@@ -12,13 +12,14 @@ import signal
 import time
 from collections.abc import Callable
 
+import asyncpg
 import psutil
 import pytest
 from redis.asyncio import Redis
 
 from tests.faults.cutting import cable
 from tests.faults.live_run import LiveRun, fault_seed, live_run
-from tests.faults.stack import Stack, Victim, running_stack
+from tests.faults.stack import READY_S, Stack, Victim, running_stack
 
 pytestmark = pytest.mark.faults
 
@@ -99,9 +100,26 @@ async def _harm_worker(run: LiveRun, name: str, fault: str) -> float:
     await until(lambda: run.log.last > before + 1 and run.log.published > before, 20)
     took_s = time.monotonic() - began
     if fault == "sleep":
-        await asyncio.sleep(max(0.0, 5.0 - took_s))  # long enough that its transactions were ended
+        await asyncio.sleep(max(0.0, TAKEN_OVER_S - took_s))  # long enough that its transactions were ended
         os.kill(pid, signal.SIGCONT)
+    else:
+        await _is_back(run, name, pid)
     return took_s
+
+
+async def _is_back(run: LiveRun, name: str, dead: int) -> None:
+    """Until the one that was started in its place is at work: one of the two must live."""
+    connection = await asyncpg.connect(run.stack.database_url)
+    try:
+        async with asyncio.timeout(READY_S):
+            while True:
+                pid = run.stack.supervisor.pid_of(name)
+                seen = "SELECT EXISTS (SELECT FROM worker_heartbeat WHERE worker LIKE $1)"
+                if pid not in {None, dead} and await connection.fetchval(seen, f"%:{pid}:%"):
+                    return
+                await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
 
 
 async def test_a_rolling_restart_fails_no_request() -> None:
