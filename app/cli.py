@@ -224,9 +224,7 @@ def _api(arguments: argparse.Namespace) -> int:
         ws_max_size=settings.graphql_max_body_bytes,
         # Compression would double the memory of each socket for frames of a few hundred bytes.
         ws_per_message_deflate=False,
-        # A process that begins answers only once it has read its modules, which takes long on a machine under load;
-        # whoever is killed for that begins again, and never gets there.
-        timeout_worker_healthcheck=60,
+        timeout_worker_healthcheck=60,  # reading its modules takes a new one long on a machine under load
         lifespan="on",
         log_config=None,
         access_log=False,

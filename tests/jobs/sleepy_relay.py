@@ -11,6 +11,7 @@ import sys
 import time
 
 from app.adapters.valkey import Valkey
+from app.commands.relay import number_events
 from app.core.database import SYSTEM_ROLE, Database, Tx
 from app.jobs import relay
 
@@ -18,7 +19,6 @@ STANDS_STILL_S = 1.0
 
 
 async def main(database_url: str, redis_url: str, idle_ms: int) -> None:
-    number_events = relay.number_events
     has_stood = False
 
     async def number_and_stand(tx: Tx) -> int:
@@ -31,7 +31,7 @@ async def main(database_url: str, redis_url: str, idle_ms: int) -> None:
             time.sleep(STANDS_STILL_S)  # noqa: ASYNC251 (the whole process is to stand still)
         return numbered
 
-    relay.number_events = number_and_stand  # type: ignore[assignment]
+    vars(relay)["number_events"] = number_and_stand
     database = Database(database_url, role=SYSTEM_ROLE, pool_size=4, idle_timeout_ms=idle_ms)
     await relay.Relay(database, Valkey(redis_url).event_stream()).run()
 
