@@ -38,6 +38,7 @@ PER_SECOND = 50
 WARM_UP_S = 3.0
 MEASURED_S = float(os.environ.get("BENCH_STREAMS_S") or 20)
 LIMIT_MS = 100.0
+PARTS = ("api", "worker", "valkey", "postgres")
 LOOK_S = 0.002
 """Between looks at how far the relay has numbered: that hop is known no better."""
 
@@ -134,9 +135,10 @@ async def measure() -> list[Line]:
         ]
         try:
             await screens.do("keep")
-            cpu_s, began = here.api_cpu_s(), time.monotonic()
+            before, began = {name: here.cpu_s(name) for name in PARTS}, time.monotonic()
             booked = await _book(tills, stream)
-            cpu_s, took_s = here.api_cpu_s() - cpu_s, time.monotonic() - began
+            took_s = time.monotonic() - began
+            shares = {name: (here.cpu_s(name) - before[name]) / took_s for name in PARTS}
             await asyncio.sleep(2)
         finally:
             for watcher in watchers:
@@ -144,7 +146,7 @@ async def measure() -> list[Line]:
             await asyncio.wait(watchers)
         told = await screens.do("kept")
     delivered = _delivered(tills, booked, told)
-    return _lines(booked, hops, delivered, cpu_s / took_s)
+    return _lines(booked, hops, delivered, shares)
 
 
 async def _till(here: World, stack: AsyncExitStack) -> Till:
@@ -209,7 +211,9 @@ def _delivered(tills: Sequence[Till], booked: Sequence[Booked], told: dict[str, 
     return arrivals
 
 
-def _lines(booked: Sequence[Booked], hops: Hops, arrivals: dict[Any, list[int]], cpu_share: float) -> list[Line]:
+def _lines(
+    booked: Sequence[Booked], hops: Hops, arrivals: dict[Any, list[int]], shares: dict[str, float]
+) -> list[Line]:
     steps: dict[str, list[float]] = defaultdict(list)
     for one in booked[round(PER_SECOND * WARM_UP_S) :]:
         position, streamed_ns = hops.streamed[one.provider, one.start]
@@ -231,4 +235,7 @@ def _lines(booked: Sequence[Booked], hops: Hops, arrivals: dict[Any, list[int]],
         lines.append(
             Line(f"of these: {hop}, p99", "ms", percentile(times, 99), "p50", max(percentile(times, 50), 0.01))
         )
-    return [*lines, Line("CPU of the API's process meanwhile", "s/s", cpu_share, "one core", 1.0)]
+    return [
+        *lines,
+        *(Line(f"CPU of {name} meanwhile", "s/s", share, "one core", 1.0) for name, share in shares.items()),
+    ]

@@ -1,6 +1,7 @@
 """Live streams while cables are cut, servers die, sleep and are replaced. Run by `make faults`; a minute or two each.
 
-FAULT_SEED draws the same faults as a run before.
+FAULT_SEED   draws the same faults as a run before
+FAULT_ROLLS  restarts of both API processes (3)
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ pytestmark = pytest.mark.faults
 CUTS = 100
 VALKEY_FAULTS = 12
 SLEEPS, DEATHS = 8, 3
-ROLLS = 3
-LONGEST_S = 300.0
+ROLLS = int(os.environ.get("FAULT_ROLLS") or 3)
+LONGEST_S = 600.0
 TAKEN_OVER_S = 5.0
 WORKERS = ("worker", "worker-2")
 
@@ -138,7 +139,7 @@ async def _roll(stack: Stack) -> None:
     parent = psutil.Process(await running_pid(stack, "api"))
     old = _processes(parent)
     parent.send_signal(signal.SIGHUP)
-    await until(lambda: len(_processes(parent)) == stack.api_processes and not old & _processes(parent), 60)
+    await until(lambda: len(_processes(parent)) == stack.api_processes and not old & _processes(parent), 2 * READY_S)
 
 
 def _processes(parent: psutil.Process) -> set[int]:
