@@ -226,6 +226,7 @@ def _api(arguments: argparse.Namespace) -> int:
         ws_ping_interval=None,  # those of graphql-transport-ws have one timer for all sockets
         # Compression would double the memory of each socket for frames of a few hundred bytes.
         ws_per_message_deflate=False,
+        timeout_worker_healthcheck=60,  # reading its modules takes a new one long on a machine under load
         lifespan="on",
         log_config=None,
         access_log=False,

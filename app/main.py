@@ -161,6 +161,7 @@ def _database(settings: Settings, *, role: str = APP_ROLE, pool_size: int | None
         pool_size=pool_size or settings.database_pool_size,
         statement_timeout_ms=settings.database_statement_timeout_ms,
         transaction_timeout_ms=settings.database_transaction_timeout_ms,
+        idle_timeout_ms=settings.database_idle_timeout_ms,
         application_name="turnero-api",
         closing=partial(offer_what_opened, fees=_platform_fees(settings)),
     )

@@ -158,6 +158,7 @@ def _database(settings: Settings, pool_size: int) -> Database:
         pool_size=pool_size,
         statement_timeout_ms=settings.database_statement_timeout_ms,
         transaction_timeout_ms=settings.database_transaction_timeout_ms,
+        idle_timeout_ms=settings.database_idle_timeout_ms,
         application_name="turnero-worker",
         closing=partial(offer_what_opened, fees=platform_fees(settings)),
     )

@@ -14,12 +14,32 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from bench import availability, availability_many, bookings, bookings_many, delivery, engine, payments, replies, search
+from bench import (
+    availability,
+    availability_many,
+    bookings,
+    bookings_many,
+    delivery,
+    engine,
+    fanout,
+    payments,
+    replies,
+    search,
+    small_operations,
+    streams,
+)
 from bench.report import Findings, Line, Machine, Plan, table, tell, write
 from bench.world import World, world
 
 ALONE: Mapping[str, Callable[[], Awaitable[Findings]]] = MappingProxyType(
-    {"engine": engine.measure, "replies": replies.measure, "availability_many": availability_many.measure}
+    {
+        "engine": engine.measure,
+        "small_operations": small_operations.measure,
+        "replies": replies.measure,
+        "availability_many": availability_many.measure,
+        "fanout": fanout.measure,
+        "streams": streams.measure,
+    }
 )
 """These need no system, or one of their own."""
 IN_WORLD: Mapping[str, Callable[[World], Awaitable[Findings]]] = MappingProxyType(

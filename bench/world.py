@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,10 +83,19 @@ class World:
 
     def api_cpu_s(self) -> float:
         """CPU seconds of the API's process until now."""
-        pid = self.stack.supervisor.pid_of("api")
+        return self.cpu_s("api")
+
+    def cpu_s(self, name: str) -> float:
+        """CPU seconds until now of a child of the supervisor; of PostgreSQL with those of its processes that ended."""
+        pid = self.stack.supervisor.pid_of(name)
         assert pid is not None
-        times = psutil.Process(pid).cpu_times()
-        return times.user + times.system
+        process, total = psutil.Process(pid), 0.0
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                times = one.cpu_times()
+                total += times.user + times.system
+        ended = process.cpu_times()
+        return total + ended.children_user + ended.children_system
 
     @asynccontextmanager
     async def bare(self, place: Place) -> AsyncIterator[asyncpg.Connection[Any]]:

@@ -22,6 +22,8 @@ class Connection:
     host: str
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    is_ending: bool = False
+    """The server has said that it closes the connection after its last answer."""
 
     async def post(self, query: str, variables: dict[str, Any]) -> Any:
         """The one root field. Raises RuntimeError on errors."""
@@ -47,6 +49,7 @@ class Connection:
         """Status and body. Raises OSError or EOFError when the connection ends."""
         self.writer.write(request)
         head = await self.reader.readuntil(b"\r\n\r\n")
+        self.is_ending = b"connection: close" in head.lower()
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
         return int(head[9:12]), await self.reader.readexactly(length)
 

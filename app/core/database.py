@@ -57,6 +57,7 @@ class Database:
         direct_size: int = 4,
         statement_timeout_ms: int = 10_000,
         transaction_timeout_ms: int = 15_000,
+        idle_timeout_ms: int | None = None,
         application_name: str = "turnero",
         closing: Closing | None = None,
     ) -> None:
@@ -64,7 +65,8 @@ class Database:
             "application_name": application_name,
             "statement_timeout": str(statement_timeout_ms),
             "transaction_timeout": str(transaction_timeout_ms),
-            "idle_in_transaction_session_timeout": str(transaction_timeout_ms),
+            # Shorter than the transaction's: who says nothing for so long sleeps or hangs (docs/many-processes.md).
+            "idle_in_transaction_session_timeout": str(idle_timeout_ms or transaction_timeout_ms),
             "lock_timeout": str(statement_timeout_ms),
             "timezone": "UTC",
             "jit": "off",

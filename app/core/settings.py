@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     database_transaction_timeout_ms: int = Field(
         15_000, ge=100, description="A transaction that stays open longer is ended: it would hold back all events."
     )
+    database_idle_timeout_ms: int = Field(
+        4_000,
+        ge=100,
+        description="A transaction whose process is silent for longer is ended: one that sleeps or hangs must not hold "
+        "back the events of all others.",
+    )
 
     secret_key: SecretStr | None = Field(
         None,

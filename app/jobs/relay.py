@@ -18,7 +18,9 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 0.2
 """How long an event waits at most when its ring was lost."""
 HELD_BACK_S = (0.005, 0.05)
-"""Pause while an older transaction is open: it grows from the first to the second."""
+"""Pause while an older transaction is open: it grows from the first to the second, slowly. Most are over in a moment,
+and each event behind them waits for the next look."""
+HELD_BACK_GROWTH = 1.1
 STREAM_BACKLOG = 100_000
 """After a long outage of the stream only so many of the newest are put on it; readers have read the rest."""
 
@@ -80,7 +82,7 @@ class Relay:
             # There may be more: what is held back now will not ring again.
             return 0.0 if numbered == BATCH else HELD_BACK_S[0]
         pause_s = self._held_back_s
-        self._held_back_s = min(HELD_BACK_S[1], pause_s * 1.5)
+        self._held_back_s = min(HELD_BACK_S[1], pause_s * HELD_BACK_GROWTH)
         return pause_s
 
     def _step_in(self, state: LogState) -> None:

@@ -11,10 +11,10 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from app.core.migrations import migrate
 from tests.fixtures_api import SECRET
 
 HOLD_TTL_S = 7_200
+READY_S = 150.0
+"""On a machine that has much else to do."""
 STRIPE_KEY = "sk_test_of_the_stack"
 STRIPE_WEBHOOK_SECRET = "whsec_of_the_stack"
 
@@ -49,6 +51,8 @@ class Stack:
     redis_url: str
     port: int
     log: Path
+    api_processes: int = 1
+    """Processes that share the port, under one that SIGHUP tells to put a new one in the place of each."""
     stripe_url: str = ""
     """Of its local Stripe, whose webhooks go to the API; none: guests cannot pay online."""
 
@@ -80,8 +84,13 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack(*, with_stripe: bool = False) -> AsyncIterator[Stack]:
-    """Yields once everything answers. The folder is removed afterwards, unless the block raised: then its logs stay."""
+async def running_stack(
+    *, with_stripe: bool = False, api_processes: int = 1, workers: Sequence[str] = ("worker",)
+) -> AsyncIterator[Stack]:
+    """Yields once everything answers. The folder is removed afterwards, unless the block raised: then its logs stay.
+
+    `workers`: their names among the supervisor's children.
+    """
     folder = Path(tempfile.mkdtemp(prefix="turnero-faults-"))
     with DataFolder(folder) as data, Supervisor(data.ledger) as supervisor:
         postgres, valkey = data.postgres(durable=True), data.valkey()
@@ -89,12 +98,13 @@ async def running_stack(*, with_stripe: bool = False) -> AsyncIterator[Stack]:
         valkey.start(supervisor)
         with ThreadPoolExecutor(1) as pool:  # migrations run an event loop of their own
             pool.submit(migrate, postgres.url()).result()
-        stack = Stack(supervisor, postgres.url(), valkey.url(), free_port(), folder / "logs" / "app.log")
+        stack = Stack(supervisor, postgres.url(), valkey.url(), free_port(), folder / "logs" / "app.log", api_processes)
         if with_stripe:
             supervisor.start(_local_stripe(stack))
-        for name in ("api", "worker"):
-            supervisor.start(_spec(name, stack))
-        async with asyncio.timeout(60):
+        supervisor.start(_spec("api", stack))
+        for name in workers:
+            supervisor.start(replace(_spec("worker", stack), name=name))
+        async with asyncio.timeout(READY_S):
             while not await stack.is_ready():  # noqa: ASYNC110 (another process)
                 await asyncio.sleep(0.1)
         yield stack
@@ -108,8 +118,13 @@ def _spec(name: str, stack: Stack) -> ChildSpec:
         "TURNERO_REDIS_URL": stack.redis_url,
         "TURNERO_SECRET_KEY": SECRET,
         "TURNERO_PORT": str(stack.port),
+        "TURNERO_API_PROCESSES": str(stack.api_processes),
         "TURNERO_HOLD_TTL_S": str(HOLD_TTL_S),
         "TURNERO_HOLD_LIMIT_PER_ADDRESS": "0",
+        # All clients of a run come from one machine.
+        "TURNERO_SOCKETS_PER_ADDRESS": "0",
+        "TURNERO_SOCKETS_PER_CLIENT": "0",
+        "TURNERO_OPERATIONS_PER_CLIENT": "0",
         "TURNERO_LOG_LEVEL": "warning",
         "TURNERO_LOG_FORMAT": "json",
         **_payment_settings(stack),

@@ -9,37 +9,31 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import asyncpg
 import httpx
 import pytest
 
 from app.core.database import SYSTEM_ROLE, Database
-from app.domain.search import AvailabilitySearch
-from app.main import build_api
-from app.queries.event import Event, log_state
-from tests.faults.killer import RECOVERY_S, Killer, LogMonitor
+from app.queries.event import Event
+from tests.faults.killer import Killer, LogMonitor
 from tests.faults.report import Report
+from tests.faults.scene import DAYS, beside, numbered, open_shop, say
 from tests.faults.stack import Stack, running_stack
 from tests.faults.traffic import Traffic, starts_of
 from tests.faults.verdict import broken_invariants, holds_by_status, stored_bookings
 from tests.faults.witness import Expectation, FeedWitness, SocketWitness, whole_log
-from tests.fixtures_api import GraphQLClient, make_settings
+from tests.fixtures_api import GraphQLClient
 from tests.fixtures_live import search_of
 from tests.schema import operations as op
-from tests.shop import Shop, at, make_shop
+from tests.shop import at
 
 KILLS = 20
 LONGEST_S = 11 * 60.0
-DAYS = 60
 QUIET_S = 3.0
 
 
@@ -47,18 +41,18 @@ QUIET_S = 3.0
 async def test_nothing_is_lost_when_everything_is_killed() -> None:
     seed = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(10**6))
     count = int(os.environ.get("FAULT_KILLS") or KILLS)
-    _say(f"\nFAULT_SEED={seed} FAULT_KILLS={count}")
+    say(f"\nFAULT_SEED={seed} FAULT_KILLS={count}")
     report = Report(seed)
     async with asyncio.timeout(LONGEST_S), running_stack() as stack:
         await _run(stack, report, count)
-    _say(report.markdown())
+    say(report.markdown())
     if count >= KILLS:
-        _say(f"Written to bench/results/{report.write().name}")
+        say(f"Written to bench/results/{report.write().name}")
 
 
 async def _run(stack: Stack, report: Report, count: int) -> None:
     system = Database(stack.database_url, role=SYSTEM_ROLE, pool_size=1)
-    shop, expectation = await _open_shop(stack, system)
+    shop, expectation = await open_shop(stack, system)
     graphql_url = f"{stack.url}/graphql"
     asked = search_of(shop, at(5, 0), days=DAYS)
     traffic = Traffic(stack.port, shop, starts_of(at(5, 0), DAYS), report.seed)
@@ -91,34 +85,9 @@ async def _run(stack: Stack, report: Report, count: int) -> None:
     on_socket.screen.shows(found)
 
 
-async def _open_shop(stack: Stack, system: Database) -> tuple[Shop, Expectation]:
-    """Four providers, open day and night, and what a subscriber sees before anything happens."""
-    services = build_api(make_settings(stack.database_url, stack.redis_url)).services
-    try:
-        shop = await make_shop(services, providers=4, slot_interval=30)
-        await _numbered(system)
-        first = at(5, 0).date()
-        last = first + timedelta(days=DAYS - 1)
-        search = AvailabilitySearch(shop.service_uuids[0], None, first, last, ZoneInfo("UTC"), None, 1)
-        return shop, await Expectation.now(services.database, search)
-    finally:
-        await services.database.dispose()
-
-
-async def _numbered(system: Database) -> None:
-    """Until every event has its number and is on the stream."""
-    async with asyncio.timeout(RECOVERY_S):
-        while True:
-            async with system.snapshot() as tx:
-                state = await log_state(tx)
-            if not state.is_waiting and state.published_position == state.last_position:
-                return
-            await asyncio.sleep(0.05)
-
-
 async def _settle(system: Database, on_socket: SocketWitness, on_feed: FeedWitness) -> None:
     """Until nothing more comes."""
-    await _numbered(system)
+    await numbered(system)
     seen = (-1, -1)
     while seen != (len(on_socket.told), len(on_feed.positions)):
         seen = (len(on_socket.told), len(on_feed.positions))
@@ -134,7 +103,7 @@ async def _judge_bookings(stack: Stack, report: Report, traffic: Traffic) -> Non
         holds = await holds_by_status(connection)
     finally:
         await connection.close()
-    _say(str(report.facts()))
+    say(str(report.facts()))
     assert not traffic.oddities, traffic.oddities[:5]
     assert not any(report.invariants.values()), report.invariants
     assert stored == traffic.bookings
@@ -160,7 +129,7 @@ def _judge_delivery(
         "sockets_opened_by_the_subscriber": on_socket.sockets,
         "resyncs": on_socket.screen.resyncs,
     }
-    _say(str(report.delivery))
+    say(str(report.delivery))
     assert on_feed.positions == own
     assert on_feed.overflows == 0
     assert on_socket.told == told
@@ -178,33 +147,3 @@ def _traffic_facts(traffic: Traffic) -> dict[str, Any]:
         "cancelled_again": statuses.count("CANCELLED"),
         "holds_released": len(traffic.released),
     }
-
-
-@asynccontextmanager
-async def beside(*work: Any) -> AsyncIterator[None]:
-    """Coroutines that run while the block runs. One that fails ends the block with its error."""
-    block = asyncio.current_task()
-    assert block is not None
-
-    def on_end(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _say(f"A task beside it failed: {error!r}")
-            block.cancel()
-
-    tasks = [asyncio.create_task(each) for each in work]
-    for task in tasks:
-        task.add_done_callback(on_end)
-    try:
-        yield
-    finally:
-        failures = [error for t in tasks if t.done() and not t.cancelled() and (error := t.exception())]
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        if failures:
-            raise failures[0]
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()

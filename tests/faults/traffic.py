@@ -69,6 +69,7 @@ class Traffic:
     shop: Shop
     starts: list[datetime]
     seed: int
+    guests: int = GUESTS
     in_flight: set[int] = field(default_factory=set)
     unanswered: set[int] = field(default_factory=set)
     requests: int = 0
@@ -86,7 +87,7 @@ class Traffic:
     async def run(self) -> None:
         """Until `stop`: each guest ends what they began."""
         async with asyncio.TaskGroup() as tasks:
-            for number in range(GUESTS):
+            for number in range(self.guests):
                 tasks.create_task(self._guest(Line(self.port), random.Random(f"{self.seed}/{number}")))
 
     def stop(self) -> None:
@@ -199,6 +200,8 @@ class Line:
 
     async def connection(self) -> Connection:
         """Raises OSError when nobody listens."""
+        if self._connection is not None and self._connection.is_ending:
+            self.drop()
         if self._connection is None:
             self._connection = await open_connection(self.port)
         return self._connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ class SocketWitness:
     asked: dict[str, Any]
     screen: Screen = field(default_factory=Screen)
     told: list[Told] = field(default_factory=list)
+    told_at: list[float] = field(default_factory=list)
+    """Of the monotonic clock."""
     sockets: int = 0
     failures: list[str] = field(default_factory=list)
     has_begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,6 +66,7 @@ class SocketWitness:
         self.has_begun.set()
         if event["kind"] == "CHANGE":
             self.told.append((event["opened"], event["closed"], event["causes"]))
+            self.told_at.append(time.monotonic())
 
 
 @dataclass(slots=True)

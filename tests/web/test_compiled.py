@@ -258,7 +258,7 @@ async def test_a_stream_of_documents_does_not_fill_the_memory() -> None:
             await ask(compiled, f"{{ books {{ a{number}: title pages itself {{ title }} }} }}")
         assert compiled._passed.held_bytes <= 200_000
     assert 2 < len(compiled._passed) < 15, "what is compiled counts"
-    weights = sum(compiled._passed.weight(text) for text in compiled._passed._documents)
+    weights = sum(compiled._passed.weight(text) for text in compiled._passed.texts)
     assert compiled._passed.held_bytes == weights + sum(compiled._passed._compiled_bytes.values())
 
 

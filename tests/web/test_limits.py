@@ -284,8 +284,36 @@ def test_documents_are_parsed_once_and_forgotten_in_time() -> None:
     assert len(gate._failed) <= 2
     for number in range(100):
         gate.prepare(f'{{hello(name:"{number}")}}')
+    assert gate.prepare("{hello}") is first, "nor may those that never come again"
+    assert len(gate._passed) == 20
+    for number in range(100):
+        for _ in range(2):
+            gate.prepare(f'{{hello(name:"{number}")}}')
     assert gate.prepare("{hello}") is not first
     assert len(gate._passed) == 20
+
+
+def test_strangers_drive_out_each_other_alone() -> None:
+    gate = engine_for_tests(cached_documents=20)
+    proven = [f'{{hello(name:"p{number}")}}' for number in range(15)]
+    known = [gate.prepare(text) for text in proven * 2][:15]
+    for number in range(1_000):
+        gate.prepare(f'{{hello(name:"{number}")}}')
+    assert [gate.prepare(text) for text in proven] == known
+    assert all(gate.prepare(text) is document for text, document in zip(proven, known, strict=True))
+    assert len(gate._passed) == 20
+
+
+def test_a_newcomer_has_room_among_proven_ones() -> None:
+    """Else nothing that came later would ever be proven."""
+    gate = engine_for_tests(cached_documents=20)
+    for number in range(20):
+        for _ in range(2):
+            gate.prepare(f'{{hello(name:"{number}")}}')
+    newcomer = gate.prepare("{hello}")
+    for number in range(100, 104):
+        gate.prepare(f'{{hello(name:"{number}")}}')
+    assert gate.prepare("{hello}") is newcomer
 
 
 def test_the_cache_is_bounded_by_memory() -> None:
@@ -297,4 +325,4 @@ def test_the_cache_is_bounded_by_memory() -> None:
     assert 20 < len(cache) < 50
     cache.put("y" * 1_000_000, document)
     assert cache.get("y" * 1_000_000) is None
-    assert cache.held_bytes == sum(DocumentCache.weight(query) for query in cache._documents)
+    assert cache.held_bytes == sum(DocumentCache.weight(query) for query in cache.texts)

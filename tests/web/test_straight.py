@@ -299,10 +299,11 @@ async def test_requests_are_forgotten_with_their_document_and_by_number() -> Non
         await gate.ask(body)
     passed = gate.engine._passed
     assert [gate.engine.recall(body) is not None for body in bodies] == [*[False] * 15, *[True] * 5]
-    assert len(passed._calls) == len(passed._documents[query].requests) == 5
+    assert len(passed._calls) == len(passed._proven[query].requests) == 5
     for number in range(5):
-        await gate.ask(_body(f"{{ a{number}: quick }}"))
-    assert query not in passed._documents
+        for _ in range(2):
+            await gate.ask(_body(f"{{ a{number}: quick }}"))
+    assert query not in passed.texts
     assert all(gate.engine.recall(body) is None for body in bodies)
     assert len(passed._calls) == 5
     assert passed._calls_bytes == sum(2_000 + 60 * len(body) for body in passed._calls)
@@ -315,7 +316,7 @@ async def test_requests_take_a_part_of_the_memory_and_no_document() -> None:
         await gate.ask(_body(query, how=[f"{number}"]))
     passed = gate.engine._passed
     assert passed._calls_bytes <= 50_000
-    assert query in passed._documents
+    assert query in passed.texts
 
 
 # ── templates ────────────────────────────────────────────────────────────────────────────────────────────────

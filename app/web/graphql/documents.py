@@ -28,6 +28,8 @@ _BYTES_PER_CHARACTER = 255
 _DENSE_CHARACTERS = 4_000
 _LONGEST_REQUEST = 4_000
 """Bytes of one that is remembered."""
+_SHARE_OF_STRANGERS = 4
+"""A quarter of the room is theirs, however many proven documents there are. No single document takes more."""
 _MOST_PLANS = 8
 """Of one document: its operations, under the outcomes of their `@skip` and `@include`."""
 
@@ -124,6 +126,9 @@ def plan_switches(ast: DocumentNode) -> tuple[str, ...] | None:
 class DocumentCache:
     """The documents used last, bounded by count and by an estimate of their memory, what they compiled included.
 
+    One that came once is a stranger, and proven from its second use on. Strangers fill what room there is, but drive
+    out each other, not the proven ones: a stream of documents that never come again costs the others nothing.
+
     And the requests for them that came last, word for word: bounded by themselves, so that they drive out no document.
     """
 
@@ -131,37 +136,51 @@ class DocumentCache:
         self._count = count
         self._memory_bytes = memory_bytes
         self._held_bytes = 0
-        self._documents: OrderedDict[str, Document] = OrderedDict()
+        self._proven: OrderedDict[str, Document] = OrderedDict()
+        self._strangers: OrderedDict[str, Document] = OrderedDict()
+        self._strangers_bytes = 0
         self._compiled_bytes: dict[str, int] = {}
         self._calls: OrderedDict[bytes, Call] = OrderedDict()
         self._calls_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._documents)
+        return len(self._proven) + len(self._strangers)
 
     @property
     def held_bytes(self) -> int:
         return self._held_bytes
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Of all documents held."""
+        return (*self._proven, *self._strangers)
+
     def get(self, query: str) -> Document | None:
-        document = self._documents.get(query)
+        document = self._proven.get(query)
         if document is not None:
-            self._documents.move_to_end(query)
+            self._proven.move_to_end(query)
+            return document
+        document = self._strangers.pop(query, None)
+        if document is not None:
+            self._strangers_bytes -= self._weight_held(query)
+            self._proven[query] = document
         return document
 
     def put(self, query: str, document: Document) -> None:
         weight = self.weight(query)
-        if weight > self._memory_bytes // 4 or query in self._documents:
+        if weight > self._memory_bytes // _SHARE_OF_STRANGERS or self._held(query) is not None:
             return
-        self._documents[query] = document
+        self._strangers[query] = document
+        self._strangers_bytes += weight
         self._held_bytes += weight
         self._shrink()
 
     def grow(self, document: Document, compiled_bytes: int) -> None:
         """Note that a document's plans take more memory than before. One that is not held any more may do so."""
-        if self._documents.get(document.text) is document:
+        if self._held(document.text) is document:
             self._compiled_bytes[document.text] = self._compiled_bytes.get(document.text, 0) + compiled_bytes
             self._held_bytes += compiled_bytes
+            self._strangers_bytes += compiled_bytes if document.text in self._strangers else 0
             self._shrink()
 
     def recall(self, request: bytes) -> Call | None:
@@ -169,7 +188,7 @@ class DocumentCache:
         call = self._calls.get(request)
         if call is not None:
             self._calls.move_to_end(request)
-            self._documents.move_to_end(call.document.text)
+            self.get(call.document.text)
         return call
 
     def remember(self, request: bytes, call: Call) -> None:
@@ -177,7 +196,7 @@ class DocumentCache:
         document = call.document
         if len(request) > _LONGEST_REQUEST or call.kind is not OperationType.QUERY or request in self._calls:
             return
-        if self._documents.get(document.text) is not document:
+        if self._held(document.text) is not document:
             return
         call.is_remembered = True
         self._calls[request] = call
@@ -186,16 +205,31 @@ class DocumentCache:
         while len(self._calls) > self._count or self._calls_bytes > self._memory_bytes // 8:
             self._forget(next(iter(self._calls)))
 
+    def _held(self, query: str) -> Document | None:
+        """As `get`, but this is no use of it."""
+        return self._proven.get(query) or self._strangers.get(query)
+
     def _forget(self, request: bytes) -> None:
         self._calls.pop(request).document.requests.discard(request)
         self._calls_bytes -= _weight_of_request(request)
 
     def _shrink(self) -> None:
-        while len(self._documents) > self._count or self._held_bytes > self._memory_bytes:
-            oldest, document = self._documents.popitem(last=False)
-            self._held_bytes -= self.weight(oldest) + self._compiled_bytes.pop(oldest, 0)
+        while len(self) > self._count or self._held_bytes > self._memory_bytes:
+            has_many = (
+                len(self._strangers) > max(1, self._count // _SHARE_OF_STRANGERS)
+                or self._strangers_bytes > self._memory_bytes // _SHARE_OF_STRANGERS
+            )
+            is_strange = has_many or not self._proven
+            oldest, document = (self._strangers if is_strange else self._proven).popitem(last=False)
+            weight = self._weight_held(oldest)
+            self._held_bytes -= weight
+            self._strangers_bytes -= weight if is_strange else 0
+            self._compiled_bytes.pop(oldest, None)
             for request in tuple(document.requests):
                 self._forget(request)
+
+    def _weight_held(self, query: str) -> int:
+        return self.weight(query) + self._compiled_bytes.get(query, 0)
 
     @staticmethod
     def weight(query: str) -> int:
