@@ -41,6 +41,7 @@ from app.schema.root import schema
 from app.web.address import address_bucket, parse_networks
 from app.web.application import web_application
 from app.web.calendar import CalendarEntry, FindEntry, calendar_routes
+from app.web.clients import ClientLimits
 from app.web.graphiql import graphiql_routes, load_examples, new_nonce, page_headers, render_graphiql
 from app.web.graphql.engine import GraphQLEngine
 from app.web.graphql.errors import describe_error
@@ -222,7 +223,11 @@ def _transport(settings: Settings, services: Services) -> GraphQLTransport:
         trusted_proxies=parse_networks(settings.trusted_proxies),
         allowed_origins=settings.allowed_origins,
         render_ide=_page() if settings.graphiql_enabled else None,
-        max_sockets_per_address=settings.sockets_per_address,
+        client_limits=ClientLimits(
+            connections_per_client=settings.sockets_per_client,
+            connections_per_address=settings.sockets_per_address,
+            operations_per_client=settings.operations_per_client,
+        ),
         now=services.clock.now,
     )
     return GraphQLTransport(engine, _context_factory(services, _ForwardedNotice(settings)), options)

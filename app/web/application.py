@@ -53,8 +53,15 @@ def web_application(
         cors_config=CORSConfig(
             allow_origins=list(allowed_origins),
             allow_methods=["GET", "POST", "OPTIONS"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
-            expose_headers=["X-Request-Id"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "Last-Event-ID",
+                "X-Client-Id",
+                "X-Request-Id",
+            ],
+            expose_headers=["Retry-After", "X-Request-Id"],
             max_age=86_400,
         ),
         exception_handlers={Exception: answer_failure},

@@ -41,6 +41,6 @@ def test_the_guide_gives_the_limits_there_are() -> None:
         f"more than {REPLAY_LIMIT:,} events",
         f"{QUEUE_LIMIT:,} events waited",
         f"within {options.init_timeout_s:g} seconds",
-        f"at most {options.max_operations_per_socket} at once",
+        f"at most {options.client_limits.operations_per_client} at once",
     ):
         assert fact in " ".join(GUIDE.split()), fact

@@ -52,6 +52,11 @@ class RequestContext:
     expires_at: datetime | None = None
     events: int = 0
 
+    @property
+    def user_id(self) -> str | None:
+        token = self.headers.get("authorization", "").removeprefix("Bearer ")
+        return token if token in {"ana", "ben"} else None
+
     def for_event(self) -> RequestContext:
         self.events += 1
         return RequestContext(self.witness, self.headers, self.client_address, self.request_id, self.channel)
@@ -293,7 +298,12 @@ async def running_server(
     origins: list[str] | None = None,
 ) -> AsyncIterator[RunningServer]:
     witness = Witness()
-    tokens: dict[str, datetime | None] = {"good": None, "brief": datetime.now(UTC) + timedelta(seconds=0.5)}
+    tokens: dict[str, datetime | None] = {
+        "good": None,
+        "ana": None,
+        "ben": None,
+        "brief": datetime.now(UTC) + timedelta(seconds=0.5),
+    }
 
     async def context(
         headers: Mapping[str, str], client_address: str | None, request_id: str, channel: str

@@ -7,6 +7,7 @@ from litestar.enums import ScopeType
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
+from app.web.clients import Clients
 from app.web.graphql.engine import GraphQLEngine
 from app.web.graphql.http import HttpHandler
 from app.web.graphql.options import ContextFactory, TransportOptions
@@ -22,8 +23,9 @@ class GraphQLTransport:
         self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions | None = None
     ) -> None:
         chosen = options or TransportOptions()
-        self.http = HttpHandler(engine, context_factory, chosen)
-        self.sockets = SocketHandler(engine, context_factory, chosen)
+        self.clients = Clients(chosen.client_limits)
+        self.http = HttpHandler(engine, context_factory, chosen, self.clients)
+        self.sockets = SocketHandler(engine, context_factory, chosen, self.clients)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:
@@ -32,8 +34,8 @@ class GraphQLTransport:
             await self.http(scope, receive, send)
 
     async def shutdown(self, timeout_s: float = 4.0) -> None:
-        """Close the sockets with 1012 and let running mutations end."""
-        self.sockets.close_all()
+        """Close sockets with 1012, end streams, and let running mutations end."""
+        self.clients.end_all()
         await self.http.drain(timeout_s)
 
 

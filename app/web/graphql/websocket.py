@@ -20,11 +20,13 @@ import structlog
 from graphql import ExecutionResult, OperationType
 
 from app.core.outages import describe
-from app.domain.errors import Unauthenticated
+from app.domain.errors import RateLimited, Unauthenticated
+from app.web.clients import Visit, is_own_id, too_many_operations
+from app.web.event_stream import Receive, Send
 from app.web.graphql.bodies import BadRequest, GraphQLRequest, decode_json, read_request
 from app.web.graphql.engine import GraphQLEngine, RequestRefused, formatted_request_errors
 from app.web.graphql.errors import is_outage
-from app.web.graphql.http import Receive, Send, sane_request_id
+from app.web.graphql.http import sane_request_id
 from app.web.graphql.options import ContextFactory, TransportOptions
 
 log = structlog.get_logger(__name__)
@@ -76,6 +78,11 @@ class Socket:
         self._acknowledged = asyncio.Event()
         self._last_seen = self._loop.time()
         self._expires_at: datetime | None = None
+        self.visit: Visit | None = None
+        """What counts this socket for its client."""
+
+    def count_operations(self) -> int:
+        return len(self._operations)
 
     def finish(self, close: SocketClose | None) -> None:
         """End the socket; None when the client left by itself. The first call counts."""
@@ -217,6 +224,9 @@ class Socket:
             raise SocketClose(4429, "Too many initialisation requests")
         self._initialised = True
         payload = message.get("payload")
+        own_id = payload.get("clientId") if isinstance(payload, dict) else None
+        if own_id is not None and not (isinstance(own_id, str) and is_own_id(own_id)):
+            raise SocketClose(4400, "Invalid message: clientId must have 1 to 64 letters, digits, - or _")
         if isinstance(payload, dict):
             given = next((value for name, value in payload.items() if name.lower() == "authorization"), None)
             if given is not None:
@@ -232,6 +242,11 @@ class Socket:
                 log.warning("socket.unavailable", error=describe(error))
                 raise SocketClose(1013, "Temporarily unavailable. Try again in a moment.") from None
             raise
+        if self.visit is not None:
+            try:
+                self.visit.identify(getattr(context, "user_id", None), own_id)
+            except RateLimited as limited:
+                raise too_many(limited) from None
         expires_at = getattr(context, "expires_at", None)
         self._expires_at = expires_at if isinstance(expires_at, datetime) else None
         await self._send({"type": "connection_ack"})
@@ -261,10 +276,10 @@ class Socket:
             extensions = {"code": "BAD_INPUT", "violations": violations}
             await self._send_error(operation_id, [{"message": bad.message, "extensions": extensions}])
             return
-        most = self._options.max_operations_per_socket
-        if len(self._operations) >= most:
-            text = f"At most {most} operations at once on one socket. Complete some of them first."
-            await self._send_error(operation_id, [_error(text, code="RATE_LIMITED", retryAfterSeconds=1)])
+        if self.visit is not None and not self.visit.has_room():
+            limited = too_many_operations(self.visit.clients.limits)
+            error = _error(limited.message, code="RATE_LIMITED", retryAfterSeconds=limited.retry_after_seconds)
+            await self._send_error(operation_id, [error])
             return
         self._operations[operation_id] = asyncio.create_task(self._operate(operation_id, request))
 
@@ -327,6 +342,10 @@ class Socket:
 
     async def _send_next(self, operation_id: str, result: ExecutionResult, request_id: str) -> None:
         await self._send({"id": operation_id, "type": "next", "payload": self._engine.result(result, request_id)})
+
+
+def too_many(limited: RateLimited) -> SocketClose:
+    return SocketClose(4429, f"{limited.message}. Try again in {limited.retry_after_seconds} s")
 
 
 def _operation_id(message: dict[str, object]) -> str:
