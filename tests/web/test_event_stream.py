@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import pytest
-from httpx import Response
 
 from app.web.clients import ClientLimits
 from app.web.event_stream import EVENT_STREAM
 from app.web.graphql import TransportOptions
+from tests.event_reader import Told, told_by
 from tests.web.graphql_server import RunningServer, running_server, until
 
 URQL = (
@@ -30,68 +29,12 @@ async def server() -> AsyncIterator[RunningServer]:
         yield running
 
 
-@dataclass(slots=True)
-class Told:
-    """What one stream has told, taken apart in the way of a strict reader: LF alone ends lines."""
-
-    response: Response
-    _pieces: AsyncIterator[bytes]
-    _rest: bytes = b""
-    retries: list[int] = field(default_factory=list)
-    comments: list[str] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-
-    async def next(self, timeout_s: float = 5) -> tuple[str, Any] | None:
-        """(event, data), or None at the end. Empty data is None, too."""
-        async with asyncio.timeout(timeout_s):
-            while (block := await self._block()) is not None:
-                found = self._read(block)
-                if found is not None:
-                    return found
-        return None
-
-    async def payload(self) -> Any:
-        told = await self.next()
-        assert told is not None
-        assert told[0] == "next", told
-        return told[1]
-
-    async def _block(self) -> str | None:
-        while b"\n\n" not in self._rest:
-            piece = await anext(self._pieces, None)
-            if piece is None:
-                assert not self._rest
-                return None
-            self._rest += piece
-        block, _, self._rest = self._rest.partition(b"\n\n")
-        assert b"\r" not in block
-        return block.decode()
-
-    def _read(self, block: str) -> tuple[str, Any] | None:
-        event, data = "message", None
-        for line in block.split("\n"):
-            name, _, value = line.partition(":")
-            value = value.removeprefix(" ")
-            match name:
-                case "":
-                    self.comments.append(value)
-                case "retry":
-                    self.retries.append(int(value))
-                case "id":
-                    self.ids.append(value)
-                case "event":
-                    event = value
-                case "data":
-                    data = value
-        return None if data is None else (event, msgspec.json.decode(data) if data else None)
-
-
 @asynccontextmanager
 async def streaming(server: RunningServer, query: str, method: str = "POST", **headers: str) -> AsyncIterator[Told]:
     named = {"accept": EVENT_STREAM, **{name.replace("_", "-"): value for name, value in headers.items()}}
     asked: dict[str, Any] = {"params": {"query": query}} if method == "GET" else {"json": {"query": query}}
     async with server.client.stream(method, "/graphql", headers=named, **asked) as response:
-        yield Told(response, response.aiter_raw())
+        yield told_by(response)
 
 
 async def all_told(server: RunningServer, query: str, method: str = "POST", **headers: str) -> list[tuple[str, Any]]:

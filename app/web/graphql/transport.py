@@ -23,6 +23,7 @@ class GraphQLTransport:
         self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions | None = None
     ) -> None:
         chosen = options or TransportOptions()
+        self.options = chosen
         self.clients = Clients(chosen.client_limits)
         self.http = HttpHandler(engine, context_factory, chosen, self.clients)
         self.sockets = SocketHandler(engine, context_factory, chosen, self.clients)
