@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GRACE_S = 2
-"""Time that requests in flight get when the API ends; `up` allows 2.8 s in all, then kills."""
-
 
 class WrongUse(Exception):
     """The command cannot run like this. The text says what to change."""
@@ -64,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         help="put in the demo data, or leave it out (default: only into the embedded PostgreSQL)",
     )
     api = add("api", _api, "Serve the GraphQL API.")
-    api.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+    api.add_argument(
+        "--fd", type=int, help="listen on this open socket, which other processes may share (of systemd: 3)"
+    )
     for one in (up, api):
         one.add_argument("--host", help="address to listen on")
         one.add_argument("--port", help="TCP port to listen on")
@@ -207,9 +206,10 @@ def _api(arguments: argparse.Namespace) -> int:
     import uvicorn
 
     from app.adapters.supervisor import follow_supervisor
+    from app.serving import serve
 
-    follow_supervisor()
     settings = _process_settings()
+    follow_supervisor(within_s=settings.shutdown_grace_s + 1)
     # Given the listening socket by the supervisor, this is one of the processes that share it.
     workers = 1 if arguments.fd is not None else settings.api_processes
     config = uvicorn.Config(
@@ -233,16 +233,10 @@ def _api(arguments: argparse.Namespace) -> int:
         # Longer than clients and proxies keep an idle connection, so that it is theirs to close: a request sent while
         # we close ours would be lost.
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
-    if workers > 1:
-        from uvicorn.supervisors import Multiprocess
-
-        Multiprocess(config, sockets=[config.bind_socket()]).run()
-        return 0
-    server = uvicorn.Server(config)
-    server.run(sockets=[socket.socket(fileno=arguments.fd)] if arguments.fd is not None else None)
-    return 0 if server.started else 1
+    listener = config.bind_socket() if arguments.fd is None else socket.socket(fileno=arguments.fd)
+    return 0 if serve(config, listener) else 1
 
 
 def _worker(_arguments: argparse.Namespace) -> int:

@@ -120,7 +120,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
 
     routes = [
         *graphql_routes(transport),
-        *health_routes(_Checks(database, valkey)),
+        *health_routes(_Checks(database, valkey), is_ending=lambda: transport.clients.is_closing),
         *metrics_routes(exposition, _plain(settings.metrics_token)),
         *calendar_routes(_calendar(services)),
         *provider_calendar_routes(_provider_calendar(services)),
@@ -135,6 +135,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
         allowed_origins=settings.allowed_origins,
         lifespan=[lifespan],
         shortcuts={GRAPHQL_PATH: transport.http},
+        drain=transport.drain,
     )
     return Api(app, services, transport)
 

@@ -148,6 +148,14 @@ class Settings(BaseSettings):
         "is not known, on one socket. 0: no limit.",
     )
 
+    shutdown_grace_s: int = Field(
+        8,
+        ge=1,
+        le=600,
+        description="From SIGTERM to the end of an API process, at most: up to half of it to close sockets and "
+        "streams one after another, all of it for requests under way. Less than whoever stops it waits before killing.",
+    )
+
     facts_cache_mb: int = Field(
         64, ge=0, le=4_096, description="Memory of each API process for the facts behind free slots. 0: none are kept."
     )

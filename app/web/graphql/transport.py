@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from litestar import asgi
 from litestar.enums import ScopeType
 from litestar.handlers import ASGIRouteHandler
@@ -14,6 +16,7 @@ from app.web.graphql.options import ContextFactory, TransportOptions
 from app.web.graphql.sockets import SocketHandler
 
 GRAPHQL_PATH = "/graphql"
+_LEAST_GRACE_S = 0.5
 
 
 class GraphQLTransport:
@@ -24,6 +27,7 @@ class GraphQLTransport:
     ) -> None:
         chosen = options or TransportOptions()
         self.options = chosen
+        self._ends_at: float | None = None
         self.clients = Clients(chosen.client_limits)
         self.http = HttpHandler(engine, context_factory, chosen, self.clients)
         self.sockets = SocketHandler(engine, context_factory, chosen, self.clients)
@@ -34,9 +38,16 @@ class GraphQLTransport:
         else:
             await self.http(scope, receive, send)
 
+    async def drain(self, grace_s: float) -> None:
+        """Refuse what is new, and end sockets and streams over at most half of that time: the server goes down."""
+        self._ends_at = asyncio.get_running_loop().time() + grace_s
+        await self.clients.drain(grace_s / 2)
+
     async def shutdown(self, timeout_s: float = 4.0) -> None:
-        """Close sockets with 1012, end streams, and let running mutations end."""
+        """End what is still open, at once, and let mutations end whose clients left."""
         self.clients.end_all()
+        if self._ends_at is not None:
+            timeout_s = max(_LEAST_GRACE_S, self._ends_at - asyncio.get_running_loop().time())
         await self.http.drain(timeout_s)
 
 
