@@ -238,6 +238,8 @@ def _api(arguments: argparse.Namespace) -> int:
         # we close ours would be lost.
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
+        # A new process that takes longer to start leaves the old one in its place.
+        timeout_worker_healthcheck=60,
     )
     listener = config.bind_socket() if arguments.fd is None else socket.socket(fileno=arguments.fd)
     return 0 if serve(config, listener) else 1

@@ -13,6 +13,7 @@ from contextlib import suppress
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import multiprocess
 
 LINGER_S = 1.0
@@ -20,6 +21,8 @@ LINGER_S = 1.0
 have none in this time are closed: a request sent in that very moment would be lost."""
 SILENT_CLIENT_MS = 60_000
 """A connection whose other side acknowledges nothing, or takes no bytes, for so long is given up by the system."""
+SWEEP_TICKS = 100
+"""Tenths of a second. A new connection has once to twice that time to send the head of its first request."""
 _TICK_S = 0.05
 
 Drain = Callable[[float], Awaitable[None]]
@@ -27,7 +30,30 @@ Drain = Callable[[float], Awaitable[None]]
 
 class DrainingServer(uvicorn.Server):
     """Ends in `config.timeout_graceful_shutdown` seconds at most: first it stops listening, and lets go of what would
-    never end by itself. An application's `drain(seconds)` ends its sockets and streams."""
+    never end by itself. An application's `drain(seconds)` ends its sockets and streams.
+
+    While it runs, it closes connections that never get so far as to ask for something.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._silent: set[object] = set()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % SWEEP_TICKS == 0:
+            self._sweep()
+        return await super().on_tick(counter)
+
+    def _sweep(self) -> None:
+        """Close what had said nothing at the last sweep, and has not said enough since."""
+        silent: set[object] = set()
+        for connection in self.server_state.connections:
+            if isinstance(connection, HttpToolsProtocol) and connection.cycle is None:
+                if connection in self._silent:
+                    connection.transport.close()
+                else:
+                    silent.add(connection)
+        self._silent = silent
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         grace_s = self.config.timeout_graceful_shutdown or 0

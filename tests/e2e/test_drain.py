@@ -190,12 +190,7 @@ async def test_it_ends_although_somebody_never_does(monkeypatch: pytest.MonkeyPa
         await asyncio.sleep(60)
 
     app.drain = drain  # type: ignore[attr-defined]
-    listener = socket.create_server(("127.0.0.1", 0))
-    address = listener.getsockname()
-    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
-    server = DrainingServer(config)
-    monkeypatch.setattr(server, "capture_signals", suppress)
-    serving = asyncio.create_task(server.serve([listener]))
+    serving, server, address = await started(monkeypatch, app)
     _, writer = await asyncio.open_connection(*address)
     writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
     await asyncio.wait_for(hanging.wait(), 5)
@@ -203,6 +198,39 @@ async def test_it_ends_although_somebody_never_does(monkeypatch: pytest.MonkeyPa
     async with asyncio.timeout(4):
         await serving
     writer.close()
+
+
+async def test_who_asks_for_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    monkeypatch.setattr("app.serving.SWEEP_TICKS", 3)
+    monkeypatch.setattr("app.serving.LINGER_S", 0)
+    serving, server, address = await started(monkeypatch, app)
+    silent, slow, open_ = [await asyncio.open_connection(*address) for _ in range(3)]
+    slow[1].write(b"GET / HTTP/1.1\r\nhost:")
+    open_[1].write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    async with asyncio.timeout(5):
+        assert await silent[0].read() == b""
+        assert await slow[0].read() == b""
+        open_[1].write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        await asyncio.sleep(0.2)
+        assert (await open_[0].read(1_000)).count(b"204 No Content") == 2
+        server.should_exit = True
+        await serving
+    for _, writer in (silent, slow, open_):
+        writer.close()
+
+
+async def started(monkeypatch: pytest.MonkeyPatch, app: Any) -> tuple[asyncio.Task[None], DrainingServer, Any]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    config = uvicorn.Config(app, lifespan="off", log_config=None, http="httptools", timeout_graceful_shutdown=1)
+    server = DrainingServer(config)
+    monkeypatch.setattr(server, "capture_signals", suppress)
+    serving = asyncio.create_task(server.serve([listener]))
+    return serving, server, address
 
 
 def test_clients_that_fall_silent_are_given_up_by_the_system() -> None:
