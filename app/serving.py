@@ -48,7 +48,7 @@ class DrainingServer(uvicorn.Server):
         """Close what had said nothing at the last sweep, and has not said enough since."""
         silent: set[object] = set()
         for connection in self.server_state.connections:
-            if isinstance(connection, HttpToolsProtocol) and connection.cycle is None:
+            if isinstance(connection, HttpToolsProtocol) and getattr(connection, "cycle", None) is None:
                 if connection in self._silent:
                     connection.transport.close()
                 else:
