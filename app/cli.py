@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import socket
 import sys
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GRACE_S = 2
-"""Time that requests in flight get when the API ends; `up` allows 2.8 s in all, then kills."""
-
 
 class WrongUse(Exception):
     """The command cannot run like this. The text says what to change."""
 
 
 def main() -> None:
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    # Else the interpreter goes through all that there is once more on its way out, for most of a second.
+    gc.freeze()
+    sys.exit(code)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -64,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         help="put in the demo data, or leave it out (default: only into the embedded PostgreSQL)",
     )
     api = add("api", _api, "Serve the GraphQL API.")
-    api.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+    api.add_argument(
+        "--fd", type=int, help="listen on this open socket, which other processes may share (of systemd: 3)"
+    )
     for one in (up, api):
         one.add_argument("--host", help="address to listen on")
         one.add_argument("--port", help="TCP port to listen on")
@@ -207,10 +210,11 @@ def _api(arguments: argparse.Namespace) -> int:
     import uvicorn
 
     from app.adapters.supervisor import follow_supervisor
+    from app.serving import serve
     from app.web.frames import FrameProtocol
 
-    follow_supervisor()
     settings = _process_settings()
+    follow_supervisor(within_s=settings.shutdown_grace_s + 1)
     # Given the listening socket by the supervisor, this is one of the processes that share it.
     workers = 1 if arguments.fd is not None else settings.api_processes
     config = uvicorn.Config(
@@ -226,7 +230,6 @@ def _api(arguments: argparse.Namespace) -> int:
         ws_ping_interval=None,  # those of graphql-transport-ws have one timer for all sockets
         # Compression would double the memory of each socket for frames of a few hundred bytes.
         ws_per_message_deflate=False,
-        timeout_worker_healthcheck=60,  # reading its modules takes a new one long on a machine under load
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -236,16 +239,12 @@ def _api(arguments: argparse.Namespace) -> int:
         # Longer than clients and proxies keep an idle connection, so that it is theirs to close: a request sent while
         # we close ours would be lost.
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
+        # A new process that takes longer to start leaves the old one in its place.
+        timeout_worker_healthcheck=60,
     )
-    if workers > 1:
-        from uvicorn.supervisors import Multiprocess
-
-        Multiprocess(config, sockets=[config.bind_socket()]).run()
-        return 0
-    server = uvicorn.Server(config)
-    server.run(sockets=[socket.socket(fileno=arguments.fd)] if arguments.fd is not None else None)
-    return 0 if server.started else 1
+    listener = config.bind_socket() if arguments.fd is None else socket.socket(fileno=arguments.fd)
+    return 0 if serve(config, listener) else 1
 
 
 def _worker(_arguments: argparse.Namespace) -> int:

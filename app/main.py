@@ -32,6 +32,7 @@ from app.processors import make_checkout
 from app.queries.facts_cache import FactsReader
 from app.queries.job import workers_alive
 from app.queries.provider_calendar import CalendarEvent
+from app.resolvers.availability_stream import AvailabilityEvents, open_availability
 from app.resolvers.calendar import find_for_calendar
 from app.resolvers.context import BookingPolicy, RequestContext, Services, Viewer
 from app.resolvers.event_feed import EventFeed
@@ -43,7 +44,9 @@ from app.resolvers.statement import write_statement
 from app.schema.root import schema
 from app.web.address import address_bucket, parse_networks
 from app.web.application import web_application
+from app.web.availability_stream import OpenAvailability, availability_routes
 from app.web.calendar import CalendarEntry, FindEntry, Organizer, calendar_routes
+from app.web.clients import ClientLimits
 from app.web.graphiql import graphiql_routes, load_examples, new_nonce, page_headers, render_graphiql
 from app.web.graphql.engine import GraphQLEngine
 from app.web.graphql.errors import describe_error
@@ -125,10 +128,11 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
 
     routes = [
         *graphql_routes(transport),
-        *health_routes(_Checks(database, valkey)),
+        *health_routes(_Checks(database, valkey), is_ending=lambda: transport.clients.is_closing),
         *metrics_routes(exposition, _plain(settings.metrics_token)),
         *calendar_routes(_calendar(services)),
         *provider_calendar_routes(_provider_calendar(services)),
+        *availability_routes(_availability(services), transport.clients, transport.options),
         *statement_routes(partial(write_statement, services)),
         *webhook_routes(partial(_receive, services), frozenset(checkout.gateways)),
         *payment_return_routes(partial(note_return, services), settings.payment_return_url),
@@ -140,6 +144,7 @@ def build_api(settings: Settings, clock: ShiftedClock | None = None) -> Api:
         lifespan=[lifespan],
         shortcuts={GRAPHQL_PATH: transport.http},
         socket_shortcuts={GRAPHQL_PATH: transport.sockets},
+        drain=transport.drain,
     )
     return Api(app, services, transport)
 
@@ -232,7 +237,11 @@ def _transport(settings: Settings, services: Services) -> GraphQLTransport:
         trusted_proxies=parse_networks(settings.trusted_proxies),
         allowed_origins=settings.allowed_origins,
         render_ide=_page() if settings.graphiql_enabled else None,
-        max_sockets_per_address=settings.sockets_per_address,
+        client_limits=ClientLimits(
+            connections_per_client=settings.sockets_per_client,
+            connections_per_address=settings.sockets_per_address,
+            operations_per_client=settings.operations_per_client,
+        ),
         now=services.clock.now,
     )
     return GraphQLTransport(engine, _context_factory(services, _ForwardedNotice(settings)), options)
@@ -296,6 +305,16 @@ def _viewer(services: Services, authorization: str | None) -> Viewer | None:
         raise Unauthenticated("The Authorization header must be `Bearer` and an access token.")
     claims = services.tokens.read_access_token(token.strip(), services.clock.now())
     return Viewer(claims.user_id, claims.expires_at)
+
+
+def _availability(services: Services) -> OpenAvailability:
+    async def open_events(
+        provider_id: str, parameters: Mapping[str, str], after: str | None, address: str | None, request_id: str
+    ) -> AvailabilityEvents:
+        context = RequestContext(services=services, request_id=request_id, address=address)
+        return await open_availability(context, provider_id, parameters, after)
+
+    return open_events
 
 
 def _calendar(services: Services) -> FindEntry:

@@ -6,11 +6,13 @@ import errno
 import http.client
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -189,7 +191,9 @@ def _command(name: str, env: dict[str, str], *arguments: str, pass_fds: tuple[in
 
 def _app_specs(settings: Settings, env: dict[str, str], listener: socket.socket) -> list[ChildSpec]:
     fd = listener.fileno()
-    api = [_command("api", env, "--fd", str(fd), pass_fds=(fd,)) for _ in range(settings.api_processes)]
+    one = _command("api", env, "--fd", str(fd), pass_fds=(fd,))
+    one = replace(one, stop=((signal.SIGTERM, settings.shutdown_grace_s + 0.8), (signal.SIGKILL, 0.5)))
+    api = [one] * settings.api_processes
     return [*api, _command("worker", env)]
 
 

@@ -271,8 +271,8 @@ class Supervisor:
             self.ledger.add(record)
 
 
-def follow_supervisor() -> None:
-    """In a child: end this process (SIGTERM, after 3 s at once) when the supervisor that started it is gone."""
+def follow_supervisor(within_s: float = 3) -> None:
+    """In a child: end this process (SIGTERM, after `within_s` at once) when the supervisor that started it is gone."""
     number = os.environ.pop(SUPERVISOR_FD, None)
     if number is None:
         return
@@ -282,7 +282,7 @@ def follow_supervisor() -> None:
     def wait_for_end() -> None:
         os.read(fd, 1)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(3)
+        time.sleep(within_s)
         os._exit(1)
 
     threading.Thread(target=wait_for_end, name="supervisor", daemon=True).start()

@@ -135,8 +135,31 @@ class Settings(BaseSettings):
     graphql_max_objects: int = Field(10_000, ge=100, description="Most objects in the lists of one answer.")
     graphql_max_body_bytes: int = Field(262_144, ge=1_024, description="Largest request body or socket message.")
 
+    sockets_per_client: int = Field(
+        5,
+        ge=0,
+        description="Open WebSockets and event streams of one client in each process: of a signed-in user, or of an "
+        "installation that gives itself a `clientId`. 0: no limit.",
+    )
     sockets_per_address: int = Field(
-        200, ge=0, description="Open WebSockets of one network address in each process. 0: no limit."
+        200,
+        ge=0,
+        description="The same of one network address (IPv6: /64), whoever they are. Behind it may be a school or a "
+        "shop with many tablets. 0: no limit.",
+    )
+    operations_per_client: int = Field(
+        20,
+        ge=0,
+        description="Operations under way on all sockets and streams of one client in each process; where the client "
+        "is not known, on one socket. 0: no limit.",
+    )
+
+    shutdown_grace_s: int = Field(
+        8,
+        ge=1,
+        le=600,
+        description="From SIGTERM to the end of an API process, at most: up to half of it to close sockets and "
+        "streams one after another, all of it for requests under way. Less than whoever stops it waits before killing.",
     )
 
     facts_cache_mb: int = Field(

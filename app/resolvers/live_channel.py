@@ -70,7 +70,7 @@ class LiveStream(Generic[U, E]):
         return self._events()
 
     async def _events(self) -> AsyncGenerator[E, None]:
-        reader = _Reader(self.channel)
+        reader = Reader(self.channel)
         try:
             for update in await self.channel.join(reader, self.after):
                 yield self.to_event(update)
@@ -80,7 +80,7 @@ class LiveStream(Generic[U, E]):
             self.channel.leave(reader)
 
 
-class _Reader(Generic[U]):
+class Reader(Generic[U]):
     """A listener that is read at the reader's own pace: what it cannot take in time is merged."""
 
     def __init__(self, channel: Channel[U]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 
 from app.web.failures import answer_failure
 
+Drain = Callable[[float], Awaitable[None]]
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
@@ -20,15 +21,21 @@ class WebApplication(Litestar):
     """Litestar, with a shorter way to addresses that are asked for all the time.
 
     What is asked for from the pages of other origins takes the usual way, through the headers that those pages need.
-    Sockets need none: whoever serves them looks at the origin.
+    Sockets need none: whoever serves them looks at the origin. `drain(seconds)` is for the server: called when it has
+    stopped listening, it ends what would not end by itself.
     """
 
     def __init__(
-        self, shortcuts: Mapping[str, ASGIApp], socket_shortcuts: Mapping[str, ASGIApp], **arguments: Any
+        self,
+        shortcuts: Mapping[str, ASGIApp],
+        socket_shortcuts: Mapping[str, ASGIApp],
+        drain: Drain | None,
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         self._shortcuts = dict(shortcuts)
         self._socket_shortcuts = dict(socket_shortcuts)
+        self.drain = drain
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == ScopeType.HTTP:
@@ -51,6 +58,7 @@ def web_application(
     lifespan: Sequence[Lifespan] = (),
     shortcuts: Mapping[str, ASGIApp] | None = None,
     socket_shortcuts: Mapping[str, ASGIApp] | None = None,
+    drain: Drain | None = None,
 ) -> Litestar:
     """Routes that pages of these origins may call, with failures answered alike.
 
@@ -59,13 +67,21 @@ def web_application(
     return WebApplication(
         shortcuts or {},
         socket_shortcuts or {},
+        drain,
         route_handlers=routes,
         lifespan=list(lifespan),
         cors_config=CORSConfig(
             allow_origins=list(allowed_origins),
             allow_methods=["GET", "POST", "OPTIONS"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
-            expose_headers=["X-Request-Id"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "Last-Event-ID",
+                "X-Client-Id",
+                "X-Request-Id",
+            ],
+            expose_headers=["Retry-After", "X-Request-Id"],
             max_age=86_400,
         ),
         exception_handlers={Exception: answer_failure},

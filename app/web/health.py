@@ -32,10 +32,13 @@ class HealthChecks(Protocol):
     async def workers(self) -> bool: ...
 
 
-def health_routes(checks: HealthChecks, *, timeout_s: float = CHECK_TIMEOUT_S) -> list[HTTPRouteHandler]:
+def health_routes(
+    checks: HealthChecks, *, timeout_s: float = CHECK_TIMEOUT_S, is_ending: Callable[[], bool] = lambda: False
+) -> list[HTTPRouteHandler]:
     """`/health/live`: the process answers. `/health/ready`: 200 when bookings can be made, else 503.
 
-    Without Valkey or workers bookings go on, only slower to show: that is `degraded`, and still 200.
+    Without Valkey or workers bookings go on, only slower to show: that is `degraded`, and still 200. One that is ending
+    is `unavailable`: what asks should send clients elsewhere.
     """
     probes = {
         "database": checks.database,
@@ -52,7 +55,7 @@ def health_routes(checks: HealthChecks, *, timeout_s: float = CHECK_TIMEOUT_S) -
     async def ready() -> Response[dict[str, object]]:
         answers = await asyncio.gather(*(_ask(name, probe, timeout_s) for name, probe in probes.items()))
         found = dict(zip(probes, answers, strict=True))
-        status = readiness(found)
+        status = "unavailable" if is_ending() else readiness(found)
         code = HTTP_503_SERVICE_UNAVAILABLE if status == "unavailable" else HTTP_200_OK
         body: dict[str, object] = {"status": status, "checks": {k: "ok" if v else "failing" for k, v in found.items()}}
         return Response(body, status_code=code, headers=_NO_STORE)

@@ -45,6 +45,6 @@ def test_the_guide_gives_the_limits_there_are() -> None:
         f"within {options.init_timeout_s:g} seconds",
         f"(0 to {LONGEST_PACE_MS};",
         f"over up to {VENUE_MAXIMUM_DAYS} days",
-        f"at most {options.max_operations_per_socket} at once",
+        f"at most {options.client_limits.operations_per_client} at once",
     ):
         assert fact in " ".join(GUIDE.split()), fact

@@ -57,6 +57,11 @@ class RequestContext:
     def rights(self) -> str | None:
         return self.headers.get("authorization")
 
+    @property
+    def user_id(self) -> str | None:
+        token = self.headers.get("authorization", "").removeprefix("Bearer ")
+        return token if token in {"ana", "ben"} else None
+
     def for_event(self) -> RequestContext:
         self.events += 1
         return RequestContext(self.witness, self.headers, self.client_address, self.request_id, self.channel)
@@ -299,7 +304,12 @@ async def running_server(
     ws: Any = FrameProtocol,
 ) -> AsyncIterator[RunningServer]:
     witness = Witness()
-    tokens: dict[str, datetime | None] = {"good": None, "brief": datetime.now(UTC) + timedelta(seconds=0.5)}
+    tokens: dict[str, datetime | None] = {
+        "good": None,
+        "ana": None,
+        "ben": None,
+        "brief": datetime.now(UTC) + timedelta(seconds=0.5),
+    }
 
     async def context(
         headers: Mapping[str, str], client_address: str | None, request_id: str, channel: str

@@ -16,6 +16,7 @@ from websockets.frames import Frame, Opcode
 
 from app.core.live_metrics import LIVE
 from app.web import frames
+from app.web.clients import ClientLimits
 from app.web.frames import EXTENSION, HIGH_WATER_BYTES, FrameProtocol, frames_of, text_header
 from app.web.graphql import TransportOptions, websocket
 from app.web.graphql.alarms import Alarms
@@ -34,12 +35,13 @@ from tests.web.live_world import WORLD, live_engine
 
 KINDS = pytest.mark.parametrize("ws", [FrameProtocol, "websockets-sansio"], ids=["frames", "asgi"])
 LINES = 'subscription{board(name:"x"){kind number lines}}'
-SLOW = TransportOptions(max_sockets_per_address=0, send_timeout_s=0.4)
+UNLIMITED = ClientLimits(0, 0, 0)
+SLOW = TransportOptions(client_limits=UNLIMITED, send_timeout_s=0.4)
 
 
 def live_server(ws: Any, options: TransportOptions | None = None) -> Any:
     WORLD.__init__()  # type: ignore[misc]
-    return running_server(options or TransportOptions(max_sockets_per_address=0), engine=live_engine(), ws=ws)
+    return running_server(options or TransportOptions(client_limits=UNLIMITED), engine=live_engine(), ws=ws)
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 4_095, 4_096, 4_097, 65_535, 65_536, 200_000])
@@ -228,7 +230,7 @@ async def test_one_who_takes_nothing_is_closed(ws: Any, monkeypatch: pytest.Monk
 @KINDS
 async def test_one_who_asks_and_never_listens_is_not_read_either(ws: Any) -> None:
     """What he sends waits on his own side: neither his questions nor the answers are heaped up here."""
-    options = TransportOptions(max_sockets_per_address=0, send_timeout_s=60)
+    options = TransportOptions(client_limits=UNLIMITED, send_timeout_s=60)
     async with live_server(ws, options) as server, server.socket() as socket:
         await initialise(socket)
         socket.transport.pause_reading()
@@ -322,7 +324,7 @@ async def test_the_clock_wakes_each_in_time() -> None:
 
 @KINDS
 async def test_pings_and_silence(ws: Any) -> None:
-    options = TransportOptions(ping_interval_s=0.05, idle_timeout_s=0.3, max_sockets_per_address=0)
+    options = TransportOptions(ping_interval_s=0.05, idle_timeout_s=0.3, client_limits=UNLIMITED)
     async with live_server(ws, options) as server, server.socket() as awake, server.socket() as silent:
         for socket in (awake, silent):
             await initialise(socket)

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.web.address import address_bucket, client_address, parse_networks
+from app.web.event_stream import EVENT_STREAM
 from app.web.graphql import TransportOptions
 from app.web.graphql.bodies import BadRequest, read_body, read_query_string
 from app.web.graphql.http import negotiate
@@ -223,7 +224,11 @@ async def test_field_errors_are_200_with_data(server: RunningServer) -> None:
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True, "text/html"),
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", False, "application/json"),
         ("text/html", False, None),
-        ("text/event-stream", False, None),
+        ("text/event-stream", False, EVENT_STREAM),
+        ("text/event-stream, application/json", False, EVENT_STREAM),
+        ("text/event-stream;q=0.9, application/json", False, "application/json"),
+        ("text/event-stream;q=0, multipart/mixed", False, None),
+        ("text/*", False, None),
         ("application/json;q=0", False, None),
         ("application/json;q=nonsense, */*;q=0.1", False, "application/json"),
         (",;=,q=1;;", False, None),
@@ -237,10 +242,11 @@ async def test_event_streams_are_not_forced_on_urql(server: RunningServer) -> No
     response = await server.post("{hello}", accept=URQL_ACCEPT)
     assert response.headers["content-type"].startswith(RESPONSE_TYPE)
     assert response.json() == {"data": {"hello": "hello world"}}
-    assert (await server.post("{hello}", accept="text/event-stream")).status_code == 406
+    refused = await server.post("subscription{count}", accept="multipart/mixed")
+    assert refused.status_code == 406
 
 
-async def test_subscriptions_need_a_socket(server: RunningServer) -> None:
+async def test_subscriptions_need_a_socket_or_a_stream(server: RunningServer) -> None:
     for response in (
         await server.post("subscription{count}"),
         await server.post("subscription{count}", accept=RESPONSE_TYPE),
@@ -248,6 +254,7 @@ async def test_subscriptions_need_a_socket(server: RunningServer) -> None:
     ):
         assert response.status_code == 400
         assert "WebSocket" in error_of(response)["message"]
+        assert "text/event-stream" in error_of(response)["message"]
 
 
 async def test_mutations_need_post(server: RunningServer) -> None:

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from app.web.clients import ClientLimits
 from app.web.graphql import TransportOptions
-from app.web.graphql.sockets import origin_allowed
 from app.web.graphql.websocket import SocketClose
+from app.web.origins import origin_allowed
 from tests.web.graphql_server import (
     RunningServer,
     close_code,
@@ -30,7 +31,9 @@ from tests.web.graphql_server import (
 
 @pytest.fixture(scope="module")
 async def server() -> AsyncIterator[RunningServer]:
-    async with running_server(TransportOptions(max_sockets_per_address=0, max_body_bytes=100_000)) as running:
+    async with running_server(
+        TransportOptions(client_limits=ClientLimits(connections_per_address=0), max_body_bytes=100_000)
+    ) as running:
         yield running
 
 
@@ -203,11 +206,11 @@ async def test_twenty_operations_for_a_socket(server: RunningServer) -> None:
 
 
 async def test_sockets_of_one_address() -> None:
-    async with running_server(TransportOptions(max_sockets_per_address=3)) as server:
+    async with running_server(TransportOptions(client_limits=ClientLimits(connections_per_address=3))) as server:
         sockets = [await server.socket() for _ in range(3)]
         async with server.socket() as fourth:
             code, reason = await close_code(fourth)
-            assert (code, reason) == (4429, "Too many sockets: at most 3 for one client")
+            assert (code, reason) == (4429, "Too many sockets and streams: at most 3 for one address. Try again in 5 s")
         await sockets.pop().close()
         await until(lambda: server.transport.sockets.open_sockets == 2)
         async with server.socket() as again:
@@ -437,8 +440,8 @@ async def test_a_restart_says_so() -> None:
         await until(lambda: server.witness.streams_open == 0)
 
 
-async def test_the_transport_can_close_all_sockets_itself(server: RunningServer) -> None:
-    async with server.socket() as socket:
+async def test_the_transport_can_close_all_sockets_itself() -> None:
+    async with running_server() as server, server.socket() as socket:
         await initialise(socket)
         await server.transport.shutdown()
-        assert await close_code(socket) == (1012, "Service restart")
+        assert await close_code(socket) == (1012, "Service restart. Try again in a moment")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from os import urandom
@@ -16,16 +16,16 @@ from graphql import OperationType
 
 from app.domain.errors import DomainError, RateLimited, Unauthenticated, Violation
 from app.web.address import client_address
+from app.web.clients import Clients
+from app.web.event_stream import EVENT_STREAM, Receive, Send
 from app.web.graphql.bodies import BadRequest, GraphQLRequest, read_body, read_query_string
 from app.web.graphql.documents import Call
 from app.web.graphql.engine import GraphQLEngine, RequestRefused, formatted_request_errors
+from app.web.graphql.event_stream import EventStreams, ForeignOrigin, result_frames
 from app.web.graphql.options import ContextFactory, Scope, TransportOptions, header_map
 from app.web.graphql.patience import ClientGone, TookTooLong, Watch
 
 log = structlog.get_logger(__name__)
-
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -66,8 +66,11 @@ class HttpRefusal(Exception):
 class HttpHandler:
     """Answers the HTTP requests of one GraphQL address."""
 
-    def __init__(self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions) -> None:
+    def __init__(
+        self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions, clients: Clients
+    ) -> None:
         self._engine = engine
+        self._streams = EventStreams(engine, context_factory, options, clients)
         self._context_factory = context_factory
         self._options = options
         self._mutations: set[asyncio.Task[bytes]] = set()
@@ -79,8 +82,14 @@ class HttpHandler:
         watch = Watch()
         try:
             answer = await self._answer(scope, headers, request_id, receive, watch)
+            if isinstance(answer, Call):
+                watch.close()
+                await self._streams.serve(answer, scope, headers, request_id, receive=receive, send=send)
+                return
         except ClientGone:
             return
+        except ForeignOrigin:
+            answer = _error_answer(403, [_FOREIGN], headers, {})
         except HttpRefusal as refusal:
             log.info("graphql.refused", status=refusal.status, errors=refusal.errors)
             answer = _error_answer(refusal.status, refusal.errors, headers, refusal.headers)
@@ -97,29 +106,32 @@ class HttpHandler:
 
     async def _answer(
         self, scope: Scope, headers: Mapping[str, str], request_id: str, receive: Receive, watch: Watch
-    ) -> HttpAnswer:
+    ) -> HttpAnswer | Call:
+        """The answer, or the subscription whose stream it is."""
         method = scope["method"]
         if method not in ("POST", "GET"):
             return _answer_other_method(method)
         render_ide = self._options.render_ide if method == "GET" else None
         media = negotiate(headers.get("accept"), html=render_ide is not None)
         if media is None:
-            raise HttpRefusal(406, f"This address answers with {GRAPHQL_RESPONSE} or {JSON}.")
+            raise HttpRefusal(406, f"This address answers with {GRAPHQL_RESPONSE}, {JSON} or {EVENT_STREAM}.")
         if media == HTML and render_ide is not None:
             page, page_headers = render_ide()
             return HttpAnswer(200, page, HTML, {name.lower(): value for name, value in page_headers.items()})
         try:
             call = await self._call(scope, headers, receive, watch)
-            _check_kind(call, method)
+            _check_kind(call, method, headers.get("accept"))
+            if call.kind is OperationType.SUBSCRIPTION:
+                return call
             address = client_address(scope, self._options.trusted_proxies)
             work = self._work(call, headers, address, request_id)
             if call.kind is OperationType.MUTATION:
-                return HttpAnswer(200, await self._to_its_end(work), media)
+                return _result_answer(200, await self._to_its_end(work), media)
             with watch.over(self._options.query_timeout_s, receive):
-                return HttpAnswer(200, await work, media)
+                return _result_answer(200, await work, media)
         except RequestRefused as refused:
             status = 400 if media == GRAPHQL_RESPONSE else 200
-            return HttpAnswer(status, _encode({"errors": formatted_request_errors(refused.errors)}), media)
+            return _result_answer(status, _encode({"errors": formatted_request_errors(refused.errors)}), media)
         except TookTooLong:
             message = f"The query took longer than {self._options.query_timeout_s:g} s. Ask for less at once."
             raise HttpRefusal(503, message, code="UNAVAILABLE") from None
@@ -172,11 +184,21 @@ class HttpHandler:
             headers["www-authenticate"] = "Bearer"
         if isinstance(error, RateLimited):
             headers["retry-after"] = str(error.retry_after_seconds)
+        if code == "UNAVAILABLE":
+            headers["retry-after"] = "1"
         status = _STATUS_OF_CODE.get(str(code), 400 if isinstance(error, DomainError) else 500)
         return _error_answer(status, [described], asked, headers)
 
 
+def _result_answer(status: int, body: bytes, media: str) -> HttpAnswer:
+    return HttpAnswer(status, result_frames(body) if media == EVENT_STREAM else body, media)
+
+
 _CLOSE = {"connection": "close"}
+_FOREIGN: dict[str, object] = {
+    "message": "Pages of this origin may not open streams here.",
+    "extensions": {"code": "FORBIDDEN", "rule": "allowed_origins"},
+}
 _ALLOW = {"allow": "GET, POST, OPTIONS"}
 
 
@@ -189,7 +211,9 @@ def _answer_other_method(method: str) -> HttpAnswer:
 def _error_answer(
     status: int, errors: list[dict[str, object]], asked: Mapping[str, str], headers: Mapping[str, str]
 ) -> HttpAnswer:
-    media = negotiate(asked.get("accept"), html=False) or JSON
+    media = negotiate(asked.get("accept"), html=False)
+    if media is None or media == EVENT_STREAM:
+        media = JSON
     return HttpAnswer(status, _encode({"errors": errors}), media, headers)
 
 
@@ -203,7 +227,7 @@ def sane_request_id(given: str | None) -> str:
 def negotiate(accept: str | None, *, html: bool) -> str | None:
     """The media type of the answer: the one of highest quality, the first among equals; None when there is none.
 
-    Types that we do not speak are passed over: some clients list `text/event-stream` in each request.
+    Some clients list `text/event-stream` in each request, behind JSON: they get JSON.
     """
     if accept is None:
         return JSON
@@ -214,29 +238,54 @@ def _negotiate(accept: str, html: bool) -> str | None:
     if not accept.strip():
         return JSON
     best: tuple[float, str] | None = None
-    for item in accept.split(",")[:50]:
-        name, *parameters = (part.strip().lower() for part in item.split(";"))
+    for name, quality in _listed(accept):
         media = _SPOKEN.get(name)
         if media is None or (media == HTML and not html):
             continue
-        quality = next((_quality(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
-        if quality > 0 and (best is None or quality > best[0]):
+        if best is None or quality > best[0]:
             best = (quality, media)
     return best[1] if best else None
 
 
+def takes_stream(accept: str | None) -> bool:
+    """Is an event stream among what the client names? One that takes anything has not thought of it."""
+    return accept is not None and any(name == EVENT_STREAM for name, _ in _listed(accept))
+
+
+def _listed(accept: str) -> Iterator[tuple[str, float]]:
+    """Each media type that is taken, with its quality."""
+    for item in accept.split(",")[:50]:
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        quality = next((_quality(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
+        if quality > 0:
+            yield name, quality
+
+
 _LONGEST_REMEMBERED = 300
 _negotiated = lru_cache(maxsize=256)(_negotiate)
-_SPOKEN = {GRAPHQL_RESPONSE: GRAPHQL_RESPONSE, JSON: JSON, "application/*": JSON, "*/*": JSON, HTML: HTML}
+_SPOKEN = {
+    GRAPHQL_RESPONSE: GRAPHQL_RESPONSE,
+    JSON: JSON,
+    "application/*": JSON,
+    "*/*": JSON,
+    HTML: HTML,
+    EVENT_STREAM: EVENT_STREAM,
+}
 
 
 def _quality(text: str) -> float:
     return float(text) if re.fullmatch(r"[01](\.\d{0,3})?", text) else 0.0
 
 
-def _check_kind(call: Call, method: str) -> None:
+def _check_kind(call: Call, method: str, accept: str | None) -> None:
     if call.kind is OperationType.SUBSCRIPTION:
-        raise HttpRefusal(400, "Subscriptions need a WebSocket (protocol graphql-transport-ws) at this same address.")
+        if takes_stream(accept):
+            return
+        raise HttpRefusal(
+            400,
+            f"Subscriptions need `accept: {EVENT_STREAM}`, or a WebSocket (protocol graphql-transport-ws) at this same "
+            "address.",
+        )
     if method == "GET" and call.kind is not OperationType.QUERY:
         raise HttpRefusal(405, "Mutations need POST.", headers={"allow": "POST"})
 

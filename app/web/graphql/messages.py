@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from app.domain.errors import RateLimited
 from app.web.graphql.bodies import BadRequest, decode_json
 
 MAX_ID = 128
@@ -50,3 +51,8 @@ def read_id(message: Mapping[str, object]) -> str:
     except UnicodeEncodeError:
         raise SocketClose(4400, "Invalid message: half of a surrogate pair in the id") from None
     return value
+
+
+def too_many(limited: RateLimited) -> SocketClose:
+    """Says when to come back: a browser's page sees the code and the reason, and nothing else."""
+    return SocketClose(4429, f"{limited.message}. Try again in {limited.retry_after_seconds} s")

@@ -13,6 +13,7 @@ import structlog
 from graphql import ExecutionResult, OperationType
 
 from app.core.live_metrics import LIVE
+from app.web.clients import Visit, too_many_operations
 from app.web.graphql.alarms import Alarms
 from app.web.graphql.bodies import BadRequest, GraphQLRequest, read_request
 from app.web.graphql.broadcast import Broadcasts
@@ -43,7 +44,7 @@ class SocketSetup:
 class Operations:
     """Each has a task while it runs, but for one that listens to a channel. `finish` ends the socket."""
 
-    __slots__ = ("_context", "_finish", "_leaving", "_outlet", "_running", "_setup")
+    __slots__ = ("_context", "_finish", "_leaving", "_outlet", "_running", "_setup", "visit")
 
     def __init__(
         self, setup: SocketSetup, outlet: Outlet, context: MakeContext, finish: Callable[[SocketClose], None]
@@ -54,6 +55,11 @@ class Operations:
         self._finish = finish
         self._running: dict[str, asyncio.Task[None] | Sink] = {}
         self._leaving: set[asyncio.Task[None]] | None = None
+        self.visit: Visit | None = None
+        """What counts them for their client."""
+
+    def __len__(self) -> int:
+        return len(self._running)
 
     def end(self) -> list[asyncio.Task[None]]:
         """End them all. Gives the tasks that are still to come to their ends."""
@@ -82,10 +88,10 @@ class Operations:
             extensions = {"code": "BAD_INPUT", "violations": violations}
             await self._send_error(operation_id, [{"message": bad.message, "extensions": extensions}])
             return
-        most = self._setup.options.max_operations_per_socket
-        if len(self._running) >= most:
-            text = f"At most {most} operations at once on one socket. Complete some of them first."
-            await self._send_error(operation_id, [_error(text, code="RATE_LIMITED", retryAfterSeconds=1)])
+        if self.visit is not None and not self.visit.has_room():
+            limited = too_many_operations(self.visit.clients.limits)
+            error = _error(limited.message, code="RATE_LIMITED", retryAfterSeconds=limited.retry_after_seconds)
+            await self._send_error(operation_id, [error])
             return
         self._running[operation_id] = asyncio.create_task(self._operate(operation_id, request))
         LIVE.open_operations += 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from app.web.address import IPNetwork
+from app.web.clients import ClientLimits
 
 Scope = Mapping[str, Any]
 """An ASGI connection scope, of type `http` or `websocket`."""
@@ -20,7 +21,8 @@ class ContextFactory(Protocol):
     """Makes the context of one operation: who asks, and through which channel (`http` or `websocket`).
 
     `headers` have lower-case names. Raises Unauthenticated for a token that is not valid. The context may have
-    `expires_at: datetime | None`, when its token ends, and `for_event()`, which gives a fresh one for an event.
+    `expires_at: datetime | None`, when its token ends; `user_id`, whom its sockets and streams count for; and
+    `for_event()`, which gives a fresh one for an event.
     """
 
     async def __call__(
@@ -36,7 +38,7 @@ class TransportOptions:
     """Largest request body and socket message."""
     trusted_proxies: Sequence[IPNetwork] = ()
     allowed_origins: Sequence[str] = ("*",)
-    """Web origins that may open a socket; the page's own origin always may."""
+    """Web origins that may open a socket or a stream; the page's own origin always may."""
     render_ide: RenderPage | None = None
     """The page for people who open the address in a browser."""
     body_timeout_s: float = 15.0
@@ -46,10 +48,11 @@ class TransportOptions:
     ping_interval_s: float = 20.0
     idle_timeout_s: float = 60.0
     send_timeout_s: float = 30.0
-    """A socket whose client takes no bytes for this long is closed."""
-    max_operations_per_socket: int = 20
-    max_sockets_per_address: int = 5
-    """Open sockets of one client address in this process. 0: no limit."""
+    """A socket or stream whose client takes no bytes for this long is closed."""
+    client_limits: ClientLimits = field(default_factory=ClientLimits)
+    """How many sockets and streams, and operations on them."""
+    comment_interval_s: float = 15.0
+    """An event stream that has nothing to tell says so this often."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from app.web.event_stream import Send
 from app.web.frames import HIGH_WATER_BYTES, FrameProtocol
-from app.web.graphql.http import Send
 
 Turn = Callable[[], None]
 

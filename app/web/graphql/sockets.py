@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from urllib.parse import urlsplit
+from functools import partial
 
 from app.core.live_metrics import LIVE
+from app.domain.errors import RateLimited
 from app.web.address import address_bucket, client_address
+from app.web.clients import Clients, Restarting
+from app.web.event_stream import Receive, Send
 from app.web.frames import frames_of
 from app.web.graphql.alarms import Alarms
 from app.web.graphql.broadcast import Broadcasts
 from app.web.graphql.engine import GraphQLEngine
-from app.web.graphql.http import Receive, Send
+from app.web.graphql.messages import too_many
 from app.web.graphql.options import ContextFactory, Scope, TransportOptions, header_map
 from app.web.graphql.outlet import AsgiOutlet, FrameOutlet
 from app.web.graphql.websocket import Socket, SocketClose, SocketSetup
+from app.web.origins import origin_allowed
 
 SUBPROTOCOL = "graphql-transport-ws"
+RESTART = SocketClose(1012, "Service restart. Try again in a moment")
 
 
 class SocketHandler:
     """Serves the sockets of one GraphQL address."""
 
-    def __init__(self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions) -> None:
+    def __init__(
+        self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions, clients: Clients
+    ) -> None:
         self._options = options
         self._setup = SocketSetup(engine, context_factory, options, Alarms(), Broadcasts(engine))
+        self._clients = clients
         self._sockets: set[Socket] = set()
-        self._per_address: Counter[str] = Counter()
 
     @property
     def open_sockets(self) -> int:
@@ -39,9 +45,8 @@ class SocketHandler:
             return
         headers = header_map(scope)
         address = client_address(scope, self._options.trusted_proxies)
-        bucket = address_bucket(address) if address else ""
         with suppress(OSError):  # the client left meanwhile
-            refusal = self._refusal(scope, headers, bucket)
+            refusal = self._refusal(scope, headers)
             if refusal is not None:
                 await _refuse(scope, send, refusal)
                 return
@@ -50,44 +55,31 @@ class SocketHandler:
             # Nobody asks for those of the handshake again.
             kept = {name: value for name, value in headers.items() if not name.startswith("sec-websocket-")}
             socket = Socket(self._setup, headers=kept, address=address, receive=receive, send=send, outlet=outlet)
-            self._sockets.add(socket)
-            LIVE.open_sockets += 1
-            self._per_address[bucket] += 1
-            try:
-                await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
-                await socket.run()
-            finally:
-                self._sockets.discard(socket)
-                LIVE.open_sockets -= 1
-                self._per_address[bucket] -= 1
-                if not self._per_address[bucket]:
-                    del self._per_address[bucket]
+            await self._serve(scope, send, socket, address_bucket(address) if address else None)
 
-    def close_all(self) -> None:
-        """The server is going down: clients should come back to another."""
-        for socket in list(self._sockets):
-            socket.finish(SocketClose(1012, "Service restart"))
+    async def _serve(self, scope: Scope, send: Send, socket: Socket, bucket: str | None) -> None:
+        try:
+            with self._clients.visit(bucket, partial(socket.finish, RESTART), socket.count_operations) as visit:
+                socket.visit = visit
+                self._sockets.add(socket)
+                LIVE.open_sockets += 1
+                try:
+                    await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
+                    await socket.run()
+                finally:
+                    self._sockets.discard(socket)
+                    LIVE.open_sockets -= 1
+        except RateLimited as limited:
+            await _refuse(scope, send, too_many(limited))
+        except Restarting:
+            await _refuse(scope, send, RESTART)
 
-    def _refusal(self, scope: Scope, headers: Mapping[str, str], bucket: str) -> SocketClose | None:
+    def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> SocketClose | None:
         if not origin_allowed(headers, self._options.allowed_origins):
             return SocketClose(403, "Origin not allowed")
         if SUBPROTOCOL not in scope.get("subprotocols", ()):
             return SocketClose(4406, "Subprotocol not acceptable: use graphql-transport-ws")
-        most = self._options.max_sockets_per_address
-        if most and bucket and self._per_address[bucket] >= most:
-            return SocketClose(4429, f"Too many sockets: at most {most} for one client")
         return None
-
-
-def origin_allowed(headers: Mapping[str, str], allowed: Sequence[str]) -> bool:
-    """Programs send no Origin. A page may connect to the host that served it, and from the origins allowed."""
-    origin = headers.get("origin")
-    if origin is None or "*" in allowed or origin in allowed:
-        return True
-    try:
-        return urlsplit(origin).netloc == headers.get("host")
-    except ValueError:
-        return False
 
 
 async def _refuse(scope: Scope, send: Send, refusal: SocketClose) -> None:

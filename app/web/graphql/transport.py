@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from litestar import asgi
 from litestar.enums import ScopeType
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
+from app.web.clients import Clients
 from app.web.graphql.engine import GraphQLEngine
 from app.web.graphql.http import HttpHandler
 from app.web.graphql.options import ContextFactory, TransportOptions
 from app.web.graphql.sockets import SocketHandler
 
 GRAPHQL_PATH = "/graphql"
+_LEAST_GRACE_S = 0.5
 
 
 class GraphQLTransport:
@@ -22,8 +26,11 @@ class GraphQLTransport:
         self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions | None = None
     ) -> None:
         chosen = options or TransportOptions()
-        self.http = HttpHandler(engine, context_factory, chosen)
-        self.sockets = SocketHandler(engine, context_factory, chosen)
+        self.options = chosen
+        self._ends_at: float | None = None
+        self.clients = Clients(chosen.client_limits)
+        self.http = HttpHandler(engine, context_factory, chosen, self.clients)
+        self.sockets = SocketHandler(engine, context_factory, chosen, self.clients)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:
@@ -31,9 +38,16 @@ class GraphQLTransport:
         else:
             await self.http(scope, receive, send)
 
+    async def drain(self, grace_s: float) -> None:
+        """Refuse what is new, and end sockets and streams over at most half of that time: the server goes down."""
+        self._ends_at = asyncio.get_running_loop().time() + grace_s
+        await self.clients.drain(grace_s / 2)
+
     async def shutdown(self, timeout_s: float = 4.0) -> None:
-        """Close the sockets with 1012 and let running mutations end."""
-        self.sockets.close_all()
+        """End what is still open, at once, and let mutations end whose clients left."""
+        self.clients.end_all()
+        if self._ends_at is not None:
+            timeout_s = max(_LEAST_GRACE_S, self._ends_at - asyncio.get_running_loop().time())
         await self.http.drain(timeout_s)
 
 

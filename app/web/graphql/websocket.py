@@ -19,10 +19,12 @@ import structlog
 
 from app.core.live_metrics import LIVE
 from app.core.outages import describe
-from app.domain.errors import Unauthenticated
+from app.domain.errors import RateLimited, Unauthenticated
+from app.web.clients import Visit, is_own_id
+from app.web.event_stream import Receive, Send
 from app.web.graphql.errors import is_outage
-from app.web.graphql.http import Receive, Send, sane_request_id
-from app.web.graphql.messages import SocketClose, read_id, read_message
+from app.web.graphql.http import sane_request_id
+from app.web.graphql.messages import SocketClose, read_id, read_message, too_many
 from app.web.graphql.operations import Operations, SocketSetup, encode
 from app.web.graphql.outlet import Outlet, SocketGone
 
@@ -104,6 +106,18 @@ class Socket:
         self._close: SocketClose | None = None
         self.due: float | None = None
         self._left: Callable[[], None] | None = None
+
+    @property
+    def visit(self) -> Visit | None:
+        """What counts this socket for its client."""
+        return self._operations.visit
+
+    @visit.setter
+    def visit(self, visit: Visit) -> None:
+        self._operations.visit = visit
+
+    def count_operations(self) -> int:
+        return len(self._operations)
 
     def finish(self, close: SocketClose | None) -> None:
         """End the socket; None when the client left by itself. The first call counts."""
@@ -267,13 +281,7 @@ class Socket:
         if self._initialised:
             raise SocketClose(4429, "Too many initialisation requests")
         self._initialised = True
-        payload = message.get("payload")
-        if isinstance(payload, dict):
-            given = next((value for name, value in payload.items() if name.lower() == "authorization"), None)
-            if given is not None:
-                if not isinstance(given, str):
-                    raise SocketClose(4403, "Forbidden: authorization must be `Bearer …`")
-                self._headers = {**self._headers, "authorization": given}
+        own_id = self._read_init(message.get("payload"))
         try:
             context = await self._context(sane_request_id(None))
         except SocketClose:
@@ -283,6 +291,11 @@ class Socket:
                 log.warning("socket.unavailable", error=describe(error))
                 raise SocketClose(1013, "Temporarily unavailable. Try again in a moment.") from None
             raise
+        if self.visit is not None:
+            try:
+                self.visit.identify(getattr(context, "user_id", None), own_id)
+            except RateLimited as limited:
+                raise too_many(limited) from None
         expires_at = getattr(context, "expires_at", None)
         self._expires_at = expires_at if isinstance(expires_at, datetime) else None
         if isinstance(context, Stays):
@@ -294,6 +307,20 @@ class Socket:
         due = self.look(now)
         if due is not None:
             self._setup.alarms.set(self, due)
+
+    def _read_init(self, payload: object) -> str | None:
+        """Take the sign-in; gives what the client calls itself. Raises SocketClose."""
+        if not isinstance(payload, dict):
+            return None
+        given = next((value for name, value in payload.items() if name.lower() == "authorization"), None)
+        if given is not None:
+            if not isinstance(given, str):
+                raise SocketClose(4403, "Forbidden: authorization must be `Bearer …`")
+            self._headers = {**self._headers, "authorization": given}
+        own_id = payload.get("clientId")
+        if own_id is not None and not (isinstance(own_id, str) and is_own_id(own_id)):
+            raise SocketClose(4400, "Invalid message: clientId must have 1 to 64 letters, digits, - or _")
+        return own_id
 
     async def _context(self, request_id: str) -> object:
         """A fresh context: nothing remembered for one operation may answer a later one."""
