@@ -195,7 +195,7 @@ async def test_pages_of_other_origins_and_too_many(
                 async with opened(api, http, shop) as third:
                     assert third.response.status_code == 429
         await until(lambda: len(api.api.transport.clients) == 0)
-        await until(lambda: not api.api.services.feed._subscriptions)
+        await until(lambda: not list(api.api.services.live.looks()))
         api.api.transport.clients.is_closing = True
         async with opened(api, http, shop) as refused:
             assert (refused.response.status_code, refused.response.headers["retry-after"]) == (503, "1")

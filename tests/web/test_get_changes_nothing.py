@@ -15,7 +15,7 @@ from app.core.database import Database
 from tests.fixtures_api import GraphQLClient, RunningApi
 from tests.guests import start
 from tests.journey import Visitor
-from tests.shop import at, make_shop
+from tests.shop import Shop, at, make_shop
 from tests.web.test_provider_feed import FEED
 from tests.web.test_statement import ASK
 
@@ -73,6 +73,7 @@ async def test_no_address_that_can_be_opened_changes_anything(
         "/health/live": ["/health/live"],
         "/health/ready": ["/health/ready"],
         "/metrics": ["/metrics"],
+        "/availability": [_stream(shop)],
         "/graphql": _operations(made.id, made.token, visit.token),
         "/graphiql/assets/{name:str}": ["/graphiql/assets/x.js"],
     }
@@ -103,6 +104,11 @@ def _operations(booking_id: str, token: str, guest: str) -> list[str]:
     shown: dict[str, Any] = {"id": booking_id, "token": token}
     asked = [(READ, values), (CANCEL, shown), (RENEW, shown)]
     return [f"/graphql?{urlencode({'query': query, 'variables': _json(variables)})}" for query, variables in asked]
+
+
+def _stream(shop: Shop) -> str:
+    """Refused, since one that is told would not end."""
+    return f"/availability/{shop.provider_id}/stream?{urlencode({'service': shop.service_id, 'from': 'x'})}"
 
 
 def _json(values: dict[str, Any]) -> str:

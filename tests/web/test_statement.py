@@ -109,7 +109,7 @@ async def test_the_address_is_a_secret_for_a_while(earner: Earner, paying: Payin
     assert (await http.get(link)).status_code == 404
 
 
-def test_a_token_says_what_it_opens(earner: Earner) -> None:
+async def test_a_token_says_what_it_opens(earner: Earner) -> None:
     tokens = earner.paying.api.api.services.tokens
     now = earner.now().replace(microsecond=0)
     claims = StatementClaims(earner.provider, date(2026, 1, 1), date(2026, 12, 31), now + timedelta(minutes=1))

@@ -30,6 +30,19 @@ class Waiter(Protocol):
     def go_on(self) -> None: ...
 
 
+class _Ready:
+    """A waiter of the kind that has a task."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def go_on(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
 class Encoded:
     """An update as the client gets it. Without `tail` and `error` it is still being executed."""
 
@@ -200,6 +213,18 @@ class Broadcasts:
                 self._by_key[operation.key] = broadcast
         broadcast.listeners += 1
         return broadcast
+
+    async def payload(self, broadcast: Broadcast, update: object) -> bytes:
+        """The update encoded, without the ending; for one who waits for it. Raises what executing it raised."""
+        encoded = broadcast.encoded(update)
+        if encoded.tail is None and encoded.error is None:
+            ready = _Ready()
+            encoded.waiters.append(ready)
+            await ready.wait()
+        if encoded.error is not None:
+            raise encoded.error
+        LIVE.deliveries += 1
+        return (encoded.tail or b"").removesuffix(self.ending)
 
     def drop(self, broadcast: Broadcast, known: Iterable[Encoded]) -> None:
         """Nobody listens to it any more."""

@@ -14,11 +14,13 @@ from datetime import datetime
 import msgspec
 from graphql import ExecutionResult
 
+from app.resolvers.live_channel import Reader
 from app.web.address import address_bucket, client_address
 from app.web.clients import Clients, read_own_id
 from app.web.event_stream import EventStream, Expiry, Pace, Receive, Send, event_frame
+from app.web.graphql.broadcast import Broadcasts
 from app.web.graphql.documents import Call
-from app.web.graphql.engine import GraphQLEngine, RequestRefused, formatted_request_errors
+from app.web.graphql.engine import GraphQLEngine, LiveOperation, RequestRefused, formatted_request_errors
 from app.web.graphql.options import ContextFactory, Scope, TransportOptions
 from app.web.origins import origin_allowed
 
@@ -47,12 +49,18 @@ class EventStreams:
     """Serves the subscriptions of one GraphQL address over HTTP."""
 
     def __init__(
-        self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions, clients: Clients
+        self,
+        engine: GraphQLEngine,
+        context_factory: ContextFactory,
+        options: TransportOptions,
+        clients: Clients,
+        broadcasts: Broadcasts,
     ) -> None:
         self._engine = engine
         self._context_factory = context_factory
         self._options = options
         self._clients = clients
+        self._broadcasts = broadcasts
         self._pace = Pace(
             comment_every_s=options.comment_interval_s, send_timeout_s=options.send_timeout_s, now=options.now
         )
@@ -95,13 +103,31 @@ class EventStreams:
 
     async def _payloads(self, call: Call, context: object, request_id: str) -> AsyncGenerator[bytes, None]:
         """The encoded results, one after another: all that this module wants to know of a subscription's source."""
-        source = await self._engine.subscribe(call, context)
+        source = await self._engine.listen(call, context)
+        if isinstance(source, LiveOperation):
+            async with aclosing(self._shared(source, request_id)) as payloads:
+                async for payload in payloads:
+                    yield payload
+            return
         if isinstance(source, ExecutionResult):
             yield _encode({"errors": self._engine.describe(source.errors or [], request_id)})
             return
         async with aclosing(source):
             async for result in source:
                 yield _encode(self._engine.result(result, request_id))
+
+    async def _shared(self, operation: LiveOperation, request_id: str) -> AsyncGenerator[bytes, None]:
+        """What was executed and encoded once for all who listen to the same, over sockets too."""
+        broadcast = self._broadcasts.enter(operation, request_id)
+        reader = Reader(broadcast.channel)
+        try:
+            for update in await broadcast.channel.join(reader, operation.stream.after):
+                yield await self._broadcasts.payload(broadcast, update)
+            async for update in reader:
+                yield await self._broadcasts.payload(broadcast, update)
+        finally:
+            broadcast.channel.leave(reader)
+            broadcast.leave()
 
 
 _encode = msgspec.json.Encoder().encode

@@ -19,6 +19,7 @@ from app.web.address import client_address
 from app.web.clients import Clients
 from app.web.event_stream import EVENT_STREAM, Receive, Send
 from app.web.graphql.bodies import BadRequest, GraphQLRequest, read_body, read_query_string
+from app.web.graphql.broadcast import Broadcasts
 from app.web.graphql.documents import Call
 from app.web.graphql.engine import GraphQLEngine, RequestRefused, formatted_request_errors
 from app.web.graphql.event_stream import EventStreams, ForeignOrigin, result_frames
@@ -67,10 +68,15 @@ class HttpHandler:
     """Answers the HTTP requests of one GraphQL address."""
 
     def __init__(
-        self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions, clients: Clients
+        self,
+        engine: GraphQLEngine,
+        context_factory: ContextFactory,
+        options: TransportOptions,
+        clients: Clients,
+        broadcasts: Broadcasts,
     ) -> None:
         self._engine = engine
-        self._streams = EventStreams(engine, context_factory, options, clients)
+        self._streams = EventStreams(engine, context_factory, options, clients, broadcasts)
         self._context_factory = context_factory
         self._options = options
         self._mutations: set[asyncio.Task[bytes]] = set()

@@ -29,10 +29,15 @@ class SocketHandler:
     """Serves the sockets of one GraphQL address."""
 
     def __init__(
-        self, engine: GraphQLEngine, context_factory: ContextFactory, options: TransportOptions, clients: Clients
+        self,
+        engine: GraphQLEngine,
+        context_factory: ContextFactory,
+        options: TransportOptions,
+        clients: Clients,
+        broadcasts: Broadcasts,
     ) -> None:
         self._options = options
-        self._setup = SocketSetup(engine, context_factory, options, Alarms(), Broadcasts(engine))
+        self._setup = SocketSetup(engine, context_factory, options, Alarms(), broadcasts)
         self._clients = clients
         self._sockets: set[Socket] = set()
 

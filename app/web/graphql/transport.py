@@ -10,6 +10,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from app.web.clients import Clients
+from app.web.graphql.broadcast import Broadcasts
 from app.web.graphql.engine import GraphQLEngine
 from app.web.graphql.http import HttpHandler
 from app.web.graphql.options import ContextFactory, TransportOptions
@@ -29,8 +30,9 @@ class GraphQLTransport:
         self.options = chosen
         self._ends_at: float | None = None
         self.clients = Clients(chosen.client_limits)
-        self.http = HttpHandler(engine, context_factory, chosen, self.clients)
-        self.sockets = SocketHandler(engine, context_factory, chosen, self.clients)
+        broadcasts = Broadcasts(engine)
+        self.http = HttpHandler(engine, context_factory, chosen, self.clients, broadcasts)
+        self.sockets = SocketHandler(engine, context_factory, chosen, self.clients, broadcasts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:

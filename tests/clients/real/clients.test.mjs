@@ -51,17 +51,25 @@ async function holdAndRelease(startsAt) {
   assert.equal(released.data.releaseHold.__typename, "Hold", JSON.stringify(released));
 }
 
-/** The three events that every client has to hear: all that is free, one start closed, the same one open again. */
+/** What every client has to hear: all that is free, one start closed, the same one open again. Other tests' too. */
 async function hearsAllOf(nextEvent) {
   const startsAt = takeStart();
+  const nextOf = async (field) => {
+    for (;;) {
+      const event = await nextEvent();
+      assert.equal(event.kind, "CHANGE");
+      if (event.opened.includes(startsAt) || event.closed.includes(startsAt)) {
+        assert.ok(event[field].includes(startsAt), JSON.stringify(event));
+        return event;
+      }
+    }
+  };
   const snapshot = await nextEvent();
   assert.equal(snapshot.kind, "SNAPSHOT");
   assert.ok(snapshot.opened.includes(startsAt), `${startsAt} is not in ${snapshot.opened}`);
   await holdAndRelease(startsAt);
-  const held = await nextEvent();
-  assert.deepEqual([held.kind, held.closed.includes(startsAt), held.causes], ["CHANGE", true, ["HELD"]]);
-  const released = await nextEvent();
-  assert.deepEqual([released.kind, released.opened.includes(startsAt), released.causes], ["CHANGE", true, ["RELEASED"]]);
+  assert.deepEqual((await nextOf("closed")).causes, ["HELD"]);
+  assert.deepEqual((await nextOf("opened")).causes, ["RELEASED"]);
 }
 
 /** Events pushed in, taken out one by one. */
@@ -115,7 +123,8 @@ test("graphql-sse in distinct connections mode", async () => {
   await events.return();
   const answer = await client.iterate({ query: FREE, variables: { input } }).next();
   assert.equal(answer.value.data.availability.days.length, 1);
-  await assert.rejects(client.iterate({ query: "subscription {" }).next());
+  // Whoever reads a stream sees events alone, so a bad operation's errors are one.
+  assert.equal((await client.iterate({ query: "subscription {" }).next()).value.errors[0].extensions.code, "BAD_INPUT");
   client.dispose();
 });
 
