@@ -14,7 +14,7 @@ from tests.conftest import Databases
 from tests.e2e.lifecycle_machine import run_lives
 
 SEED = 5
-EXAMPLES = 120
+EXAMPLES = 200
 HALVES = 2
 """So that two processes share the work."""
 

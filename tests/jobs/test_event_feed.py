@@ -135,9 +135,10 @@ async def test_each_event_once_in_order_while_valkey_is_killed_and_flushed(
 
 
 async def test_a_flushed_stream_costs_delay_alone(
-    database: Database, ground: Ground, valkey: Valkey, feed: EventFeed
+    database: Database, ground: Ground, valkey: Valkey, feed: EventFeed, installation: UUID
 ) -> None:
     stream = valkey.event_stream()
+    stream.attach(installation)
     async with beside(Relay(database, stream).run()), feed.subscribe({ground.provider}) as subscription:
         heard: list[Event] = []
         listener = asyncio.create_task(collect(subscription, heard))
