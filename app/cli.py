@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import socket
 import sys
@@ -11,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from app.core.collector import leave_uncollected, look_seldom
 
 if TYPE_CHECKING:
     from app.core.settings import Settings
@@ -24,9 +25,9 @@ class WrongUse(Exception):
 
 
 def main() -> None:
+    look_seldom()
     code = run(sys.argv[1:])
-    # Else the interpreter goes through all that there is once more on its way out, for most of a second.
-    gc.freeze()
+    leave_uncollected()
     sys.exit(code)
 
 
@@ -65,9 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         help="put in the demo data, or leave it out (default: only into the embedded PostgreSQL)",
     )
     api = add("api", _api, "Serve the GraphQL API.")
-    api.add_argument(
-        "--fd", type=int, help="listen on this open socket, which other processes may share (of systemd: 3)"
-    )
+    api.add_argument("--fd", type=int, help="listen on this open socket, shared with other processes (of systemd: 3)")
     for one in (up, api):
         one.add_argument("--host", help="address to listen on")
         one.add_argument("--port", help="TCP port to listen on")

@@ -24,6 +24,7 @@ from app.adapters.valkey import Valkey
 from app.checkout.scope import Checkout
 from app.commands.job import report_alive, report_leaving
 from app.commands.waitlist_offer import offer_what_opened
+from app.core.collector import set_aside
 from app.core.database import SYSTEM_ROLE, Database
 from app.core.metrics import serve_locally
 from app.core.outages import Outage, describe
@@ -64,6 +65,7 @@ async def _run_until_signal(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    set_aside()
     await worker.run(stop)
 
 

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import shutil
 import tempfile
@@ -20,16 +19,23 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from app.adapters.embedded import DataFolder, embedded_servers
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.adapters.embedded_valkey import EmbeddedValkey
 from app.adapters.process import FolderInUse
 from app.adapters.supervisor import ChildFailed
+from app.core.collector import look_seldom, set_aside
 from app.core.migrations import migrate
 from tests import audit_guard, facts_guard
 
 pytest_plugins = ["tests.fixtures_api", "tests.fixtures_live", "tests.fixtures_pay", "tests.city"]
+
+# How long an example takes says nothing where other tests take turns on the same processors. The same examples in each
+# run, so that a red one is about what was changed; `make faults` draws new ones.
+settings.register_profile("tests", deadline=None, derandomize=True, database=None)
+settings.load_profile("tests")
 
 _PREFIX = "turnero-test-"
 _TEMPLATE = "migrated"
@@ -40,10 +46,12 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
+def pytest_configure() -> None:
+    look_seldom()
+
+
 def pytest_collection_finish() -> None:
-    """What is imported by now stays to the end: the collector need not look at it again and again."""
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    set_aside()
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from app.checkout.payout_account import open_account, refresh_account
 from app.checkout.reconcile import reconcile
 from app.checkout.reconcile_books import check_books
 from app.commands.actor import SYSTEM, Actor
+from app.commands.automatic import expire_unanswered
 from app.commands.expiry import expire_holds, expire_unpaid_bookings
 from app.commands.job import Claim
 from app.commands.payout_account import hold_payouts, resume_payouts, want_account
@@ -222,6 +223,7 @@ class Office:
         async with self.world.workers.within(None) as tx:
             await expire_holds(tx, 1_000)
             await expire_unpaid_bookings(tx, 1_000)
+            await expire_unanswered(tx, 1_000)
 
     # ── reconciliation ────────────────────────────────────────────────────────────────────────────────
 

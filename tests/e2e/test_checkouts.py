@@ -7,7 +7,6 @@ TURNERO_SEED=7 TURNERO_CHECKOUTS=60.
 from __future__ import annotations
 
 import os
-import random
 import sys
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from tests.conftest import Databases
 from tests.e2e.checkouts import run_checkouts
 
+SEED = 11
 COUNT = 80
 HALVES = 2
 """So that two processes share the work, and two currencies are seen."""
@@ -23,7 +23,7 @@ HALVES = 2
 @pytest.mark.parametrize("half", range(HALVES))
 async def test_random_checkouts(half: int, databases: Databases, redis_url: str) -> None:
     count = int(os.environ.get("TURNERO_CHECKOUTS", COUNT // HALVES))
-    seed = int(os.environ.get("TURNERO_SEED", random.SystemRandom().randrange(10**6))) + half
+    seed = int(os.environ.get("TURNERO_SEED", SEED)) + half
     outcome = await run_checkouts(count, seed, databases.create(), redis_url)
     sys.stdout.write(f"{outcome.report}\n")
     assert not outcome.faults, "\n".join([outcome.report, *outcome.faults[:20]])

@@ -30,6 +30,7 @@ from tests.shop import at
 
 BOOKINGS = 5
 """Before it begins; more come while it goes on."""
+SEED = 3
 ROUNDS = 30
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "lost_answer", "match": "POST /v1/transfers*", "probability": 0.3},
@@ -162,7 +163,7 @@ class Chaos:
 
 
 async def test_random_payouts(paying: Paying) -> None:
-    seed = int(os.environ.get("TURNERO_SEED", random.SystemRandom().randrange(10**6)))
+    seed = int(os.environ.get("TURNERO_SEED", SEED))
     rounds = int(os.environ.get("TURNERO_PAYOUT_ROUNDS", ROUNDS))
     run = Chaos(await make_earner(paying), seed)
     await run.run(rounds)
