@@ -16,6 +16,8 @@ UNFINISHED := $(VENV)/.install-unfinished
 # Real clients are tested on Node.js 20 or later: the machine's, or else one from the package index.
 HAS_NODE := { npm --version && node -e 'process.exit(process.versions.node.split(".")[0] < 20)'; } >/dev/null 2>&1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Compiled when first imported: most of what packages bring never is, and to compile it all is half of an install.
+INSTALL := $(PIP) install --no-compile --require-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test lint fmt schema bench faults types style collected tested
@@ -75,13 +77,13 @@ $(RUNTIME): requirements.lock pyproject.toml
 	@if [ -e $(UNFINISHED) ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then $(PYTHON) -m venv --clear $(VENV); fi
 	@echo "Installing packages into $(VENV) ..."
 	@touch $(UNFINISHED) \
-	  && $(PIP) install --require-hashes -r requirements.lock \
+	  && $(INSTALL) -r requirements.lock \
 	  && $(PIP) install --no-deps --no-build-isolation -e . \
 	  && rm $(UNFINISHED) && touch $@
 
 $(DEV): requirements-dev.lock requirements-node.lock $(RUNTIME)
 	@echo "Installing development packages into $(VENV) ..."
 	@touch $(UNFINISHED) \
-	  && $(PIP) install --require-hashes -r requirements-dev.lock \
-	  && { $(HAS_NODE) || $(PIP) install --require-hashes -r requirements-node.lock; } \
+	  && $(INSTALL) -r requirements-dev.lock \
+	  && { $(HAS_NODE) || $(INSTALL) -r requirements-node.lock; } \
 	  && rm $(UNFINISHED) && touch $@
