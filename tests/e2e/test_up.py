@@ -141,7 +141,7 @@ def test_what_a_killed_supervisor_leaves_is_taken_up_by_the_next_which_ctrl_c_en
     left = up.records()
     up.process.kill()
     up.process.wait()
-    eventually(lambda: not left["api"].is_alive() and not left["worker"].is_alive(), within_s=6)
+    eventually(lambda: not left["api"].is_alive() and not left["worker"].is_alive())
     assert left["postgres"].is_alive()
 
     again = run_up(up.data_dir, up.port)
