@@ -27,7 +27,7 @@ def test_the_operations_of_the_guide_are_valid(operation: str) -> None:
 
 
 def test_the_guide_has_all_operations() -> None:
-    assert len(OPERATIONS) == 5
+    assert len(OPERATIONS) == 6
 
 
 def test_the_guide_names_the_causes_there_are() -> None:

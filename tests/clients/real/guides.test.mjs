@@ -2,7 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cable, openPage } from "./page.mjs";
+import { createClient as createSseClient } from "graphql-sse";
+import { createClient as createSocketClient } from "graphql-ws";
+import { WebSocket } from "ws";
+import { cable, openPage, readGuide } from "./page.mjs";
 
 const { server, serviceId, providerId, timeZone } = JSON.parse(process.env.TURNERO_WORLD);
 const WAIT_MS = 15_000;
@@ -53,7 +56,7 @@ async function release(held) {
 /** A list of free slots: all of them, one taken, a cut in which it comes back, and no other snapshot. */
 async function showsFreeSlots(guide, cutOff) {
   const line = await cable(server);
-  const days = [day(0), day(1)];
+  const days = [day(0), day(13)];
   const page = openPage(guide, line.url);
   const state = page.at("state"), slots = page.at("slots");
   const look = () => JSON.stringify({ state: state.told, slots: slots.items.length });
@@ -105,6 +108,12 @@ test("docs/presence.md", async () => {
   const held = await hold(startsAt);
   await becomes("HELD");
   assert.ok(others.children.length > 0);
+  for (const _ of [1, 2]) {
+    line.cut();
+    await becomes("cut off");
+    line.mend();
+    await becomes("HELD");
+  }
   line.cut();
   await becomes("cut off");
   await release(held);
@@ -121,3 +130,35 @@ test("docs/presence.md", async () => {
   page.close();
   line.close();
 });
+
+// Both come back at once, so that nobody waits for them.
+const libraries = {
+  "graphql-ws": ({ url, ...options }) =>
+    createSocketClient({ ...options, url, webSocketImpl: globalThis.WebSocket ?? WebSocket, retryWait: async () => undefined }),
+  "graphql-sse": ({ url }) =>
+    createSseClient({ url: url.replace("ws:", "http:"), retryAttempts: 1_000, retry: () => new Promise((go) => setTimeout(go, 20)) }),
+};
+
+for (const [name, createClient] of Object.entries(libraries)) {
+  test(`docs/realtime.md, with ${name}`, async () => {
+    const line = await cable(server);
+    const sample = /```js\n(.*?)```/s.exec(readGuide("realtime.md"))[1].replace(/^import .*\n/, "");
+    const input = { serviceId, providerIds: [providerId], timeZone, from: day(0), to: day(13) };
+    const events = [];
+    const address = sample.replaceAll("127.0.0.1:8000", new URL(line.url).host);
+    const run = new Function("createClient", "input", "take", `${address}; return stop;`);
+    const stop = run(createClient, input, (event) => events.push(event));
+    const look = () => JSON.stringify(events.map(({ kind, causes }) => [kind, causes]));
+    await until(() => events.length === 1, look);
+    const held = await hold(events[0].opened.at(-1));
+    await until(() => events.length === 2, look);
+    line.cut();
+    await release(held);
+    line.mend();
+    await until(() => events.length === 3, look);
+    assert.deepEqual(events.map(({ kind }) => kind), ["SNAPSHOT", "CHANGE", "CHANGE"]);
+    assert.deepEqual(events[2].opened, events[1].closed);
+    stop();
+    line.close();
+  });
+}

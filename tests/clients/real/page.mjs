@@ -34,10 +34,11 @@ class Element {
   }
 }
 
+export const readGuide = (name) => readFileSync(new URL(`../../../docs/${name}`, import.meta.url), "utf8");
+
 /** The first page of a guide, opened. `server`: where it is, in the place of the address in the document. */
 export function openPage(guide, server) {
-  const text = readFileSync(new URL(`../../../docs/${guide}`, import.meta.url), "utf8");
-  const html = /```html\n(.*?)```/s.exec(text)[1];
+  const html = /```html\n(.*?)```/s.exec(readGuide(guide))[1];
   const script = /<script>\n(.*?)<\/script>/s.exec(html)[1];
   if (!script.includes(HERE)) throw new Error(`${guide} names another server`);
   const ids = new Map([...html.matchAll(/<\w+[^>]* id="(\w+)"/g)].map(([, id]) => [id, new Element()]));
