@@ -23,7 +23,7 @@ export const wholeDay: AvailabilityInput = {
 };
 
 export function open(options: Partial<ClientOptions> = {}): TurneroClient {
-  return new TurneroClient({ url: world.url, firstPauseMs: 5, longestPauseMs: 50, webSocket: WebSocketOfTests, ...options });
+  return new TurneroClient({ url: world.url, firstPauseMs: 5, longestPauseMs: 50, webSocket: globalThis.WebSocket ?? WebSocketOfTests, ...options });
 }
 
 /** A way to the server that can be cut, frozen, and closed for a while. */
