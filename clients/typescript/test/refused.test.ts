@@ -74,6 +74,18 @@ for (const code of PASSING) {
   });
 }
 
+test("a stream that takes the place of another is told nothing twice either", async () => {
+  const teller = await Teller.who((socket, number) => void (number === 2 && socket.close(1000, "Bye")));
+  const client = open({ url: teller.url });
+  const one = watch(client);
+  await one.next();
+  const [other] = [watch(client), one.return()];
+  const cursors = [(await other.next()).value?.cursor, (await other.next()).value?.cursor];
+  assert.deepEqual([cursors, teller.after], [["c2", "c3"], [undefined, undefined, "c2"]]);
+  await client.close();
+  teller.close();
+});
+
 for (const code of [1009, 4400, 4401, 4406, 4409]) {
   test(`closed with ${code}, it does not come back`, async () => {
     const teller = await Teller.who((socket) => socket.close(code, "No"));
