@@ -73,7 +73,7 @@ class Figures:
 
 
 async def measure() -> list[Line]:
-    """In a system of its own. Raises RuntimeError where a client missed an event."""
+    """In a system of its own. Raises RuntimeError where a client missed an event, or was told one twice."""
     raise_file_limit()
     figures = Figures()
     async with world() as here, _bare_server() as bare, crowd() as ours, crowd() as theirs:
@@ -152,8 +152,8 @@ class Teller:
         committed_ns = time.monotonic_ns()
         await self.valkey.event_stream().ring()
         told = await ours.do("arrived")
-        if told["missing"] or told["odd"]:
-            raise RuntimeError(f"not everybody was told: {told}")
+        if told["missing"] or told["uneven"] or told["odd"]:
+            raise RuntimeError(f"not everybody was told once: {told}")
         return committed_ns, told
 
 
@@ -181,7 +181,7 @@ class Bare:
         self.process.stdin.write(json.dumps(body).encode() + b"\n")
         began_ns = int(await self.process.stdout.readline())
         told = await theirs.do("arrived")
-        if told["missing"]:
+        if told["missing"] or told["uneven"]:
             raise RuntimeError(f"the bare server did not tell everybody: {told}")
         return float((told["last_ns"] - began_ns) / 1e6)
 

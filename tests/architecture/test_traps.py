@@ -49,6 +49,7 @@ TRAPS = {
         "web/test_event_stream.py::test_urql_gets_json_for_queries_and_a_stream_for_subscriptions",
         "web/test_event_stream.py::test_the_bytes_are_those_of_the_protocol",
         "web/test_graphql_http.py::test_negotiation",
+        "clients/test_real_clients.py::test_the_clients_that_people_use",
     ],
     "9 our own refusals masked, others' errors told": [
         "web/test_graphql_http.py::test_unknown_errors_are_masked_and_logged",
@@ -59,6 +60,7 @@ TRAPS = {
     "10 the media type application/graphql-response+json and its statuses": [
         "web/test_graphql_http.py::test_refused_requests_by_media_type",
         "web/test_graphql_http.py::test_field_errors_are_200_with_data",
+        "clients/test_real_clients.py::test_the_clients_that_people_use",
     ],
     "11 an answer with another user's headers": [
         "web/test_graphql_http.py::test_no_request_gets_the_headers_of_another",

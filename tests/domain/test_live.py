@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
+from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain import live_views
 from app.domain.busy import Busy, BusyKind
 from app.domain.instants import zone
 from app.domain.live import (
@@ -286,6 +289,27 @@ def test_a_hold_closes_a_start_and_its_lapse_opens_it_again() -> None:
     )
     assert change is None
     assert state.busy[provider] == {}
+
+
+def test_an_event_computes_only_what_it_touches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a month: the hour of the hold and those from which a start would reach into it."""
+    config, provider = one_provider()
+    month = replace(config, window=replace(config.window, to_utc=config.window.from_utc + timedelta(days=31)))
+    state = start(month, {}, NOW)
+    computed: list[tuple[int, int]] = []
+    untaken_in = live_views._untaken_in
+
+    def noted(*given: Any) -> int:
+        computed.append(given[-1])
+        return untaken_in(*given)
+
+    monkeypatch.setattr(live_views, "_untaken_in", noted)
+    held = Busy(at(10), at(11), BusyKind.HELD, at(10), at(11), NOW + timedelta(minutes=10))
+    event = AllocationEvent(provider, UUID(int=7), None, held, AvailabilityCause.HELD)
+    state, change = apply(state, event, NOW + timedelta(seconds=1))
+    assert change is not None
+    [(low, high)] = computed
+    assert 9 * 60 <= low < high <= 11 * 60
 
 
 def test_the_notice_closes_starts_one_by_one() -> None:

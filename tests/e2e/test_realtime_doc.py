@@ -15,6 +15,9 @@ from app.resolvers.event_feed import QUEUE_LIMIT
 from app.resolvers.live_availability import REPLAY_LIMIT
 from app.resolvers.live_hub import LONGEST_PACE_MS
 from app.schema.root import schema
+from app.web.clients import RETRY_S
+from app.web.graphql import websocket
+from app.web.graphql.messages import MAX_ID
 from app.web.graphql.options import TransportOptions
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "realtime.md").read_text()
@@ -27,7 +30,7 @@ def test_the_operations_of_the_guide_are_valid(operation: str) -> None:
 
 
 def test_the_guide_has_all_operations() -> None:
-    assert len(OPERATIONS) == 5
+    assert len(OPERATIONS) == 6
 
 
 def test_the_guide_names_the_causes_there_are() -> None:
@@ -46,5 +49,20 @@ def test_the_guide_gives_the_limits_there_are() -> None:
         f"(0 to {LONGEST_PACE_MS};",
         f"over up to {VENUE_MAXIMUM_DAYS} days",
         f"at most {options.client_limits.operations_per_client} at once",
+        f"at most {options.client_limits.connections_per_client} sockets",
+        f"at most {options.max_body_bytes:,} bytes",
+        f"an id {MAX_ID} characters",
+        f"no sign of life for {options.idle_timeout_s:g} seconds",
+        f"nothing was read for {options.send_timeout_s:g}",
+        f"Try again in {RETRY_S} s",
     ):
         assert fact in " ".join(GUIDE.split()), fact
+
+
+def test_the_guide_explains_the_codes_there_are() -> None:
+    explained = GUIDE.partition("| closed with |")[2].partition("\n\n")[0]
+    told = re.findall(
+        r"\b(1\d{3}|4\d{3})\b(?=[, |])", "".join(line.split("|")[1] + "|" for line in explained.splitlines()[2:])
+    )
+    assert websocket.__doc__
+    assert sorted(told) == sorted(re.findall(r"\b([14]\d{3}) ", websocket.__doc__))

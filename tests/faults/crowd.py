@@ -137,6 +137,9 @@ class Members:
         self.lost = 0
         self.keeps = False
         self.waiting = 0
+        self.each = 0
+        self.counts: list[int] = []
+        """Of each client, when it was armed."""
         self.first_ns = self.last_ns = 0
         self.body = b""
         self._all_told = asyncio.Event()
@@ -195,20 +198,26 @@ class Members:
     async def arm(self, each: int = 1) -> dict[str, Any]:
         """The next so many events of every client are waited for."""
         self.waiting, self.first_ns, self.last_ns = each * len(self.clients), 0, 0
+        self.each, self.counts = each, [client.count for client in self.clients]
         self._all_told.clear()
         return {}
 
     async def arrived(self, timeout_s: float = 60.0) -> dict[str, Any]:
-        """When the first of them came and the last, in nanoseconds of the monotonic clock."""
+        """When the first of them came and the last, in nanoseconds of the monotonic clock.
+
+        `uneven`: clients that were told more or less than the others.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 await self._all_told.wait()
         except TimeoutError:
             pass
+        told = [client.count - before for client, before in zip(self.clients, self.counts, strict=True)]
         return {
             "first_ns": self.first_ns,
             "last_ns": self.last_ns,
             "missing": self.waiting,
+            "uneven": len(told) - told.count(self.each),
             "odd": self.odd[:3],
             "lost": self.lost,
             "body": self.body.decode(),

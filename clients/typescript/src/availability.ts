@@ -1,4 +1,5 @@
 import type { TurneroClient, WatchOptions } from "./client.js";
+import { endable } from "./endable.js";
 import {
   type AvailabilityCause,
   type AvailabilityInput,
@@ -43,10 +44,18 @@ export function foldAvailability(view: AvailabilityView | null, event: Availabil
 }
 
 /** The free slots, anew after each change, through cuts and restarts. Ends by the signal; throws as `watch` does. */
-export async function* watchAvailability(
+export function watchAvailability(
   client: TurneroClient,
   input: AvailabilityInput,
   options: WatchOptions = {},
+): AsyncGenerator<AvailabilityView, void, undefined> {
+  return endable((signal) => views(client, input, { ...options, signal }), options.signal);
+}
+
+async function* views(
+  client: TurneroClient,
+  input: AvailabilityInput,
+  options: WatchOptions,
 ): AsyncGenerator<AvailabilityView, void, undefined> {
   let view: AvailabilityView | null = null;
   for await (const event of client.watch(WatchAvailabilityDocument, { input }, options)) {
@@ -54,4 +63,3 @@ export async function* watchAvailability(
     yield view;
   }
 }
-

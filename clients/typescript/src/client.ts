@@ -1,6 +1,7 @@
-import { createClient, type Client as Sockets } from "graphql-ws";
+import { endable } from "./endable.js";
 import { ConnectionRefused, OperationError, type ServerError } from "./errors.js";
 import type { TypedDocumentString } from "./generated/operations.js";
+import { Line } from "./line.js";
 import { Waiting } from "./waiting.js";
 
 /** `connecting`: for the first time, or again. `live`: told of changes. `waiting`: cut off, about to try again. */
@@ -11,6 +12,8 @@ export interface ClientOptions {
   readonly url: string;
   /** The access token for the next request or socket; asked for again when the server says that it is over. */
   readonly accessToken?: () => string | null | Promise<string | null>;
+  /** What this installation calls itself, 1 to 64 of `A-Z a-z 0-9 _ -`, made once and kept: limits count by it. */
+  readonly clientId?: string;
   /** Pauses before coming back, in milliseconds: at first 250, at most 10,000. */
   readonly firstPauseMs?: number;
   readonly longestPauseMs?: number;
@@ -31,6 +34,8 @@ export interface WatchOptions {
   /** Ends the stream, without an error. */
   readonly signal?: AbortSignal;
   readonly onState?: (state: StreamState) => void;
+  /** For `presence`, which has no cursor: after a cut it begins anew. */
+  readonly withoutCursor?: boolean;
 }
 
 /** What every event of a stream has. */
@@ -38,21 +43,20 @@ export interface StreamEvent {
   readonly cursor: string;
 }
 
-type Variables = Record<string, unknown>;
 type Event<R> = R extends { readonly [field: string]: infer E } ? E : never;
 
 const TOKEN_OVER = 4403;
 /** Closed for what this client did: it would only do so again. */
-const OUR_FAULT = new Set([4400, 4401, 4404, 4406, 4409]);
+const OUR_FAULT = new Set([1009, 4400, 4401, 4406, 4409]);
 
 /** One server. Its streams share one socket, which is opened for the first and closed after the last. */
 export class TurneroClient {
   readonly #options: ClientOptions;
-  readonly #sockets: Sockets;
+  readonly #closing = new AbortController();
+  #line: Line | undefined;
 
   constructor(options: ClientOptions) {
     this.#options = options;
-    this.#sockets = openSockets(options);
   }
 
   /** Sends a query or a mutation. Throws OperationError, or what `fetch` throws. */
@@ -82,25 +86,35 @@ export class TurneroClient {
 
   /**
    * The events of a subscription, through cuts, restarts and expired tokens: each goes on behind the last event that
-   * was taken. The document takes `$after` and selects `cursor`. Ends with the stream or by the signal; throws
-   * OperationError for what the server refuses, and ConnectionRefused.
+   * was taken. The document takes `$after` and selects `cursor`. Ends with the stream, by the signal, by `return()` and
+   * with the client; throws OperationError for what the server refuses, ConnectionRefused, and what `accessToken` throws.
    */
-  async *watch<R extends object, V extends object>(
+  watch<R extends object, V extends object>(
     document: TypedDocumentString<R, V>,
     variables: V,
     options: WatchOptions = {},
   ): AsyncGenerator<Event<R>, void, undefined> {
-    const { signal } = options;
+    const signals = [options.signal, this.#closing.signal];
+    return endable((signal) => this.#events(document, variables, options, signal), ...signals);
+  }
+
+  async *#events<R extends object, V extends object>(
+    document: TypedDocumentString<R, V>,
+    variables: V,
+    options: WatchOptions,
+    signal: AbortSignal,
+  ): AsyncGenerator<Event<R>, void, undefined> {
     const waiting = new Waiting(this.#options.firstPauseMs ?? 250, this.#options.longestPauseMs ?? 10_000);
-    let after = (variables as Variables)["after"] ?? null;
+    const line = (this.#line ??= this.#openLine());
+    let resumed: object = variables;
     let isTokenNew = true;
-    while (!signal?.aborted) {
+    while (!signal.aborted) {
       options.onState?.("connecting");
       let failure: unknown;
       try {
-        for await (const data of this.#attempt<R>(String(document), { ...variables, after }, signal)) {
+        for await (const data of line.results<R>(String(document), { ...resumed }, signal)) {
           const event = onlyField(data);
-          after = event.cursor;
+          if (options.withoutCursor !== true) resumed = { ...variables, after: cursorOf(event) };
           waiting.reset();
           isTokenNew = true;
           options.onState?.("live");
@@ -110,62 +124,34 @@ export class TurneroClient {
       } catch (error) {
         failure = error;
       }
-      if (signal?.aborted) return;
+      if (signal.aborted) return;
       const reason = asError(failure);
       const isTokenOver = reason instanceof ConnectionRefused && reason.code === TOKEN_OVER;
       if (isTokenOver ? !(isTokenNew && this.#options.accessToken) : !mayComeBack(reason)) throw reason;
       isTokenNew = !isTokenOver;
       options.onState?.("waiting");
-      await waiting.pause(reason instanceof OperationError ? reason.retryAfterMs : 0, signal);
+      await waiting.pause(retryAfterMs(reason), signal);
     }
   }
 
-  /** Closes the socket. Streams that are still read end as those that were cut. */
+  #openLine(): Line {
+    const { url, silenceMs = 10_000, webSocket, clientId, accessToken } = this.#options;
+    return new Line({
+      url: url.replace(/^http/, "ws"),
+      silenceMs,
+      webSocket,
+      init: async () => {
+        const token = await accessToken?.();
+        return { ...(token ? { authorization: `Bearer ${token}` } : {}), ...(clientId ? { clientId } : {}) };
+      },
+    });
+  }
+
+  /** Ends all streams, and closes the socket. There will be no others. */
   async close(): Promise<void> {
-    await this.#sockets.dispose();
+    this.#closing.abort();
+    await this.#line?.close();
   }
-
-  async *#attempt<R>(query: string, variables: Variables, signal: AbortSignal | undefined): AsyncGenerator<R> {
-    const results = this.#sockets.iterate<R>({ query, variables });
-    const stop = (): void => void results.return?.();
-    signal?.addEventListener("abort", stop);
-    try {
-      for await (const { data, errors } of results) {
-        if (errors !== undefined && errors.length > 0) throw new OperationError(errors as ReadonlyArray<ServerError>);
-        if (data !== undefined && data !== null) yield data;
-      }
-    } finally {
-      signal?.removeEventListener("abort", stop);
-    }
-  }
-}
-
-function openSockets(options: ClientOptions): Sockets {
-  const silenceMs = options.silenceMs ?? 10_000;
-  let silence: ReturnType<typeof setTimeout> | undefined;
-  const sockets = createClient({
-    url: options.url.replace(/^http/, "ws"),
-    ...(options.webSocket === undefined ? {} : { webSocketImpl: options.webSocket }),
-    connectionParams: async () => {
-      const token = await options.accessToken?.();
-      return token ? { authorization: `Bearer ${token}` } : {};
-    },
-    // A stream that is cut comes back by itself, since it has to ask with another cursor.
-    retryAttempts: 0,
-    shouldRetry: () => false,
-    onNonLazyError: () => undefined,
-    keepAlive: silenceMs,
-    on: {
-      ping: (isReceived) => {
-        if (!isReceived) silence = setTimeout(() => sockets.terminate(), silenceMs);
-      },
-      pong: (isReceived) => {
-        if (isReceived) clearTimeout(silence);
-      },
-      closed: () => clearTimeout(silence),
-    },
-  });
-  return sockets;
 }
 
 async function readAnswer<R>(answer: Response): Promise<{ data?: R | null; errors?: ServerError[] }> {
@@ -177,13 +163,18 @@ async function readAnswer<R>(answer: Response): Promise<{ data?: R | null; error
   }
 }
 
-function onlyField(data: object): StreamEvent {
+function onlyField(data: object): unknown {
   const events = Object.values(data);
-  const event: unknown = events[0];
-  if (events.length !== 1 || typeof (event as StreamEvent | null)?.cursor !== "string") {
-    throw new TypeError("A subscription that is to be resumed has one field, and selects its `cursor`.");
+  if (events.length !== 1) throw new TypeError("A subscription has one field.");
+  return events[0];
+}
+
+function cursorOf(event: unknown): string {
+  const cursor = (event as Partial<StreamEvent> | null)?.cursor;
+  if (typeof cursor !== "string") {
+    throw new TypeError("A subscription that is to be resumed takes `$after`, and selects its field's `cursor`.");
   }
-  return event as StreamEvent;
+  return cursor;
 }
 
 /** What graphql-ws throws: errors of the operation as a list, or the event that closed the socket. */
@@ -198,4 +189,8 @@ function asError(failure: unknown): Error {
 function mayComeBack(reason: Error): boolean {
   if (reason instanceof OperationError) return reason.isPassing;
   return reason instanceof ConnectionRefused && !OUR_FAULT.has(reason.code);
+}
+
+function retryAfterMs(reason: Error): number {
+  return reason instanceof OperationError || reason instanceof ConnectionRefused ? reason.retryAfterMs : 0;
 }

@@ -41,4 +41,9 @@ export class ConnectionRefused extends Error {
     this.name = "ConnectionRefused";
     this.code = code;
   }
+
+  /** How long the server asks to wait at least, in milliseconds. A close frame has no room for more than words. */
+  get retryAfterMs(): number {
+    return 1000 * Number(/\bin (\d+) s\b/.exec(this.message)?.[1] ?? 0);
+  }
 }

@@ -14,19 +14,25 @@ export class Waiting {
     this.#next = this.firstMs;
   }
 
-  /** Resolves after the next pause, or at once when the signal is aborted. */
-  async pause(atLeastMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const pauseMs = Math.max(atLeastMs, this.#next) * (0.5 + Math.random());
+  /** The next pause. `atLeastMs`: what the server asked for; some come sooner after it than others. */
+  nextMs(atLeastMs: number): number {
+    const pauseMs = Math.max(this.#next * (0.5 + Math.random()), atLeastMs * (1 + Math.random() / 2));
     this.#next = Math.min(this.#next * 2, this.longestMs);
+    return pauseMs;
+  }
+
+  /** Resolves after the next pause, or at once when the signal is aborted. */
+  async pause(atLeastMs: number, signal: AbortSignal): Promise<void> {
+    const pauseMs = this.nextMs(atLeastMs);
     await new Promise<void>((resolve) => {
-      if (signal?.aborted) return resolve();
+      if (signal.aborted) return resolve();
       const done = (): void => {
         clearTimeout(timer);
-        signal?.removeEventListener("abort", done);
+        signal.removeEventListener("abort", done);
         resolve();
       };
-      const timer = setTimeout(done, Math.max(atLeastMs, pauseMs));
-      signal?.addEventListener("abort", done);
+      const timer = setTimeout(done, pauseMs);
+      signal.addEventListener("abort", done);
     });
   }
 }

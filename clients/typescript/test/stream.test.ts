@@ -14,6 +14,7 @@ import {
   TypedDocumentString,
   WatchAvailabilityDocument,
   watchAvailability,
+  WatchPresenceDocument,
 } from "../src/index.js";
 import { Cable, open, wholeDay, world } from "./world.js";
 
@@ -165,4 +166,97 @@ test("a subscription without a cursor is refused before it could miss anything",
   );
   await assert.rejects(client.watch(document, { input: wholeDay }).next(), TypeError);
   await client.close();
+});
+
+test("return() ends a stream that waits for its next event", async () => {
+  const client = open();
+  const views = watchAvailability(client, wholeDay);
+  const events = client.watch(WatchAvailabilityDocument, { input: wholeDay });
+  await Promise.all([views.next(), events.next()]);
+  const waiting = [views.next(), events.next()];
+  await Promise.all([views.return(), events.return()]);
+  assert.deepEqual((await Promise.all(waiting)).map(({ done }) => done), [true, true]);
+  const unread = client.watch(WatchAvailabilityDocument, { input: wholeDay });
+  await unread.return();
+  assert.equal((await unread.next()).done, true);
+  await client.close();
+});
+
+test("a client that is closed ends its streams, also one that waits to come back", async () => {
+  const cable = await Cable.to(world.url);
+  const client = open();
+  const cutOff = open({ url: cable.url, firstPauseMs: 60_000, longestPauseMs: 60_000 });
+  let state = "";
+  const views = watchAvailability(client, wholeDay);
+  const waiting = watchAvailability(cutOff, wholeDay, { onState: (now) => (state = now) });
+  await Promise.all([views.next(), waiting.next()]);
+  const ends = [views.next(), waiting.next()];
+  cable.cut();
+  await until(() => state === "waiting");
+  await Promise.all([client.close(), cutOff.close()]);
+  assert.deepEqual((await Promise.all(ends)).map(({ done }) => done), [true, true]);
+  assert.equal((await watchAvailability(client, wholeDay).next()).done, true);
+  cable.close();
+});
+
+test("a server that fell asleep is left, and nothing is missed", async () => {
+  const cable = await Cable.to(world.url);
+  const client = open({ url: cable.url, silenceMs: 100 });
+  const office = open();
+  const views = watchAvailability(client, wholeDay);
+  await views.next();
+  cable.freeze();
+  const held = await hold(office, world.starts[2]!);
+  assert.deepEqual((await views.next()).value?.causes, ["HELD"]);
+  assert.ok(cable.connections > 1);
+  await office.execute(ReleaseHoldDocument, held);
+  assert.deepEqual((await views.next()).value?.causes, ["RELEASED"]);
+  await client.close();
+  cable.close();
+});
+
+test("RESYNC: what was there before is forgotten", async () => {
+  const office = open({ accessToken: () => world.token });
+  const nextDay = new Date(Date.parse(world.day) + 864e5).toISOString().slice(0, 10);
+  const input = { ...wholeDay, from: nextDay, to: nextDay };
+  const before = await office.execute(AvailabilityDocument, { input });
+  const reprice = new TypedDocumentString<{ updateService: { __typename: string } }, { input: object }>(
+    "mutation ($input: UpdateServiceInput!) { updateService(input: $input) { __typename } }",
+  );
+  const { updateService } = await office.execute(reprice, { input: { serviceId: world.serviceId, priceMinor: 2_500 } });
+  assert.equal(updateService.__typename, "UpdateServicePayload");
+  const gone = { startsAt: "2001-01-01T00:00:00Z" } as Slot;
+  const stale: AvailabilityView = { cursor: "", slots: new Map([[gone.startsAt, [gone]]]), causes: [] };
+  const after = before.availability.cursor;
+  const event = (await office.watch(WatchAvailabilityDocument, { input, after }).next()).value;
+  assert.equal(event?.kind, "RESYNC");
+  const view = foldAvailability(stale, event);
+  const { availability } = await office.execute(AvailabilityDocument, { input });
+  assert.deepEqual([...view.slots.values()].flat(), availability.days.flatMap((day) => day.slots));
+  assert.equal(view.slots.values().next().value?.[0]?.price?.amount, "25.00");
+  await office.close();
+});
+
+test("presence has no cursor: it begins anew after a cut", async () => {
+  const cable = await Cable.to(world.url);
+  const client = open({ url: cable.url });
+  const input = { providerIds: [world.providerId], from: world.day, to: world.day };
+  const events = client.watch(WatchPresenceDocument, { input }, { withoutCursor: true });
+  assert.equal((await events.next()).value?.kind, "SNAPSHOT");
+  cable.cut();
+  assert.equal((await events.next()).value?.kind, "SNAPSHOT");
+  await assert.rejects(client.watch(WatchPresenceDocument, { input }).next(), TypeError);
+  await client.close();
+  cable.close();
+});
+
+test("an installation with too many sockets waits for one of its own to end", async () => {
+  const clients = Array.from({ length: 6 }, () => open({ clientId: "a-shop-window" }));
+  const states: string[] = [];
+  const views = clients.map((client) => watchAvailability(client, wholeDay, { onState: (state) => states.push(state) }));
+  await Promise.all(views.slice(0, 5).map((each) => each.next()));
+  void views[5]!.next();
+  await until(() => states.includes("waiting"));
+  assert.equal(states.filter((state) => state === "live").length, 5);
+  await Promise.all(clients.map((client) => client.close()));
 });

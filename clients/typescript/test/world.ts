@@ -7,6 +7,7 @@ import { TurneroClient, type AvailabilityInput, type ClientOptions } from "../sr
 export interface World {
   readonly url: string;
   readonly serviceId: string;
+  readonly providerId: string;
   readonly day: string;
   readonly starts: ReadonlyArray<string>;
   readonly token: string;
@@ -22,10 +23,10 @@ export const wholeDay: AvailabilityInput = {
 };
 
 export function open(options: Partial<ClientOptions> = {}): TurneroClient {
-  return new TurneroClient({ url: world.url, firstPauseMs: 5, longestPauseMs: 50, webSocket: WebSocketOfTests, ...options });
+  return new TurneroClient({ url: world.url, firstPauseMs: 5, longestPauseMs: 50, webSocket: globalThis.WebSocket ?? WebSocketOfTests, ...options });
 }
 
-/** A way to the server that can be cut, and closed for a while. */
+/** A way to the server that can be cut, frozen, and closed for a while. */
 export class Cable {
   readonly #server: Server;
   readonly #plugs = new Set<Socket>();
@@ -67,6 +68,11 @@ export class Cable {
     const url = new URL(world.url);
     url.port = String(address.port);
     return url.href;
+  }
+
+  /** As a server that fell asleep: nothing passes any more, and nobody is told. Who connects from now on gets through. */
+  freeze(): void {
+    for (const plug of this.#plugs) plug.unpipe().pause();
   }
 
   /** As if somebody pulled it: no goodbye. `closedMs`: nobody gets through for so long. */

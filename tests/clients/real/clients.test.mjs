@@ -183,7 +183,8 @@ for (const [way, options] of Object.entries(urqlExchanges)) {
   });
 }
 
-test("the audit of graphql-http: all of it, and no warning", async () => {
+test("the audit of graphql-http: all of it, with introspection on, and no warning", async () => {
+  assert.equal((await post("{ __schema { queryType { name } } }")).data.__schema.queryType.name, "Query");
   const results = await auditServer({ url: world.url, fetchFn: fetch });
   const unhappy = results.filter((result) => result.status !== "ok").map(({ id, name, status, reason }) => ({ id, name, status, reason }));
   assert.deepEqual(unhappy, []);
