@@ -164,6 +164,8 @@ class _Moving:
 
     def _start(self, booking: Booking, tz: ZoneInfo) -> tuple[datetime, Refusal | None]:
         """Where its wall clock leads. Raises InvalidInput."""
+        if self.request.minute is None and not self.request.shift_days:
+            return booking.starts_at, None  # clocks may show it twice that day
         shown = booking.starts_at.astimezone(tz)
         day = shown.date().toordinal() + self.request.shift_days
         if not MINIMUM_DATE.toordinal() <= day < MAXIMUM_DATE.toordinal():
