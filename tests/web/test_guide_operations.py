@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from graphql import FieldNode, GraphQLSchema, OperationDefinitionNode, build_schema, parse, validate
 
+from app.domain.booking import TRANSITIONS
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "app" / "web" / "examples"
 GUIDES = ("lifecycle", "guests", "series", "groups", "waitlist", "bulk", "personal-streams")
@@ -95,3 +97,12 @@ def _used(documents: Iterable[str]) -> set[str]:
         for field in one.selection_set.selections
         if isinstance(field, FieldNode)
     }
+
+
+def test_the_diagram_shows_every_step() -> None:
+    """And no other: the names are those of the API."""
+    (diagram,) = re.findall(r"```mermaid\n(.*?)```", (ROOT / "docs" / "lifecycle.md").read_text("utf-8"), re.S)
+    shown = re.findall(r"^\s+(\S+) --> (\S+?)(?: :.*)?$", diagram, re.M)
+    steps = [(start.name, to.name) for start, targets in TRANSITIONS.items() for to in targets]
+    ends = [("[*]", "PENDING"), ("REFUNDED", "[*]")]
+    assert sorted(shown) == sorted([*steps, *ends])
