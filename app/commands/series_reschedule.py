@@ -321,7 +321,7 @@ class _Moving:
             verdict = self._verdict(booking, start, refusal)
             if seen is not None:
                 verdict = replace(verdict, ends_at=seen.session.ends_at, session_id=seen.session.id)
-            moves.append(SeriesMove(booking, verdict, session=seen))
+            moves.append(SeriesMove(booking, verdict, session=seen, time_zone=tz.key))
         return moves
 
     async def _sessions_at(

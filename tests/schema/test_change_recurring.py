@@ -211,8 +211,12 @@ async def test_a_series_of_sessions(services: Services, client: GraphQLClient) -
     await yoga.booked(full["id"], 9)
     refused = await move(client, made, "ALL", localTime="11:00")
     assert [(one["index"], one["reason"]) for one in refused["dates"]] == [(2, "CAPACITY")]
+    elsewhere = "UPDATE venue SET time_zone = 'Africa/Abidjan' WHERE organization_id = :id RETURNING 1"
+    await rows_of(yoga.shop, elsewhere, id=yoga.shop.organization_uuid)
     done = await move(client, made, "ALL", localTime="09:00")
     assert done["__typename"] == "RescheduleRecurringBookingPayload", done
+    moved = await rows_of(yoga.shop, "SELECT time_zone FROM booking WHERE series_id IS NOT NULL AND reschedules = 1")
+    assert [one["time_zone"] for one in moved] == ["Africa/Abidjan"] * 3
     assert ((await yoga.at(start))["placesTaken"], (await yoga.at(start - timedelta(hours=1)))["placesTaken"]) == (0, 2)
     await cancel(client, made, "ALL")
     assert (await yoga.at(start - timedelta(hours=1)))["placesTaken"] == 0
