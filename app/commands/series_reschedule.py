@@ -199,8 +199,8 @@ class _Moving:
             self.tx,
             series.service_id,
             sorted(one for one in people if one is not None),
-            min(starts).date(),
-            max(starts).date(),
+            max(min(starts).date(), MINIMUM_DATE + REACH) - REACH,
+            min(max(starts).date(), MAXIMUM_DATE - REACH) + REACH,
             hidden_is_missing=request.provider_id is not None and not is_staff,
         )
         if request.provider_id is not None and not service.offers:
