@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient
-from tests.journey import Answer, Held, Visitor
-from tests.shop import Shop, iso
+from tests.journey import Answer, Held, Visitor, rows_of
+from tests.shop import Shop, iso, make_shop
 
 ENTRY = """
   id status position priority partySize endReason version customerName customerEmail
@@ -45,6 +47,14 @@ TOO_MANY_OFFERS = """
         SELECT FROM hold h WHERE h.id = e.hold_id AND h.waitlist_entry_id = e.id AND h.status = 'active')
 """
 """Entries whose state and hold do not agree. There are none."""
+
+
+async def watched_shop(services: Services) -> AsyncIterator[Shop]:
+    """To be made a fixture. In the end offers and holds agree."""
+    made = await make_shop(services)
+    yield made
+    assert await rows_of(made, TOO_MANY_OFFERS) == [{"count": 0}]
+
 
 _NUMBERS = itertools.count(1)
 

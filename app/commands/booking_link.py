@@ -182,7 +182,7 @@ async def _renew_family(tx: Tx, family: _Family, actor: Actor) -> None:
 
     audit, events = _mirrored(tx, family.dates, rows, values_of, "booking.link_renewed")
     changed = {"access_version": family.series.access_version + 1}
-    await _write_series(tx, family, changed, actor, "series.link_renewed", audit, events)
+    await _write_series(tx, family, changed, actor, action="series.link_renewed", audit=audit, events=events)
 
 
 async def _claim_family(tx: Tx, family: _Family, customer_id: UUID, actor: Actor) -> None:
@@ -199,7 +199,7 @@ async def _claim_family(tx: Tx, family: _Family, customer_id: UUID, actor: Actor
     with_code = [one.id for one in family.dates if one.promo_code_id is not None]
     if with_code:
         await tx.execute(update(PromoUse).where(one_of(PromoUse.booking_id, with_code)).values(**changed))
-    await _write_series(tx, family, changed, actor, "series.claimed", audit, events)
+    await _write_series(tx, family, changed, actor, action="series.claimed", audit=audit, events=events)
 
 
 def _mirrored(
@@ -220,11 +220,12 @@ def _mirrored(
     return audit, events
 
 
-async def _write_series(  # noqa: PLR0917 (a change and all that tells of it)
+async def _write_series(
     tx: Tx,
     family: _Family,
     values: dict[str, Any],
     actor: Actor,
+    *,
     action: str,
     audit: Sequence[Audit],
     events: Sequence[Event],

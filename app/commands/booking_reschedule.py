@@ -73,7 +73,7 @@ async def reschedule_booking(
     by_staff = seen.viewer is not ActorKind.CUSTOMER
     reason = None if request.is_bulk else request.reason
     is_staff = requester.tenancy.is_staff
-    await check_area_of_move(tx, booking, request.provider_id, reason=reason, is_staff=is_staff)
+    await check_area_of_move(tx, [booking], request.provider_id, reason=reason, is_staff=is_staff)
     search = search_of_booking(booking, items, around=starts_at, provider_id=request.provider_id, for_staff=by_staff)
     # Who stays with their provider knows them anyway.
     hidden_is_missing = request.provider_id is not None and not requester.tenancy.is_staff

@@ -29,12 +29,13 @@ from app.queries.session import SeenSession
 
 @dataclass(frozen=True, slots=True)
 class SeriesMove:
-    """A booking, and where it is to go. `part`: of an appointment; `session`: of places."""
+    """A booking, and where it is to go. `part`: of an appointment; `session`: of places, in its venue's `time_zone`."""
 
     booking: Booking
     verdict: SeriesDate
     part: Part | None = None
     session: SeenSession | None = None
+    time_zone: str | None = None
 
     @property
     def index(self) -> int:
@@ -155,6 +156,7 @@ class _Writing:
             "reschedules": moves_counted(booking, self.locked.seen.viewer),
             "starts_at": session.starts_at,
             "ends_at": session.ends_at,
+            "time_zone": one.time_zone or booking.time_zone,
             "cancellable_until": cancellable_until_after_move(
                 booking.cancellable_until, session.starts_at, booking.cancellation_notice_minutes, self.now
             ),

@@ -140,6 +140,21 @@ def last_date(request: SeriesRequest) -> date:
     return date.fromordinal(reach if until is None else min(reach, max(until, request.starts_at.date()).toordinal()))
 
 
+def days_of(request: SeriesRequest, chosen: Sequence[ChosenDate] | None, now: datetime) -> tuple[date, date]:
+    """From when to when hours are asked: of all dates, wherever they are wanted, and of alternatives to them.
+
+    Nobody has what lies before now, and what lies too far is refused by `wanted_dates`.
+    """
+    elsewhere = [one.starts_at.date().toordinal() for one in chosen or () if one.starts_at is not None]
+    first, last, reach = request.starts_at.date().toordinal(), last_date(request).toordinal(), REACH.days
+    high = min(max([last, *elsewhere]), first + REACH_DAYS, MAXIMUM_DATE.toordinal() - reach) + reach
+    low = max(min([first, *elsewhere]), now.date().toordinal()) - reach
+    return date.fromordinal(min(low, high)), date.fromordinal(high)
+
+
+_TOO_FAR = Refusal(UnavailableReason.HORIZON, f"This is more than {REACH_DAYS} days after the first date.")
+
+
 def wanted_dates(request: SeriesRequest, chosen: Sequence[ChosenDate] | None, tz: ZoneInfo) -> list[WantedDate]:
     """The dates of the rule, or those chosen of them, each maybe elsewhere. Raises InvalidInput."""
     found = {
@@ -161,15 +176,10 @@ def wanted_dates(request: SeriesRequest, chosen: Sequence[ChosenDate] | None, tz
             continue
         taken.add(one.index)
         planned = found[one.index]
-        elsewhere = one.starts_at is not None and one.starts_at != planned.starts_at
-        wanted.append(
-            WantedDate(
-                one.index,
-                one.starts_at or planned.starts_at,
-                one.provider_id or planned.provider_id,
-                None if elsewhere else planned.refusal,
-            )
-        )
+        refusal, start = planned.refusal, one.starts_at or planned.starts_at
+        if start != planned.starts_at:
+            refusal = _TOO_FAR if start > request.starts_at + timedelta(days=REACH_DAYS) else None
+        wanted.append(WantedDate(one.index, start, one.provider_id or planned.provider_id, refusal))
     errors.raise_any()
     return sorted(wanted, key=lambda one: one.index)
 
@@ -231,9 +241,9 @@ async def plan_appointments(
     tenancy, now = planning.tenancy, planning.now
     named = {one.provider_id for one in chosen or () if one.provider_id is not None}
     providers = None if request.provider_id is None else tuple(sorted({request.provider_id, *named}))
-    day = request.starts_at.date()
+    low, high = days_of(request, chosen, now)
     service = await get_service_plan(
-        tx, request.service_id, providers, day, last_date(request), hidden_is_missing=not tenancy.is_staff
+        tx, request.service_id, providers, low, high, hidden_is_missing=not tenancy.is_staff
     )
     check_request(
         service,

@@ -25,6 +25,7 @@ from app.commands.series_insert import move_dates, places_entry, time_entry
 from app.commands.series_move import SeriesMove, write_moves
 from app.commands.series_plan import CustomerCount, count_customer
 from app.commands.series_sessions import why_not_session
+from app.commands.served import check_area_of_move
 from app.core.database import Tx
 from app.core.tokens import TokenSigner
 from app.domain.booking import FREE, BookingStatus
@@ -163,6 +164,8 @@ class _Moving:
 
     def _start(self, booking: Booking, tz: ZoneInfo) -> tuple[datetime, Refusal | None]:
         """Where its wall clock leads. Raises InvalidInput."""
+        if self.request.minute is None and not self.request.shift_days:
+            return booking.starts_at, None  # clocks may show it twice that day
         shown = booking.starts_at.astimezone(tz)
         day = shown.date().toordinal() + self.request.shift_days
         if not MINIMUM_DATE.toordinal() <= day < MAXIMUM_DATE.toordinal():
@@ -184,9 +187,10 @@ class _Moving:
     # ── appointments ──
 
     async def appointments(self, wanted: Sequence[Booking]) -> list[SeriesMove]:
-        """Six statements, seven where limits of customers count."""
-        series, request = self.locked.series, self.request
+        """Six statements; one more each where limits of customers count, and where somebody else is to come to them."""
+        series, request, is_staff = self.locked.series, self.request, self.requester.tenancy.is_staff
         assert series.service_id is not None
+        await check_area_of_move(self.tx, wanted, request.provider_id, reason=request.reason, is_staff=is_staff)
         tz = zone(wanted[0].time_zone)
         goals = {one.id: self._start(one, zone(one.time_zone)) for one in wanted}
         starts = [start for start, _ in goals.values()]
@@ -195,9 +199,9 @@ class _Moving:
             self.tx,
             series.service_id,
             sorted(one for one in people if one is not None),
-            min(starts).date(),
-            max(starts).date(),
-            hidden_is_missing=request.provider_id is not None and not self.requester.tenancy.is_staff,
+            max(min(starts).date(), MINIMUM_DATE + REACH) - REACH,
+            min(max(starts).date(), MAXIMUM_DATE - REACH) + REACH,
+            hidden_is_missing=request.provider_id is not None and not is_staff,
         )
         if request.provider_id is not None and not service.offers:
             raise InvalidInput.at("input.providerId", "does not offer this service now")
@@ -215,7 +219,7 @@ class _Moving:
                 calendar.take(plan, start)
                 count.add(start)
                 continue
-            moves.append(self._appointment(booking, start, refusal, plan, calendar, count, rules))
+            moves.append(self._appointment(booking, start, refusal, plan, calendar=calendar, count=count, rules=rules))
         return [self._with_alternatives(one, plans[one.booking.id], calendar, rules) for one in moves]
 
     def _plan(self, service: ServicePlan, booking: Booking, item: BookingItem) -> ProviderPlan | None:
@@ -242,12 +246,13 @@ class _Moving:
             {subject: [busy for key, busy in claims.items() if key not in own] for subject, claims in busy.items()}
         )
 
-    def _appointment(  # noqa: PLR0917 (one date, and all that its verdict depends on)
+    def _appointment(
         self,
         booking: Booking,
         start: datetime,
         refusal: Refusal | None,
         plan: ProviderPlan | None,
+        *,
         calendar: Calendar,
         count: CustomerCount,
         rules: SlotRules,
@@ -316,7 +321,7 @@ class _Moving:
             verdict = self._verdict(booking, start, refusal)
             if seen is not None:
                 verdict = replace(verdict, ends_at=seen.session.ends_at, session_id=seen.session.id)
-            moves.append(SeriesMove(booking, verdict, session=seen))
+            moves.append(SeriesMove(booking, verdict, session=seen, time_zone=tz.key))
         return moves
 
     async def _sessions_at(

@@ -72,7 +72,14 @@ async def plan_sessions(
         refusal = one.refusal or count.refusal(one.starts_at)
         dates.append(
             _date(
-                one, refusal, sessions.get(one.starts_at), request, place, book, planning, is_had=one.starts_at in had
+                one,
+                refusal,
+                sessions.get(one.starts_at),
+                place,
+                party_size=request.party_size,
+                book=book,
+                planning=planning,
+                is_had=one.starts_at in had,
             )
         )
         if dates[-1].session is not None:
@@ -97,21 +104,21 @@ def _check(
     errors.raise_any()
 
 
-def _date(  # noqa: PLR0917 (one date, and all that its verdict depends on)
+def _date(
     one: WantedDate,
     refusal: Refusal | None,
     seen: SeenSession | None,
-    request: SeriesRequest,
     place: ActivityAtVenue,
+    *,
+    party_size: int,
     book: PriceBook,
     planning: Planning,
-    *,
     is_had: bool,
 ) -> PlannedDate:
     ends_at = one.starts_at + timedelta(minutes=place.activity.duration_minutes)
     if refusal is None:
         refusal = why_not_session(
-            seen, place, request.party_size, planning.now, for_staff=planning.tenancy.is_staff, is_had=is_had
+            seen, place, party_size, planning.now, for_staff=planning.tenancy.is_staff, is_had=is_had
         )
     if refusal is not None or seen is None:
         return PlannedDate(SeriesDate(one.index, one.starts_at, ends_at, refusal or _NOT_THERE))
@@ -120,13 +127,13 @@ def _date(  # noqa: PLR0917 (one date, and all that its verdict depends on)
     quote = quote_of_places(
         found,
         book,
-        Wanted(request.party_size, place.activity.price_minor),
+        Wanted(party_size, place.activity.price_minor),
         seen.lapsed,
         now=planning.now,
         fees=planning.fees,
         is_member=is_member,
     )
-    hold = new_places_hold(seen.session, quote, request.party_size, user_id=planning.account)
+    hold = new_places_hold(seen.session, quote, party_size, user_id=planning.account)
     verdict = SeriesDate(
         one.index, one.starts_at, seen.session.ends_at, session_id=seen.session.id, price_minor=quote.total_minor
     )

@@ -68,17 +68,20 @@ def refuse_address(served: Served) -> None:
 
 
 async def check_area_of_move(
-    tx: Tx, booking: Booking, provider_id: UUID | None, *, reason: str | None, is_staff: bool
+    tx: Tx, bookings: Sequence[Booking], provider_id: UUID | None, *, reason: str | None, is_staff: bool
 ) -> None:
-    """Does the provider whom a booking is moved to come to its address? The staff may move it anyway, with a reason.
+    """Does the provider whom bookings are moved to come to their addresses? The staff may move them anyway, with a
+    reason.
 
     One statement where there is an address and another provider. Raises InvalidInput.
     """
-    if booking.address is None or provider_id in {None, booking.provider_id}:
+    moved = [one for one in bookings if one.address is not None and provider_id not in {None, one.provider_id}]
+    if not moved or (is_staff and reason):
         return
-    fault = outside(booking, await area_of(tx, provider_id))
-    if fault is not None and not (is_staff and reason):
-        message = f"the address of this booking {fault}"
+    area = await area_of(tx, provider_id)
+    fault = next((fault for one in moved if (fault := outside(one, area)) is not None), None)
+    if fault is not None:
+        message = f"the address of {'this booking' if len(bookings) == 1 else 'these bookings'} {fault}"
         raise InvalidInput.at("input.providerId", f"{message}; {_STAFF_MAY}" if is_staff else message)
 
 

@@ -168,13 +168,13 @@ async def offer_to_entry(
         # Locked only now that there is something to offer: who is offered nothing is free for others who free time.
         if number >= TRIES or (number == 0 and await lock_waiting(tx, entry_id) is None):
             break
-        if await _hold_for(tx, entry, search, slot, present, fees):
+        if await _hold_for(tx, entry, search, slot, present=present, fees=fees):
             return True
     return False
 
 
-async def _hold_for(  # noqa: PLR0917 (who, what and when, from one search)
-    tx: Tx, entry: WaitlistEntry, search: _Search, slot: Slot, present: Present, fees: FeeRates
+async def _hold_for(
+    tx: Tx, entry: WaitlistEntry, search: _Search, slot: Slot, *, present: Present, fees: FeeRates
 ) -> bool:
     """Somebody may be faster than we look, or a bulk change clears it away: then the next start is tried."""
     minutes = round((slot.ends_at - slot.starts_at).total_seconds() / 60)

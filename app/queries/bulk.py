@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, Uuid, cast, func, literal, or_, select, union_all
 
 from app.core.database import Tx
 from app.domain.bulk import OPEN_STATUSES, BulkScope, BulkStatus
@@ -14,7 +14,7 @@ from app.domain.errors import NotFound
 from app.domain.sessions import SessionStatus
 from app.models import Activity, ActivitySession, Booking, BookingItem, BulkChange, BulkChangeItem, Provider
 from app.queries.pagination import SortKey
-from app.queries.rows import get_row, lock_row
+from app.queries.rows import get_row, list_rows, lock_row
 from app.queries.tenancy import Tenancy
 
 NEW_LIMIT = 100
@@ -78,27 +78,46 @@ async def list_bookings_in(
 ) -> list[Booking]:
     """Those that are not over, by their start; `besides`: not those of this bulk change; `is_own`: as the provider
     themselves sees them, without the visits of others in which they do a later service. One statement."""
-    query = _bookings_in(organization_id, scope)
+    query = select(Booking).where(*_of(organization_id, scope, besides, is_own=is_own))
+    return list((await tx.execute(query.order_by(*_BY_START).limit(limit))).scalars())
+
+
+async def list_new_bookings(tx: Tx, change_ids: Sequence[UUID], *, is_own: bool) -> dict[UUID, list[Booking]]:
+    """The first of those that are not in these changes and would be, if they were planned now. Three statements."""
+    changes = await list_rows(tx, BulkChange, change_ids)
+    parts = [
+        select(cast(literal(one.id), Uuid).label("change_id"), Booking.id.label("booking_id"))
+        .where(*_of(one.organization_id, scope_of(one), one.id, is_own=is_own))
+        .order_by(*_BY_START)
+        .limit(NEW_LIMIT)
+        .subquery()
+        for one in changes.values()
+    ]
+    pairs = (await tx.execute(union_all(*[select(part) for part in parts]))).all() if parts else []
+    bookings = await list_rows(tx, Booking, list({row.booking_id for row in pairs}))
+    found: dict[UUID, list[Booking]] = {}
+    for row in pairs:
+        found.setdefault(row.change_id, []).append(bookings[row.booking_id])
+    for new in found.values():
+        new.sort(key=lambda one: (one.starts_at, one.id))
+    return found
+
+
+_BY_START = (Booking.starts_at, Booking.id)
+
+
+def _of(
+    organization_id: UUID, scope: BulkScope, besides: UUID | None, *, is_own: bool
+) -> Iterator[ColumnElement[bool]]:
+    yield Booking.organization_id == organization_id
+    yield Booking.status.in_(_OPEN)
+    yield Booking.starts_at >= scope.starts_from - (_LONGEST_VISIT if scope.provider_id else timedelta(0))
+    yield Booking.starts_at < scope.starts_before
+    yield _is_in(scope)
     if is_own:
-        query = query.where(Booking.provider_id == scope.provider_id)
+        yield Booking.provider_id == scope.provider_id
     if besides is not None:
-        planned = select(BulkChangeItem.booking_id).where(BulkChangeItem.bulk_change_id == besides)
-        query = query.where(Booking.id.not_in(planned))
-    return list((await tx.execute(query.limit(limit))).scalars())
-
-
-def _bookings_in(organization_id: UUID, scope: BulkScope) -> Select[Booking]:
-    return (
-        select(Booking)
-        .where(
-            Booking.organization_id == organization_id,
-            Booking.status.in_(_OPEN),
-            Booking.starts_at >= scope.starts_from - (_LONGEST_VISIT if scope.provider_id else timedelta(0)),
-            Booking.starts_at < scope.starts_before,
-            _is_in(scope),
-        )
-        .order_by(Booking.starts_at, Booking.id)
-    )
+        yield Booking.id.not_in(select(BulkChangeItem.booking_id).where(BulkChangeItem.bulk_change_id == besides))
 
 
 def _is_in(scope: BulkScope) -> ColumnElement[bool]:

@@ -20,12 +20,8 @@ from app.domain.policy import ActorKind
 from app.models import Booking, BulkChange, BulkChangeItem
 from app.queries.booking import SeenBooking
 from app.queries.bulk import (
-    NEW_LIMIT,
     NEWEST_FIRST,
     get_bulk_change,
-    list_bookings_in,
-    list_items,
-    scope_of,
     select_bulk_changes,
 )
 from app.queries.pagination import Page, PageRequest, count_rows, fetch_page
@@ -157,26 +153,19 @@ class BulkChangeList:
 
 
 async def items_of(context: RequestContext, seen: SeenBulkChange) -> list[tuple[BulkChangeItem, SeenBooking]]:
-    """Each with its booking as it is now, by its start: those that the viewer may see."""
-    async with context.read_bound(seen.change.organization_id) as tx:
-        found = await list_items(tx, [seen.change.id])
+    """Each with its booking as it is now, by its start: those that the viewer may see. One statement for all."""
+    found = await context.loaders.items_by_bulk_change_id.load((seen.change.organization_id, seen.change.id))
     return [(item, SeenBooking(booking, seen.viewer)) for item, booking in found if seen.sees(booking)]
 
 
 async def new_bookings_of(context: RequestContext, seen: SeenBulkChange) -> list[SeenBooking]:
-    """Bookings that it would be about if it were planned now; none once it is over."""
+    """Bookings that it would be about if it were planned now; none once it is over. Three statements for all."""
     change = seen.change
     if change.status not in {BulkStatus.PLANNED, BulkStatus.RUNNING}:
         return []
-    async with context.read_bound(change.organization_id) as tx:
-        found = await list_bookings_in(
-            tx,
-            change.organization_id,
-            scope_of(change),
-            besides=change.id,
-            limit=NEW_LIMIT,
-            is_own=seen.viewer is ActorKind.PROVIDER,
-        )
+    loaders = context.loaders
+    loader = loaders.new_bookings_of_own if seen.viewer is ActorKind.PROVIDER else loaders.new_bookings_of_all
+    found = await loader.load((change.organization_id, change.id))
     return [SeenBooking(booking, seen.viewer) for booking in found]
 
 

@@ -104,6 +104,7 @@ class RequestContext:
     idempotency_key: str | None = None
     slots_left: int = SLOTS_AT_ONCE
     offers_left: int = field(default_factory=lambda: OFFERS_AT_ONCE)
+    searches_made: int = 0
     _loaders: Loaders | None = None
     _reads: asyncio.Semaphore | None = None
 
@@ -163,6 +164,12 @@ class RequestContext:
                 f"asks for the free times of more than {OFFERS_AT_ONCE} services in one request: narrow the search, or "
                 "ask for days within the next nine weeks, which are kept ready",
             )
+
+    def take_searches(self, wanted: int, most: int) -> int:
+        """How many of these searches for alternatives this operation may make, of `most` in all: they count as made."""
+        taken = max(0, min(wanted, most - self.searches_made))
+        self.searches_made += taken
+        return taken
 
     def now(self) -> datetime:
         return self.services.clock.now()

@@ -70,6 +70,7 @@ from app.queries.session import SeenSession, list_seen_sessions, list_sessions_w
 from app.queries.session_price import SessionPrices, list_session_prices
 from app.queries.tenancy import Door, Tenancy
 from app.queries.venue import list_venues_below
+from app.resolvers.bulk_loaders import BulkLoaders
 from app.resolvers.first_slots import OfferKey, load_first_slots
 from app.resolvers.group_loaders import GroupLoaders
 from app.resolvers.history_loaders import HistoryLoaders
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
     from app.resolvers.checkout import PaymentShown
 
 
-class Loaders(GroupLoaders, HistoryLoaders):
+class Loaders(GroupLoaders, HistoryLoaders, BulkLoaders):
     """Each loader is made when it is first asked for."""
 
     # ── one, by id ──

@@ -69,7 +69,7 @@ class BulkChangeItem:
 
     @strawberry.field(
         description="Of a move that is not possible: free times near it, with anybody who gives its service, at most "
-        f"6. For the first {ALTERNATIVES_FOR} such bookings; null for the others."
+        f"6. For the first {ALTERNATIVES_FOR} such bookings of an answer; null for the others."
     )
     async def alternatives(self, info: Ctx) -> list[Slot] | None:
         if not self.is_stuck:
@@ -127,7 +127,8 @@ class BulkChange(Node):
     async def items(self, info: Ctx) -> list[BulkChangeItem]:
         found = await resolvers.items_of(info.context, self.seen)
         items = [BulkChangeItem.from_item(self.seen.change, item, booking) for item, booking in found]
-        for item in [item for item in items if item.is_stuck][:ALTERNATIVES_FOR]:
+        stuck = [item for item in items if item.is_stuck]
+        for item in stuck[: info.context.take_searches(len(stuck), ALTERNATIVES_FOR)]:
             item.is_looked_after = True
         return items
 

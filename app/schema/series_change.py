@@ -70,7 +70,11 @@ class CancelRecurringBookingInput(SeriesTargetInput):
 class RescheduleRecurringBookingInput(SeriesTargetInput):
     local_time: LocalTime | None = strawberry.field(default=None, description="None: each keeps its own.")
     shift_days: int = strawberry.field(default=0, description="1: each a date later; -2: two dates earlier.")
-    provider_id: strawberry.ID | None = None
+    provider_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="Somebody else, who comes to the addresses of these dates. The staff may send them further, with a "
+        "reason.",
+    )
     reason: str | None = None
     dry_run: bool = strawberry.field(default=False, description="Only tell what would become of each date.")
     idempotency_key: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import strawberry
@@ -14,6 +15,7 @@ from app.domain.places import check_country
 from app.domain.service_area import (
     AREA_ITEMS,
     FURTHEST_KM,
+    address_from_json,
     area_from_json,
     area_to_json,
     check_postal_code,
@@ -55,16 +57,7 @@ class Address:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Address:
-        return cls(
-            street=kept["street"],
-            city=kept["city"],
-            building=kept.get("building"),
-            apartment=kept.get("apartment"),
-            postal_code=kept.get("postal_code"),
-            country=kept.get("country"),
-            latitude=kept.get("latitude"),
-            longitude=kept.get("longitude"),
-        )
+        return cls(**asdict(address_from_json(kept)))
 
 
 @strawberry.type(

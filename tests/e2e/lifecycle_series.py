@@ -116,23 +116,26 @@ class Recurring(Guests):
         await series.cancel_series(self.world.context(None), request, chosen.token, None)
 
     @operation(
-        2, needs="series", instead="book_series", number=2, scope=len(SCOPES), position=DATES, shift=3, start=STARTS
+        2, needs="series", instead="book_series", number=2, scope=len(SCOPES), position=DATES, goal=6, start=STARTS
     )
-    async def move_series(self, number: int, scope: int, position: int, shift: int, start: int) -> None:
-        """By the owner; all that is meant goes, or nothing does."""
+    async def move_series(self, number: int, scope: int, position: int, goal: int, start: int) -> None:
+        """By the owner, later, to somebody else, or both; all that is meant goes, or nothing does."""
         chosen = pick(self.series, number)
         target, meant = self._target(chosen, scope, position)
         at = self.start(start)
         minute = at.hour * 60 + at.minute
         for row in meant:
             self.intent.change(row["id"], MOVED)
-        request = RescheduleSeriesRequest(target, minute, SHIFTS[shift], None, None)
+        shift, provider = SHIFTS[goal % len(SHIFTS)], (None, self.ground.providers[0])[goal // len(SHIFTS)]
+        request = RescheduleSeriesRequest(target, minute, shift, provider, None)
         moved = await series.reschedule_series(self.owner, request, None, None)
         for booking_id in moved.series.changed:
             row = self.rows.bookings[str(booking_id)]
             length = instant(row["ends_at"]) - instant(row["starts_at"])
-            begins = _on_its_day(instant(row["starts_at"]), minute) + timedelta(days=SHIFTS[shift])
+            begins = _on_its_day(instant(row["starts_at"]), minute) + timedelta(days=shift)
             self.promise(booking_id, starts_at=begins, ends_at=begins + length)
+            if provider is not None:
+                self.promise(booking_id, provider_id=provider)
             [there] = [one for one in moved.dates if one.index == row["series_index"]]
             if there.session_id is not None:
                 self.promise(booking_id, session_id=there.session_id, ends_at=there.ends_at)

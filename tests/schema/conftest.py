@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from app.commands.waitlist_offer import offer_what_opened
 from app.core.database import SYSTEM_ROLE, Database
 from app.resolvers.context import Services
 from tests.factories import Catalogue, Someone, make_catalogue, someone
@@ -31,7 +32,7 @@ async def catalogue(services: Services, client: GraphQLClient) -> Catalogue:
 
 @pytest.fixture
 async def worker(database_url: str) -> AsyncIterator[Database]:
-    """What the relay and the worker act as."""
-    database = Database(database_url, role=SYSTEM_ROLE, pool_size=2)
+    """What the relay and the worker act as: what it frees is offered by its own transaction."""
+    database = Database(database_url, role=SYSTEM_ROLE, pool_size=2, closing=offer_what_opened)
     yield database
     await database.dispose()

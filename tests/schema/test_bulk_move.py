@@ -16,6 +16,10 @@ from tests.rooms import limit_provider, make_room, need_any
 from tests.shop import Shop, at, make_shop, set_active
 
 DAY, NEXT = at(3, 0), at(4, 0)
+LISTED = """
+query ($id: ID!) { bulkChanges(organizationId: $id, first: 2) {
+  edges { node { items { alternatives { startsAt } } } } } }
+"""
 
 
 @pytest.fixture
@@ -138,6 +142,10 @@ async def test_alternatives_of_so_many_at_most(guest: Visitor, staff: Planner, m
         await booked(guest, hour, provider=1)
     plan = await staff.moved(DAY, NEXT)
     assert [one["alternatives"] is None for one in plan["items"]] == [False, True]
+    await staff.moved(DAY, NEXT)
+    seen = await staff.client(LISTED, {"id": staff.shop.organization_id})
+    shown = [item["alternatives"] for edge in seen["edges"] for item in edge["node"]["items"]]
+    assert [one is None for one in shown] == [False, True, True, True]
 
 
 async def test_only_what_can_be_moved_by_itself(guest: Visitor, staff: Planner, shop: Shop) -> None:

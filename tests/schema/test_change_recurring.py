@@ -6,15 +6,17 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from app.domain.instants import resolve_local
 from app.resolvers.context import Services
 from tests.classes import MORNINGS, Class, make_class
 from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog
-from tests.journey import Answer, Visitor, live_time, rows_of
+from tests.journey import Answer, Made, Visitor, live_time, next_change, rows_of
 from tests.recurring import Regular, cancel, count_rows, days, local, move, walls, weekly
-from tests.shop import Shop, at, make_shop
+from tests.shop import Shop, at, iso, make_shop
 
 
 @pytest.fixture
@@ -94,6 +96,22 @@ async def test_a_conflict_in_the_middle_moves_nothing(shop: Shop, client: GraphQ
     done = await move(client, made, "ALL", localTime="12:00", providerId=shop.provider_ids[1])
     assert {one["provider"]["id"] for one in done["series"]["bookings"]} == {shop.provider_ids[1]}
     assert {one["price"]["amountMinor"] for one in done["series"]["bookings"]} == {1_000}
+
+
+async def test_somebody_else_has_it_at_the_very_same_time(
+    shop: Shop, client: GraphQLClient, clock: MovableClock
+) -> None:
+    """In the second of the two hours that clocks show twice, too."""
+    back = next_change("Europe/Berlin", forward=False)
+    twice = resolve_local(back, 150, ZoneInfo("Europe/Berlin")) + timedelta(hours=1)
+    clock.move_to(twice - timedelta(days=4))
+    first, second = shop.provider_ids
+    made = await Regular(client, shop).made(twice - timedelta(days=1), 1_000, **weekly(1), providerId=first)
+    (one,) = made["series"]["bookings"]
+    moved = await Visitor(client, shop).move(Made(one["id"], "", one), twice, accessToken=made["accessToken"])
+    assert moved["startsAt"] == iso(twice), moved
+    (seen,) = (await move(client, made, "ALL", providerId=second))["series"]["bookings"]
+    assert (seen["startsAt"], seen["provider"]["id"]) == (iso(twice), second)
 
 
 async def test_two_at_once(shop: Shop, client: GraphQLClient, made: Answer) -> None:
@@ -193,8 +211,12 @@ async def test_a_series_of_sessions(services: Services, client: GraphQLClient) -
     await yoga.booked(full["id"], 9)
     refused = await move(client, made, "ALL", localTime="11:00")
     assert [(one["index"], one["reason"]) for one in refused["dates"]] == [(2, "CAPACITY")]
+    elsewhere = "UPDATE venue SET time_zone = 'Africa/Abidjan' WHERE organization_id = :id RETURNING 1"
+    await rows_of(yoga.shop, elsewhere, id=yoga.shop.organization_uuid)
     done = await move(client, made, "ALL", localTime="09:00")
     assert done["__typename"] == "RescheduleRecurringBookingPayload", done
+    moved = await rows_of(yoga.shop, "SELECT time_zone FROM booking WHERE series_id IS NOT NULL AND reschedules = 1")
+    assert [one["time_zone"] for one in moved] == ["Africa/Abidjan"] * 3
     assert ((await yoga.at(start))["placesTaken"], (await yoga.at(start - timedelta(hours=1)))["placesTaken"]) == (0, 2)
     await cancel(client, made, "ALL")
     assert (await yoga.at(start - timedelta(hours=1)))["placesTaken"] == 0

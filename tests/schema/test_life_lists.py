@@ -10,7 +10,7 @@ from app.domain.membership import Role
 from app.resolvers.context import Services
 from tests.bulk import Planner
 from tests.fixtures_api import GraphQLClient, StatementLog
-from tests.journey import Answer, account, colleague
+from tests.journey import Answer, Visitor, account, colleague
 from tests.recurring import Regular, weekly
 from tests.shop import Shop, at, make_shop
 
@@ -21,6 +21,10 @@ query ($id: ID!, $first: Int, $after: String) { recurringBookings(organizationId
 BULK = """
 query ($id: ID!, $status: BulkStatus, $first: Int) { bulkChanges(organizationId: $id, status: $status, first: $first) {
   totalCount edges { node { id status progress { total } } } } }
+"""
+WITH_BOOKINGS = """
+query ($id: ID!, $first: Int) { bulkChanges(organizationId: $id, first: $first) {
+  edges { node { items { booking { id } } newBookings { id } } } } }
 """
 
 
@@ -75,3 +79,24 @@ async def test_whose_bulk_changes_they_are(shop: Shop, client: GraphQLClient, se
     for stranger in ((await account(client, shop, "ana")).client, await stranger_of(client, services)):
         assert await refused(stranger, BULK, shop) == "NOT_FOUND"
     assert await refused(client, BULK, shop) == "UNAUTHENTICATED"
+
+
+async def test_what_is_in_many_bulk_changes_is_read_at_once(
+    shop: Shop, client: GraphQLClient, statements: StatementLog
+) -> None:
+    staff, guest = await colleague(client, shop, Role.STAFF), Visitor(client, shop)
+    planner, planned, made = Planner(staff.client, shop), [], []
+    hold = {"providerId": shop.provider_id}
+    for day in (2, 3, 4):
+        planned.append((await guest.booked(at(day, 10), hold=hold)).id)
+        await planner.planned(at(day, 0), at(day + 1, 0))
+        made.append((await guest.booked(at(day, 12), hold=hold)).id)
+    spent = []
+    for first in (1, 3):
+        statements.clear()
+        answer = await staff.client(WITH_BOOKINGS, {"id": shop.organization_id, "first": first})
+        spent.append(len(statements))
+    assert spent[0] == spent[1], statements.statements
+    shown = [edge["node"] for edge in answer["edges"]]
+    assert [[one["booking"]["id"] for one in node["items"]] for node in shown] == [[one] for one in reversed(planned)]
+    assert [[one["id"] for one in node["newBookings"]] for node in shown] == [[one] for one in reversed(made)]

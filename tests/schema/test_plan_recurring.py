@@ -20,6 +20,7 @@ from tests.rooms import limit_customers, make_room, need_any
 from tests.shop import OFFICE, Shop, at, iso, make_shop
 
 BERLIN = "Europe/Berlin"
+EXCEPT = "mutation ($input: CreateScheduleExceptionInput!) { createScheduleException(input: $input) { __typename } }"
 
 
 @pytest.fixture
@@ -149,3 +150,18 @@ async def test_the_plan_and_the_database_agree(services: Services, client: Graph
     moved = [{"index": one["index"], "startsAt": one["alternatives"][0]["startsAt"]} for one in refused]
     made = await regular.made(start, 20_000, **daily, dates=[*free, *moved])
     assert len(made["series"]["bookings"]) == 20
+
+
+@pytest.mark.parametrize("day", [20, 50])
+async def test_a_date_elsewhere_keeps_to_the_hours_of_then(shop: Shop, client: GraphQLClient, day: int) -> None:
+    """Long before the first date, or after the last: a closed day is closed."""
+    start, there = local(shop, 30, 10), local(shop, day, 10)
+    closed, last = [one.astimezone(ZoneInfo(BERLIN)).date().isoformat() for one in (there, start + timedelta(days=1))]
+    exception = {"ownerId": shop.provider_id, "kind": "CLOSED", "from": closed, "to": closed}
+    made = await client.signed_in(shop.owner.token)(EXCEPT, {"input": exception})
+    assert made["__typename"] == "CreateScheduleExceptionPayload"
+    rule = {"recurrence": {"pattern": {"frequency": "DAILY", "until": last}}, "providerId": shop.provider_id}
+    chosen = [{"index": 1, "startsAt": iso(there)}, {"index": 2}]
+    refused = await Regular(client, shop).create(start, 2_000, **rule, dates=chosen)
+    assert refused["__typename"] == "SeriesConflict", refused
+    assert [(one["index"], one["reason"]) for one in refused["dates"]] == [(1, "CLOSED")]

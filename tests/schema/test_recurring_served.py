@@ -13,7 +13,7 @@ from tests.classes import make_class
 from tests.fixtures_api import GraphQLClient
 from tests.guests import start
 from tests.journey import Answer, Visitor, rows_of
-from tests.recurring import Regular, weekly
+from tests.recurring import Regular, move, weekly
 from tests.shop import Shop, at, make_shop
 
 HOME = {"street": "Thames 1500", "city": "Rosario", "country": "AR"}
@@ -110,3 +110,21 @@ async def test_a_guest_who_comes_back_finds_the_dates(shop: Shop, client: GraphQ
     await guest.end()
     over = await regular.create(at(2, 12), 3_000, address=HOME, guestSessionToken=guest.token, **weekly(3))
     assert over["__typename"] == "NotFound"
+
+
+async def test_a_move_stays_within_the_area(services: Services, client: GraphQLClient) -> None:
+    """To somebody else, who has to come there: for the staff to go further it takes a reason, as with one booking."""
+    shop = await make_shop(services, providers=2, service={"is_at_customers": True})
+    there = {"address": HOME, "providerId": shop.provider_ids[1]}
+    made = await Regular(client, shop).made(at(2, 10), 3_000, **there, **weekly(3))
+    await comes_to_rosario(shop)
+    update = 'UPDATE booking SET address = address || \'{"city": "Mendoza"}\' WHERE series_index = 2 RETURNING 1'
+    await rows_of(shop, update)
+    other, owner = {"providerId": shop.provider_ids[0]}, client.signed_in(shop.owner.token)
+    for somebody, extra in ((client, {"reason": "Ill"}), (owner, {}), (client, {"dryRun": True})):
+        assert await refused(await move(somebody, made, "ALL", **other, **extra)) == ["input.providerId"]
+    within = await move(client, made, "ONE", position=1, **other)
+    assert within["__typename"] == "RescheduleRecurringBookingPayload", within
+    assert (await move(client, made, "ALL", shiftDays=1))["__typename"] == "RescheduleRecurringBookingPayload"
+    done = await move(owner, made, "ALL", **other, reason="Is ill")
+    assert {one["provider"]["id"] for one in done["series"]["bookings"]} == {shop.provider_ids[0]}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import text
 
 from app.commands import waitlist_offer
-from app.commands.waitlist_offer import OFFER_WHAT_OPENED, offer_what_opened
-from app.core.database import SYSTEM_ROLE, Database
+from app.commands.waitlist_offer import OFFER_WHAT_OPENED
+from app.core.database import Database
 from app.core.ids import IdKind, decode_id
 from app.domain.waitlist import OpenedHours, OpenedTime, Opening, read_openings
 from app.jobs.waitlist import offer_left
@@ -19,25 +18,14 @@ from app.resolvers.context import Services
 from tests.classes import MORNINGS, make_class
 from tests.fixtures_api import GraphQLClient
 from tests.journey import Visitor, account, hours, instant, rows_of
-from tests.shop import Shop, at, make_shop
-from tests.waiting import TOO_MANY_OFFERS, waiting, window
+from tests.shop import Shop, at
+from tests.waiting import waiting, watched_shop, window
 
 EVENING = window(at(3, 20), at(3, 21))
 LEFT = "SELECT args FROM job WHERE kind = :kind AND organization_id = :id AND done_at IS NULL ORDER BY id"
 
 
-@pytest.fixture
-async def worker(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, role=SYSTEM_ROLE, pool_size=2, closing=offer_what_opened)
-    yield database
-    await database.dispose()
-
-
-@pytest.fixture
-async def shop(services: Services) -> AsyncIterator[Shop]:
-    made = await make_shop(services)
-    yield made
-    assert await rows_of(made, TOO_MANY_OFFERS) == [{"count": 0}]
+shop = pytest.fixture(watched_shop)
 
 
 async def left(shop: Shop, worker: Database) -> list[Opening]:

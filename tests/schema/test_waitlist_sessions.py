@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from app.commands.waitlist_offer import offer_what_opened
-from app.core.database import SYSTEM_ROLE, Database
+from app.core.database import Database
 from app.jobs.waitlist import end_past_entries, fill_sessions, lapse_offers
 from app.resolvers.context import Services
 from tests.classes import Class, faults, make_class
@@ -19,14 +17,6 @@ from tests.fixtures_api import GraphQLClient, StatementLog
 from tests.journey import Made, rows_of
 from tests.shop import at, iso
 from tests.waiting import JOIN, PRIORITY, READ, TOO_MANY_OFFERS, join, waiting, window
-
-
-@pytest.fixture
-async def worker(database_url: str) -> AsyncIterator[Database]:
-    """As the worker is composed: what a job frees is offered by its own transaction."""
-    database = Database(database_url, role=SYSTEM_ROLE, pool_size=2, closing=offer_what_opened)
-    yield database
-    await database.dispose()
 
 
 @pytest.fixture

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from app.commands.expiry import expire_holds
-from app.commands.waitlist_offer import offer_what_opened
-from app.core.database import SYSTEM_ROLE, Database
+from app.core.database import Database
 from app.jobs.waitlist import fill_time, lapse_offers
 from app.queries.tenancy import bind
 from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient, StatementLog
 from tests.journey import Made, Visitor, rows_of
 from tests.shop import Shop, at, iso, make_shop
-from tests.waiting import TOO_MANY_OFFERS, Waiting, join, waiting, window
+from tests.waiting import Waiting, join, waiting, watched_shop, window
 
 MORNING = window(at(3, 9), at(3, 12))
 
 
-@pytest.fixture
-async def worker(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, role=SYSTEM_ROLE, pool_size=2, closing=offer_what_opened)
-    yield database
-    await database.dispose()
-
-
-@pytest.fixture
-async def shop(services: Services) -> AsyncIterator[Shop]:
-    made = await make_shop(services)
-    yield made
-    assert await rows_of(made, TOO_MANY_OFFERS) == [{"count": 0}]
+shop = pytest.fixture(watched_shop)
 
 
 async def fill(guest: Visitor) -> dict[datetime, Made]:

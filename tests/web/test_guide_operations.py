@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from graphql import FieldNode, GraphQLSchema, OperationDefinitionNode, build_schema, parse, validate
 
+from app.domain.booking import TRANSITIONS
+
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "app" / "web" / "examples"
 GUIDES = ("lifecycle", "guests", "series", "groups", "waitlist", "bulk", "personal-streams")
 
 
@@ -39,6 +43,7 @@ def test_an_operation_of_a_guide_fits_the_schema(guide: str, operation: str, sch
 OPERATIONS = [
     "planRecurringBooking",
     "bookingSeries",
+    "recurringBookings",
     "createRecurringBooking",
     "rescheduleRecurringBooking",
     "cancelRecurringBooking",
@@ -62,6 +67,7 @@ OPERATIONS = [
     "planBulkChange",
     "commitBulkChange",
     "bulkChange",
+    "bulkChanges",
     "stopBulkChange",
     "checkInByCode",
     "rescheduleBooking",
@@ -71,13 +77,32 @@ OPERATIONS = [
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_each_operation_of_the_lifecycle_is_shown(name: str) -> None:
-    shown = {
+def test_each_operation_of_the_lifecycle_is_shown_and_told(name: str, schema: GraphQLSchema) -> None:
+    """In a guide, in a tab of GraphiQL, and by its description."""
+    assert name in _used(operation for _, operation in operations())
+    assert name in _used(path.read_text("utf-8") for path in EXAMPLES.glob("*.graphql"))
+    assert schema.query_type is not None
+    assert schema.mutation_type is not None
+    fields = {**schema.query_type.fields, **schema.mutation_type.fields}
+    assert fields[name].description
+
+
+def _used(documents: Iterable[str]) -> set[str]:
+    """Fields of the roots."""
+    return {
         field.name.value
-        for _, operation in operations()
-        for one in parse(operation).definitions
+        for document in documents
+        for one in parse(document).definitions
         if isinstance(one, OperationDefinitionNode)
         for field in one.selection_set.selections
         if isinstance(field, FieldNode)
     }
-    assert name in shown
+
+
+def test_the_diagram_shows_every_step() -> None:
+    """And no other: the names are those of the API."""
+    (diagram,) = re.findall(r"```mermaid\n(.*?)```", (ROOT / "docs" / "lifecycle.md").read_text("utf-8"), re.S)
+    shown = re.findall(r"^\s+(\S+) --> (\S+?)(?: :.*)?$", diagram, re.M)
+    steps = [(start.name, to.name) for start, targets in TRANSITIONS.items() for to in targets]
+    ends = [("[*]", "PENDING"), ("REFUNDED", "[*]")]
+    assert sorted(shown) == sorted([*steps, *ends])
