@@ -16,6 +16,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import multiprocess
 
+from app.core.pauses import keep_pauses_short
+
 LINGER_S = 1.0
 """Connections that clients keep open for further requests are told to close by the answer to the next one. Those that
 have none in this time are closed: a request sent in that very moment would be lost."""
@@ -38,6 +40,10 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._silent: set[object] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        keep_pauses_short()
 
     async def on_tick(self, counter: int) -> bool:
         if counter % SWEEP_TICKS == 0:
