@@ -41,6 +41,8 @@ class Relay:
         self._must_publish = asyncio.Event()
         self._must_check_history = True
         self._at_hand: list[tuple[int, bytes]] = []
+        self._must_read = True
+        """Not all that is to be published is at hand."""
         self._streamed = 0
         """The stream has had every event up to here, as far as we know."""
         self._noted = 0
@@ -102,6 +104,7 @@ class Relay:
         """Who gave the numbers publishes at once, with the bodies at hand if there are not too many."""
         if numbered.bodies is None or len(self._at_hand) + numbered.count > AT_HAND:
             self._at_hand.clear()
+            self._must_read = True
         else:
             first = numbered.last_position + 1
             self._at_hand += [(first + place, body.encode()) for place, body in enumerate(numbered.bodies)]
@@ -116,6 +119,7 @@ class Relay:
             self._behind_since = published, time.monotonic()
         elif time.monotonic() - self._behind_since[1] >= LOOK_EVERY_S:
             self._behind_since = None
+            self._must_read = True
             self._must_publish.set()
 
     async def _wait(self, pause_s: float) -> None:
@@ -146,7 +150,7 @@ class Relay:
                 while await self._publish_batch():
                     pass
             except Exception as error:
-                self._must_check_history = True
+                self._must_check_history = self._must_read = True
                 await asyncio.sleep(outage.failed(error))
                 self._must_publish.set()
             else:
@@ -158,13 +162,15 @@ class Relay:
         if events and events[0][0] != self._streamed + 1:
             # Another relay gave the numbers before these. Nothing may go past those, so that the stream has them all.
             self._streamed = max(self._streamed, await self._stream.last_position())
-        if not events or events[0][0] != self._streamed + 1:
+        if self._must_read or (events and events[0][0] != self._streamed + 1):
+            self._must_read = False
             events = await self._read_unpublished()
+            self._must_read |= len(events) == BATCH
         if not events:
             return False
         await self._stream.publish(events)
-        self._streamed = events[-1][0]
-        return bool(self._at_hand) or len(events) == BATCH
+        self._streamed = max(self._streamed, events[-1][0])
+        return self._must_read or bool(self._at_hand)
 
     async def _read_unpublished(self) -> list[tuple[int, bytes]]:
         async with self._database.snapshot() as tx:
@@ -180,6 +186,7 @@ class Relay:
             self._stream.attach((await log_state(tx)).installation_id)
         self._attached.set()
         self._at_hand.clear()
+        self._must_read = True
         self._streamed = 0
         streamed = await self._stream.last_position()  # first the stream: numbers are committed before they are on it
         async with self._database.snapshot() as tx:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
@@ -13,6 +14,7 @@ from app.commands import relay as commands
 from app.commands.relay import BODIES_BYTES, mark_published, number_events
 from app.core.database import Database
 from app.core.ids import new_id
+from app.jobs import relay
 from app.jobs.relay import Relay
 from app.queries.event import bodies_after, decode_event, events_after, log_state
 from tests.jobs.ground import Ground, rows, write_event, write_events
@@ -133,6 +135,27 @@ async def test_the_next_numbers_take_the_note_along(database: Database, ground: 
     assert await rows(database, "SELECT published_position FROM relay_state") == [(3,)]
     await mark_published(database, 4)
     assert await rows(database, "SELECT published_position FROM relay_state") == [(4,)]
+
+
+async def test_nothing_is_read_again_while_all_goes_well(
+    database: Database, ground: Ground, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, read = valkey.event_stream(), []
+
+    async def note_and_read(*asked: Any) -> list[tuple[int, bytes]]:
+        read.append(asked)
+        return await bodies_after(*asked)
+
+    async with beside(Relay(database, stream).run()):
+        await write_events(database, ground, ground.provider, [0])
+        await until(lambda: all_published(database))
+        monkeypatch.setattr(relay, "bodies_after", note_and_read)
+        for number in range(1, 30):
+            await write_events(database, ground, ground.provider, [number])
+            await stream.ring()
+        await until(lambda: all_published(database))
+    assert await stream.last_position() == 30
+    assert len(read) < 4, "of 29; a relay that believes another to be slow reads, too"
 
 
 async def all_published(database: Database) -> bool:
