@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from app.core.collector import leave_uncollected, look_seldom
+from app.core.pauses import leave_uncollected, look_seldom
 
 if TYPE_CHECKING:
     from app.core.settings import Settings

@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import multiprocess
 
-from app.core.collector import set_aside
+from app.core.pauses import keep_pauses_short
 
 LINGER_S = 1.0
 """Connections that clients keep open for further requests are told to close by the answer to the next one. Those that
@@ -43,7 +43,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        set_aside()
+        keep_pauses_short()
 
     async def on_tick(self, counter: int) -> bool:
         if counter % SWEEP_TICKS == 0:

@@ -24,10 +24,10 @@ from app.adapters.valkey import Valkey
 from app.checkout.scope import Checkout
 from app.commands.job import report_alive, report_leaving
 from app.commands.waitlist_offer import offer_what_opened
-from app.core.collector import set_aside
 from app.core.database import SYSTEM_ROLE, Database
 from app.core.metrics import serve_locally
 from app.core.outages import Outage, describe
+from app.core.pauses import keep_pauses_short
 from app.core.settings import Settings
 from app.domain.price_quote import FeeRates
 from app.jobs import bulk, calendars, outlook, payouts, precompute, reconciliation, sessions, waitlist
@@ -61,11 +61,11 @@ def run(settings: Settings) -> None:
 async def _run_until_signal(settings: Settings) -> None:
     worker = build_worker(settings)
     _show_metrics(settings)
+    keep_pauses_short()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    set_aside()
     await worker.run(stop)
 
 

@@ -26,8 +26,8 @@ from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.adapters.embedded_valkey import EmbeddedValkey
 from app.adapters.process import FolderInUse
 from app.adapters.supervisor import ChildFailed
-from app.core.collector import look_seldom, set_aside
 from app.core.migrations import migrate
+from app.core.pauses import keep_pauses_short, look_seldom
 from tests import audit_guard, facts_guard
 
 pytest_plugins = ["tests.fixtures_api", "tests.fixtures_live", "tests.fixtures_pay", "tests.city"]
@@ -51,7 +51,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    set_aside()
+    keep_pauses_short()
 
 
 @dataclass(slots=True)

@@ -12,8 +12,12 @@ from app.queries.outlook import OfferOutlook
 
 EVENTS_AT_ONCE = 1_000
 
-# Held until the transaction ends. Two workers at once would do the same work twice.
-_TURN = text("SELECT pg_try_advisory_xact_lock(hashtextextended('offer_outlook', 0))")
+# Held until the transaction ends. Two workers at once would do the same work twice. Outlooks are a copy: a crash may
+# take the newest with it, together with how far events were looked at. Did it wait for the disk, all events would.
+_TURN = text(
+    "SELECT pg_try_advisory_xact_lock(hashtextextended('offer_outlook', 0))"
+    " FROM set_config('synchronous_commit', 'off', true)"
+)
 
 # Events that were purged before they were looked at may have changed anything.
 _FORGET = text(

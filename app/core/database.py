@@ -140,6 +140,13 @@ class Database:
         """
         return self._direct.fetch_row(statement, *arguments)
 
+    def write_row(self, statement: str, *arguments: Any) -> Coroutine[Any, Any, asyncpg.Record | None]:
+        """The same of one statement that writes: it is a transaction of its own, committed when this returns.
+
+        It is never sent twice. When this raises OSError, nobody knows whether it was committed.
+        """
+        return self._direct.fetch_row(statement, *arguments, once=True)
+
     def _driver_arguments(self, server_settings: dict[str, str]) -> dict[str, Any]:
         """What the engine itself gives to the driver: same server, same role, same timeouts."""
         _, arguments = self.engine.dialect.create_connect_args(self.engine.url)

@@ -31,8 +31,9 @@ class DirectPool:
         self._turns = asyncio.Semaphore(size)
         self._idle: list[asyncpg.Connection[asyncpg.Record]] = []
 
-    async def fetch_row(self, statement: str, *arguments: Any) -> asyncpg.Record | None:
-        """The first row. Read-only statements alone: one whose connection proves dead is sent once more.
+    async def fetch_row(self, statement: str, *arguments: Any, once: bool = False) -> asyncpg.Record | None:
+        """The first row. A statement whose connection proves dead is sent once more, unless `once`: for those that
+        write, and for who must know that the server was away.
 
         Raises OSError (TimeoutError where no connection comes free) when the server is away, and the driver's errors.
         """
@@ -50,6 +51,8 @@ class DirectPool:
                     return await self._ask(connection, statement, arguments)
                 except ConnectionError:
                     self._forget_idle()  # the server went while they were idle: the others are dead too
+                    if once:
+                        raise
             return await self._ask(await self._connect(), statement, arguments)
         finally:
             self._turns.release()

@@ -228,6 +228,7 @@ async def started(monkeypatch: pytest.MonkeyPatch, app: Any) -> tuple[asyncio.Ta
     address = listener.getsockname()
     config = uvicorn.Config(app, lifespan="off", log_config=None, http="httptools", timeout_graceful_shutdown=1)
     server = DrainingServer(config)
+    monkeypatch.setattr("app.serving.keep_pauses_short", suppress)  # this process has its own way
     monkeypatch.setattr(server, "capture_signals", suppress)
     serving = asyncio.create_task(server.serve([listener]))
     return serving, server, address

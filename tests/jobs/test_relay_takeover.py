@@ -41,9 +41,9 @@ def own(fresh_database_url: str, valkey_server: ValkeyServer, installation: UUID
 
 
 @asynccontextmanager
-async def holder(own: OwnServers, idle_ms: int) -> AsyncIterator[Process]:
-    """A relay's process. It holds the lock once the block has let `holding` return."""
-    command = (sys.executable, "-m", "tests.jobs.sleepy_relay", own.database_url, own.redis_url, str(idle_ms))
+async def holder(own: OwnServers, idle_ms: int, when: str = "numbering") -> AsyncIterator[Process]:
+    """A relay's process. It holds the lock (or, `publishing`, has numbered) once the block has let `holding` return."""
+    command = (sys.executable, "-m", "tests.jobs.sleepy_relay", own.database_url, own.redis_url, str(idle_ms), when)
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=DEVNULL)
     try:
         yield process
@@ -97,6 +97,26 @@ async def test_a_dead_holder_is_followed_at_once(
             doomed.kill()
             assert await until(lambda: all_published(database)) < 2
     await all_once_and_in_order(database, own, 20)
+
+
+async def test_what_a_sleeper_has_numbered_is_published_by_another(
+    database: Database, ground: Ground, valkey: Valkey, own: OwnServers
+) -> None:
+    """Numbering is one statement: who sleeps has no lock, and others go on at once. It wakes with old ones in hand."""
+    async with holder(own, 60_000, "publishing") as sleeper:
+        await write_events(database, ground, ground.provider, range(20))
+        await holding(sleeper)
+        sleeper.send_signal(signal.SIGSTOP)
+        async with beside(Relay(database, valkey.event_stream()).run()):
+            await write_events(database, ground, ground.provider, range(20, 30))
+            assert await until(lambda: all_published(database)) < 2
+            sleeper.send_signal(signal.SIGCONT)
+            await write_events(database, ground, ground.provider, range(30, 40))
+            await until(lambda: all_published(database))
+        await write_events(database, ground, ground.provider, range(40, 50))
+        assert await until(lambda: all_published(database)) < TAKEN_OVER_S
+        assert sleeper.returncode is None
+    await all_once_and_in_order(database, own, 50)
 
 
 async def all_once_and_in_order(database: Database, own: OwnServers, count: int) -> None:

@@ -39,10 +39,8 @@ ORDERS = ["NAME_ASC", "NAME_DESC", "CREATED_ASC", "RATING_DESC", "PRICE_ASC", "P
 
 async def catch_up(worker: Database) -> None:
     """What the relay and the worker do by themselves, a moment later."""
-    while True:
-        async with worker.transaction() as tx:
-            if await number_events(tx) == 0:
-                break
+    while (await number_events(worker)).count:
+        pass
     await keep_outlooks(worker)
 
 

@@ -328,8 +328,7 @@ class Fresh:
         return next(one for one in self.writers if all(one is not other for other, _ in taken))
 
     async def number(self) -> None:
-        async with self.worker.transaction() as tx:
-            await number_events(tx)
+        await number_events(self.worker)
 
     async def purge(self) -> None:
         async with self.worker.transaction() as tx:

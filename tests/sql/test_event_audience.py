@@ -49,8 +49,7 @@ class Log:
         ]
 
     async def number(self) -> None:
-        async with self.system.transaction() as tx:
-            await number_events(tx)
+        await number_events(self.system)
 
     async def told(
         self, *keys: UUID, after: int = 0, limit: int = 100, user: UUID | None = None, at: UUID | None = None
