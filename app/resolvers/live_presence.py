@@ -97,8 +97,7 @@ async def presence_channel(context: RequestContext, wanted: PresenceWanted) -> P
     channels = context.services.presence_channels
     channel = channels.get(wanted)
     if channel is None:
-        nobody = RequestContext(services=context.services, request_id=context.request_id)
-        channel = channels[wanted] = PresenceChannel(nobody, wanted)
+        channel = channels[wanted] = PresenceChannel(context.services.live.reader(context.services), wanted)
     return channel
 
 

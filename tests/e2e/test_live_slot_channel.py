@@ -1,0 +1,223 @@
+"""Who looks at a slot through a channel: whenever they come back, and to whichever process, nothing is told that was
+different before, and what many ask is read once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import pytest
+
+from app.core.database import Tx
+from app.core.ids import IdKind, decode_id
+from app.domain.live_codec import Cursor
+from app.domain.live_update import EventKind
+from app.ports import StreamUnavailable
+from app.resolvers.context import RequestContext, Services
+from app.resolvers.event_feed import EventFeed
+from app.resolvers.live_hub import LiveHub
+from app.resolvers.live_slot import SlotRequest
+from app.resolvers.live_slot_session import PlacesWanted
+from app.resolvers.slot_fold import SlotUpdate
+from app.resolvers.slot_watch import Wanted, slot_channel
+from tests.classes import make_class
+from tests.factories import make
+from tests.fixtures_api import GraphQLClient, RunningApi, log_statements
+from tests.fixtures_live import Guest, RunningRelay
+from tests.listening import until
+from tests.shop import Shop, at, make_shop
+
+TEN = at(3, 10)
+MANY = 40
+POLL_S = 0.5
+
+
+@dataclass(eq=False)
+class Looker:
+    """One screen, that complains of what was told before and of cursors that go back."""
+
+    updates: list[SlotUpdate] = field(default_factory=list)
+    errors: list[Exception | None] = field(default_factory=list)
+    cursor: str | None = None
+
+    def told(self, update: SlotUpdate) -> None:
+        assert not self.errors
+        if self.cursor is not None and update.kind is EventKind.CHANGE:
+            assert Cursor.decode(self.cursor).position <= Cursor.decode(update.cursor).position
+        if self.updates and update.kind is EventKind.CHANGE:
+            assert self.updates[-1].look != update.look, "told again"
+        self.updates.append(update)
+        self.cursor = update.cursor
+
+    def ended(self, error: Exception | None) -> None:
+        self.errors.append(error)
+
+    async def join(self, services: Services, wanted: Wanted) -> Looker:
+        channel = await slot_channel(RequestContext(services=services, request_id="test"), wanted, None)
+        for update in await channel.join(self, self.cursor):
+            self.told(update)
+        return self
+
+    def statuses(self) -> list[str]:
+        return [update.look.status.value for update in self.updates]
+
+
+class NoStream:
+    """Valkey is away: the feed reads PostgreSQL now and then."""
+
+    def attach(self, installation_id: UUID) -> None: ...
+
+    async def last_position(self) -> int:
+        raise StreamUnavailable
+
+
+class CountingDatabase:
+    """How many read at once."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self.reading = self.most = 0
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Tx]:
+        self.reading += 1
+        self.most = max(self.most, self.reading)
+        try:
+            async with self._database.snapshot() as tx:
+                yield tx
+        finally:
+            self.reading -= 1
+
+
+@pytest.fixture
+async def shop(running: RunningApi, relay: RunningRelay) -> Shop:
+    assert relay is not None
+    return await make_shop(running.api.services)
+
+
+@pytest.fixture
+def guest(client: GraphQLClient, shop: Shop) -> Guest:
+    return Guest(client, shop)
+
+
+def process(running: RunningApi, **more: Any) -> Services:
+    """Another one, with channels of its own."""
+    return replace(running.api.services, live=LiveHub(), slot_channels=WeakValueDictionary(), **more)
+
+
+@pytest.fixture
+async def late(running: RunningApi, relay: RunningRelay) -> AsyncIterator[Services]:
+    """A process that hears of everything half a second late."""
+    feed = EventFeed(relay.database, NoStream(), poll_s=POLL_S)  # type: ignore[arg-type]
+    await feed.start()
+    yield process(running, feed=feed)
+    await feed.stop()
+
+
+def slot(shop: Shop, start: datetime = TEN) -> SlotRequest:
+    service_id = decode_id(IdKind.SERVICE, shop.service_id)
+    return SlotRequest(service_id, (decode_id(IdKind.PROVIDER, shop.provider_id),), start, None, 1)
+
+
+async def test_who_has_seen_more_than_this_process_is_told_nothing_of_before(
+    running: RunningApi, late: Services, guest: Guest, shop: Shop, relay: RunningRelay
+) -> None:
+    wanted, here = slot(shop), process(running)
+    await late.feed.wait_for(await relay.catch_up())
+    there = await Looker().join(late, wanted)
+    one = await Looker().join(here, wanted)
+    held = await guest.hold(TEN)
+    await until(lambda: len(one.updates) == 2)
+    back = await Looker(cursor=one.cursor).join(late, wanted)
+    assert back.updates == []
+    await until(lambda: len(there.updates) == 2)
+    await guest.release(held)
+    await until(lambda: len(there.updates) == 3)
+    assert (there.statuses(), back.statuses()) == (["free", "held", "free"], ["free"])
+
+
+async def test_a_snapshot_says_where_it_is_of(
+    running: RunningApi, guest: Guest, shop: Shop, relay: RunningRelay
+) -> None:
+    """A cursor that would stay at the last change could be too old to come back with, though nothing was missed."""
+    wanted, here = slot(shop), process(running)
+    one = await Looker().join(here, wanted)
+    for minutes in (60, 90):
+        await guest.hold(TEN + timedelta(minutes=minutes))
+    position = await relay.catch_up()
+    await here.feed.wait_for(position)
+    await asyncio.sleep(0.05)
+    two = await Looker().join(here, wanted)
+    assert two.cursor is not None
+    assert Cursor.decode(two.cursor).position >= position
+    assert one.statuses() == two.statuses() == ["free"]
+
+
+async def test_a_channel_that_rested_begins_anew(running: RunningApi, guest: Guest, shop: Shop) -> None:
+    """What happened while nobody looked is told to nobody who comes later."""
+    wanted, here = slot(shop), process(running)
+    channel = await slot_channel(RequestContext(services=here, request_id="test"), wanted, None)
+    first, second = Looker(), Looker()
+    first.told(*await channel.join(first, None))
+    channel.leave(first)
+    await guest.release(await guest.hold(TEN))
+    await guest.hold(TEN + timedelta(hours=2))
+    second.told(*await channel.join(second, None))
+    channel.leave(second)
+    again = await channel.join(second, second.cursor)
+    assert [update.look.status.value for update in again] == []
+    channel.leave(second)
+
+
+async def test_many_come_back_to_one_class_and_one_reads(
+    running: RunningApi, client: GraphQLClient, relay: RunningRelay
+) -> None:
+    yoga = await make_class(client, running.api.services)
+    session = await yoga.at(at(3, 9))
+    wanted = PlacesWanted(decode_id(IdKind.SESSION, session["id"]), 2)
+    gone = await Looker().join(process(running), wanted)
+    await yoga.held(session["id"], 3)
+    await until(lambda: len(gone.updates) == 2)
+    here = process(running)
+    await here.feed.wait_for(await relay.catch_up())
+    channel = await slot_channel(RequestContext(services=here, request_id="test"), wanted, None)
+    for cursor, kinds in ((gone.cursor, []), (gone.updates[0].cursor, [EventKind.RESYNC])):
+        log, stop = log_statements(here.database)
+        try:
+            openings = await asyncio.gather(*(channel.join(Looker(), cursor) for _ in range(MANY)))
+            assert len(log) <= 40, "it is read for each of them"
+        finally:
+            stop()
+        assert [[update.kind for update in opening] for opening in openings] == [kinds] * MANY
+
+
+async def test_those_who_come_back_share_what_they_missed(running: RunningApi, guest: Guest, shop: Shop) -> None:
+    wanted, here = slot(shop), process(running)
+    one = await Looker().join(process(running), wanted)
+    cursor = one.cursor
+    await guest.release(await guest.hold(TEN))
+    await until(lambda: len(one.updates) == 3)
+    crowd = await asyncio.gather(*(Looker(cursor=cursor).join(here, wanted) for _ in range(MANY)))
+    assert {tuple(looker.statuses()) for looker in crowd} == {("held", "free")}
+    for number in (0, 1):
+        assert {id(looker.updates[number]) for looker in crowd} == {id(crowd[0].updates[number])}
+
+
+async def test_a_change_of_all_prices_leaves_the_pool_to_others(
+    running: RunningApi, client: GraphQLClient, shop: Shop
+) -> None:
+    database = CountingDatabase(running.api.services.database)
+    here = process(running, database=database)
+    lookers = [await Looker().join(here, slot(shop, TEN + timedelta(hours=hour))) for hour in range(10)]
+    database.most = 0
+    owner = client.signed_in(shop.owner.token)
+    await make(owner, "updateService", serviceId=shop.service_id, priceMinor=2_500)
+    await until(lambda: all(len(looker.updates) == 2 for looker in lookers))
+    assert {looker.updates[1].look.slot.price_minor for looker in lookers if looker.updates[1].look.slot} == {2_500}
+    assert database.most <= 4
