@@ -6,11 +6,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import pytest
 
@@ -21,51 +19,19 @@ from app.domain.live_update import EventKind
 from app.ports import StreamUnavailable
 from app.resolvers.context import RequestContext, Services
 from app.resolvers.event_feed import EventFeed
-from app.resolvers.live_hub import LiveHub
-from app.resolvers.live_slot import SlotRequest
 from app.resolvers.live_slot_session import PlacesWanted
-from app.resolvers.slot_fold import SlotUpdate
-from app.resolvers.slot_watch import Wanted, slot_channel
+from app.resolvers.slot_watch import slot_channel
 from tests.classes import make_class
 from tests.factories import make
 from tests.fixtures_api import GraphQLClient, RunningApi, log_statements
 from tests.fixtures_live import Guest, RunningRelay
 from tests.listening import until
 from tests.shop import Shop, at, make_shop
+from tests.slot_watching import Looker, process, the_slot
 
 TEN = at(3, 10)
 MANY = 40
 POLL_S = 0.5
-
-
-@dataclass(eq=False)
-class Looker:
-    """One screen, that complains of what was told before and of cursors that go back."""
-
-    updates: list[SlotUpdate] = field(default_factory=list)
-    errors: list[Exception | None] = field(default_factory=list)
-    cursor: str | None = None
-
-    def told(self, update: SlotUpdate) -> None:
-        assert not self.errors
-        if self.cursor is not None and update.kind is EventKind.CHANGE:
-            assert Cursor.decode(self.cursor).position <= Cursor.decode(update.cursor).position
-        if self.updates and update.kind is EventKind.CHANGE:
-            assert self.updates[-1].look != update.look, "told again"
-        self.updates.append(update)
-        self.cursor = update.cursor
-
-    def ended(self, error: Exception | None) -> None:
-        self.errors.append(error)
-
-    async def join(self, services: Services, wanted: Wanted) -> Looker:
-        channel = await slot_channel(RequestContext(services=services, request_id="test"), wanted, None)
-        for update in await channel.join(self, self.cursor):
-            self.told(update)
-        return self
-
-    def statuses(self) -> list[str]:
-        return [update.look.status.value for update in self.updates]
 
 
 class NoStream:
@@ -106,11 +72,6 @@ def guest(client: GraphQLClient, shop: Shop) -> Guest:
     return Guest(client, shop)
 
 
-def process(running: RunningApi, **more: Any) -> Services:
-    """Another one, with channels of its own."""
-    return replace(running.api.services, live=LiveHub(), slot_channels=WeakValueDictionary(), **more)
-
-
 @pytest.fixture
 async def late(running: RunningApi, relay: RunningRelay) -> AsyncIterator[Services]:
     """A process that hears of everything half a second late."""
@@ -120,15 +81,10 @@ async def late(running: RunningApi, relay: RunningRelay) -> AsyncIterator[Servic
     await feed.stop()
 
 
-def slot(shop: Shop, start: datetime = TEN) -> SlotRequest:
-    service_id = decode_id(IdKind.SERVICE, shop.service_id)
-    return SlotRequest(service_id, (decode_id(IdKind.PROVIDER, shop.provider_id),), start, None, 1)
-
-
 async def test_who_has_seen_more_than_this_process_is_told_nothing_of_before(
     running: RunningApi, late: Services, guest: Guest, shop: Shop, relay: RunningRelay
 ) -> None:
-    wanted, here = slot(shop), process(running)
+    wanted, here = the_slot(shop), process(running)
     await late.feed.wait_for(await relay.catch_up())
     there = await Looker().join(late, wanted)
     one = await Looker().join(here, wanted)
@@ -146,7 +102,7 @@ async def test_a_snapshot_says_where_it_is_of(
     running: RunningApi, guest: Guest, shop: Shop, relay: RunningRelay
 ) -> None:
     """A cursor that would stay at the last change could be too old to come back with, though nothing was missed."""
-    wanted, here = slot(shop), process(running)
+    wanted, here = the_slot(shop), process(running)
     one = await Looker().join(here, wanted)
     for minutes in (60, 90):
         await guest.hold(TEN + timedelta(minutes=minutes))
@@ -161,7 +117,7 @@ async def test_a_snapshot_says_where_it_is_of(
 
 async def test_a_channel_that_rested_begins_anew(running: RunningApi, guest: Guest, shop: Shop) -> None:
     """What happened while nobody looked is told to nobody who comes later."""
-    wanted, here = slot(shop), process(running)
+    wanted, here = the_slot(shop), process(running)
     channel = await slot_channel(RequestContext(services=here, request_id="test"), wanted, None)
     first, second = Looker(), Looker()
     first.told(*await channel.join(first, None))
@@ -198,7 +154,7 @@ async def test_many_come_back_to_one_class_and_one_reads(
 
 
 async def test_those_who_come_back_share_what_they_missed(running: RunningApi, guest: Guest, shop: Shop) -> None:
-    wanted, here = slot(shop), process(running)
+    wanted, here = the_slot(shop), process(running)
     one = await Looker().join(process(running), wanted)
     cursor = one.cursor
     await guest.release(await guest.hold(TEN))
@@ -214,7 +170,7 @@ async def test_a_change_of_all_prices_leaves_the_pool_to_others(
 ) -> None:
     database = CountingDatabase(running.api.services.database)
     here = process(running, database=database)
-    lookers = [await Looker().join(here, slot(shop, TEN + timedelta(hours=hour))) for hour in range(10)]
+    lookers = [await Looker().join(here, the_slot(shop, TEN + timedelta(hours=hour))) for hour in range(10)]
     database.most = 0
     owner = client.signed_in(shop.owner.token)
     await make(owner, "updateService", serviceId=shop.service_id, priceMinor=2_500)
