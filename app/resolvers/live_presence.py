@@ -7,10 +7,10 @@ more than there is.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from secrets import SystemRandom
 from uuid import UUID
 
 from app.core.tokens import TokenSigner
@@ -37,6 +37,7 @@ READ_AGAIN_S = 60.0
 """How long whoever is there is taken to be there still, where nothing else changes."""
 BLUR_S = 600
 """For so long the same number is blurred the same way."""
+_CHANCE = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ class PresenceChannel:
                     self._tell(self._see(now_there, presence.counts))
                     if now_there != people:
                         return now_there
-                    await asyncio.sleep(rules.tell_s + random.uniform(0, rules.jitter_s))  # noqa: S311 - no secret
+                    await asyncio.sleep(rules.tell_s + _CHANCE.uniform(0, rules.jitter_s))
 
     def _tell(self, seen: dict[UUID, PersonPresence]) -> None:
         before = self._shown or {}

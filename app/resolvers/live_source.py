@@ -228,7 +228,7 @@ class LiveSource(Generic[V, U]):
         subjects = await self.kind.subjects()
         types: list[str] = []
         while True:
-            async with self.feed.subscribe(subjects) as subscription:
+            async with self.feed.subscribe(subjects, self.kind.told()) as subscription:
                 # First we listen, then we read: what falls between the two comes twice, and positions tell.
                 reading = await self.kind.read()
                 if reading.subjects != subjects:
