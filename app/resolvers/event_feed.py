@@ -74,6 +74,10 @@ class Subscription:
     async def __anext__(self) -> list[Event]:
         return await self.next()
 
+    def nudge(self) -> None:
+        """End the wait for what comes, with nothing, so that the reader looks when it has to wait until."""
+        self._has_news.set()
+
     def deliver(self, events: Sequence[Event], position: int) -> None:
         """For the feed. `position`: where it stands with these events."""
         if self._overflowed or len(self._waiting) + len(events) > QUEUE_LIMIT:

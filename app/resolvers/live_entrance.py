@@ -131,7 +131,7 @@ class Entrance(Generic[V, U]):
             try:
                 await source.feed.wait_for(cursor.position, FEED_WAIT_S)
             except StreamUnavailable:
-                if not can_resume(await self._kind.log_state(), cursor, source.now()):
+                if not await self._is_in_log(cursor):
                     raise _Anew from None
                 await source.feed.wait_for(cursor.position)
             if not await self._until(lambda: source.reached(source.run) >= cursor.position, CATCH_UP_WAIT_S):
@@ -145,6 +145,14 @@ class Entrance(Generic[V, U]):
             await self._tell_strangers(cursor)
             await self._until(lambda: self._has_the_same(cursor), NUMBER_WAIT_S)
         await source.pass_time(source.run)
+
+    async def _is_in_log(self, cursor: Cursor) -> bool:
+        """Is it of something that we have not heard of? One asks for all who know of no more."""
+        async with self._source.reading:
+            run, now = self._source.run, self._source.now()
+            if run.log is None or not can_resume(run.log, cursor, now):
+                run.log = await self._kind.log_state()
+            return can_resume(run.log, cursor, now)
 
     async def _until(self, is_true: Callable[[], bool], wait_s: float) -> bool:
         """Raises StreamUnavailable when the source ends meanwhile."""
@@ -162,8 +170,11 @@ class Entrance(Generic[V, U]):
             run = self._source.run
             if cursor.position >= run.history.floor:
                 return
+            if cursor.position <= run.lost:
+                raise _Anew
             log, events = await self._kind.missed(run.subjects, cursor.position, REPLAY_LIMIT + 1)
             if not can_resume(log, cursor, self._source.now()) or len(events) > REPLAY_LIMIT:
+                run.lost = cursor.position  # for who stands before it, it is no less
                 raise _Anew
             run.history.extend(cursor.position, events)
 

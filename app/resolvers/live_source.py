@@ -180,7 +180,10 @@ class LiveSource(Generic[V, U]):
 
     def set_apart(self, listener: Listener[U], apart: Apart[V, U]) -> None:
         self._apart[listener] = apart
-        self._plan(self.run)
+        run, before = self.run, self.run.due
+        self._plan(run)
+        if run.due is not None and (before is None or run.due < before):
+            run.subscription.nudge()  # it waits for something later
 
     def _cursor(self, run: Run[V, U]) -> str:
         return Place(self.reached(run), set(run.place.seen)).cursor(self.kind.instant(run.view))

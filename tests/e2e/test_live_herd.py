@@ -1,0 +1,131 @@
+"""Many come back at once, to a process that lags or remembers nothing: what all of them need is asked once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from app.domain.live_codec import Cursor
+from app.ports import StreamUnavailable
+from app.resolvers import live_entrance
+from app.resolvers.context import Services
+from app.resolvers.event_feed import EventFeed
+from app.resolvers.live_hub import LiveHub
+from tests.fixtures_api import GraphQLClient, RunningApi, log_statements, make_settings, serve
+from tests.fixtures_live import Guest, RunningRelay
+from tests.listening import Listener, answered, search_in, until
+from tests.shop import Shop, at, make_shop
+
+DAY = at(3, 0)
+TEN = at(3, 10)
+MANY = 40
+TO_BEGIN = 5
+"""Statements: whom to listen to (enter, plan), what there is (enter, plan, claims)."""
+
+
+@pytest.fixture
+async def shop(running: RunningApi, relay: RunningRelay) -> Shop:
+    assert relay is not None
+    return await make_shop(running.api.services)
+
+
+@pytest.fixture
+def guest(client: GraphQLClient, shop: Shop) -> Guest:
+    return Guest(client, shop)
+
+
+class NoStream:
+    """Valkey is away: the feed reads PostgreSQL now and then."""
+
+    def attach(self, installation_id: UUID) -> None: ...
+
+    async def last_position(self) -> int:
+        raise StreamUnavailable
+
+
+@pytest.fixture
+async def late(running: RunningApi, relay: RunningRelay) -> AsyncIterator[Services]:
+    """A process that hears of everything most of a second late."""
+    feed = EventFeed(relay.database, NoStream(), poll_s=0.8)  # type: ignore[arg-type]
+    await feed.start()
+    services = replace(running.api.services, live=LiveHub(), feed=feed)
+    yield services
+    services.live.close()
+    await feed.stop()
+
+
+async def test_cursors_that_are_ahead_of_the_process(
+    running: RunningApi, late: Services, guest: Guest, shop: Shop, relay: RunningRelay
+) -> None:
+    search = search_in(shop, DAY)
+    await late.feed.wait_for(await relay.catch_up())
+    await Listener().join(late.live.availability(late, search))
+    await guest.hold(TEN)
+    position = await relay.catch_up()
+    shown, cursor = await answered(running.api.services, search)
+    own = Cursor.decode(cursor)
+    assert own.position == position
+    cursors = [replace(own, at=own.at + timedelta(microseconds=number)).encode() for number in range(MANY)]
+    channel = late.live.availability(late, search)
+    log, stop = log_statements(late.database)
+    try:
+        crowd = [Listener(shown=dict(shown)) for _ in cursors]
+        await asyncio.gather(*(one.join(channel, cursor) for one, cursor in zip(crowd, cursors, strict=True)))
+        assert len(log) <= 6, "each of them asks where the log stands"
+    finally:
+        stop()
+    assert [one.updates for one in crowd] == [[]] * MANY
+
+
+async def test_cursors_that_are_too_old(
+    running: RunningApi, guest: Guest, shop: Shop, relay: RunningRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = replace(running.api.services, live=LiveHub())
+    search = search_in(shop, DAY)
+    _, cursor = await answered(services, search)
+    own = Cursor.decode(cursor)
+    for number in range(3):
+        await guest.hold(TEN + timedelta(hours=number))
+    await services.feed.wait_for(await relay.catch_up())
+    monkeypatch.setattr(live_entrance, "REPLAY_LIMIT", 2)
+    cursors = [replace(own, at=own.at + timedelta(microseconds=number)).encode() for number in range(MANY)]
+    channel = services.live.availability(services, search)
+    log, stop = log_statements(services.database)
+    try:
+        crowd = [Listener() for _ in cursors]
+        await asyncio.gather(*(one.join(channel, cursor) for one, cursor in zip(crowd, cursors, strict=True)))
+        assert len(log) <= TO_BEGIN + 3, "each of them asks what it missed"
+    finally:
+        stop()
+    shown, _ = await answered(services, search)
+    assert [(one.resyncs, one.shown == shown) for one in crowd] == [(1, True)] * MANY
+    services.live.close()
+
+
+async def test_who_is_told_apart_is_told_in_time(
+    database_url: str, redis_url: str, client: GraphQLClient, relay: RunningRelay
+) -> None:
+    """No relay runs: somebody has seen a hold that the others have not heard of. For them it lapses, too."""
+    async with serve(make_settings(database_url, redis_url, hold_ttl_s=2)) as quick:
+        services, shop = quick.api.services, await make_shop(quick.api.services)
+        search = search_in(shop, DAY)
+        await services.feed.wait_for(await relay.catch_up())
+        channel = services.live.availability(services, search)
+        there, apart = Listener(), Listener()
+        await there.join(channel)
+        await relay.pause()
+        await Guest(GraphQLClient(client.http, quick.graphql_url), shop).hold(TEN)
+        shown, cursor = await answered(services, search)
+        apart.remember(shown, cursor)
+        await apart.join(channel, cursor)
+        assert not apart.updates
+        await until(lambda: bool(apart.updates), 3.0)
+        assert [update.causes[0].name for update in apart.updates] == ["RELEASED"]
+        assert apart.shown == there.shown
+        channel.leave(there)
+        channel.leave(apart)
