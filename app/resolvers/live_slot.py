@@ -17,7 +17,7 @@ from app.domain.live import AvailabilityCause, ViewConfig
 from app.domain.live_codec import ALLOCATION_EVENTS, Cursor, event_of_payload
 from app.domain.plan import ProviderPlan, Window
 from app.domain.presence import Look, LookKind
-from app.domain.search import MAXIMUM_PARTY, VisitItem, check_items
+from app.domain.search import VisitItem, check_wanted
 from app.domain.slot_watch import SlotLook, SlotState, WatchedSlot, window_around
 from app.domain.visits import visit_claims_window
 from app.queries.availability import ServicePlan, get_service_plan
@@ -53,13 +53,7 @@ class SlotRequest:
     def check(self) -> None:
         """What can be said without the service. Raises BadInput."""
         errors = FieldErrors()
-        if self.provider_ids is not None and not self.provider_ids:
-            errors.add("input.providerIds", "must name somebody; leave it out for anyone who offers the service")
-        if self.duration_minutes is not None and self.duration_minutes < 1:
-            errors.add("input.durationMinutes", "must be at least 1")
-        check_items(self.items, errors)
-        if not 1 <= self.party_size <= MAXIMUM_PARTY:
-            errors.add("input.partySize", f"must be 1 to {MAXIMUM_PARTY}")
+        check_wanted(self, errors)
         if errors.found:
             raise BadInput(errors.found)
 
