@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 
 from app.domain.live_codec import Cursor
-from app.ports import StreamUnavailable
 from app.resolvers import live_entrance
 from app.resolvers.context import Services
-from app.resolvers.event_feed import EventFeed
 from app.resolvers.live_hub import LiveHub
 from tests.fixtures_api import GraphQLClient, RunningApi, log_statements, make_settings, serve
 from tests.fixtures_live import Guest, RunningRelay
@@ -26,37 +22,6 @@ TEN = at(3, 10)
 MANY = 40
 TO_BEGIN = 5
 """Statements: whom to listen to (enter, plan), what there is (enter, plan, claims)."""
-
-
-@pytest.fixture
-async def shop(running: RunningApi, relay: RunningRelay) -> Shop:
-    assert relay is not None
-    return await make_shop(running.api.services)
-
-
-@pytest.fixture
-def guest(client: GraphQLClient, shop: Shop) -> Guest:
-    return Guest(client, shop)
-
-
-class NoStream:
-    """Valkey is away: the feed reads PostgreSQL now and then."""
-
-    def attach(self, installation_id: UUID) -> None: ...
-
-    async def last_position(self) -> int:
-        raise StreamUnavailable
-
-
-@pytest.fixture
-async def late(running: RunningApi, relay: RunningRelay) -> AsyncIterator[Services]:
-    """A process that hears of everything most of a second late."""
-    feed = EventFeed(relay.database, NoStream(), poll_s=0.8)  # type: ignore[arg-type]
-    await feed.start()
-    services = replace(running.api.services, live=LiveHub(), feed=feed)
-    yield services
-    services.live.close()
-    await feed.stop()
 
 
 async def test_cursors_that_are_ahead_of_the_process(

@@ -8,17 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
-
-import pytest
 
 from app.core.database import Tx
 from app.core.ids import IdKind, decode_id
 from app.domain.live_codec import Cursor
 from app.domain.live_update import EventKind
-from app.ports import StreamUnavailable
 from app.resolvers.context import RequestContext, Services
-from app.resolvers.event_feed import EventFeed
 from app.resolvers.live_slot_session import PlacesWanted
 from app.resolvers.slot_watch import slot_channel
 from tests.classes import make_class
@@ -26,21 +21,11 @@ from tests.factories import make
 from tests.fixtures_api import GraphQLClient, RunningApi, log_statements
 from tests.fixtures_live import Guest, RunningRelay
 from tests.listening import until
-from tests.shop import Shop, at, make_shop
+from tests.shop import Shop, at
 from tests.slot_watching import Looker, process, the_slot
 
 TEN = at(3, 10)
 MANY = 40
-POLL_S = 0.5
-
-
-class NoStream:
-    """Valkey is away: the feed reads PostgreSQL now and then."""
-
-    def attach(self, installation_id: UUID) -> None: ...
-
-    async def last_position(self) -> int:
-        raise StreamUnavailable
 
 
 class CountingDatabase:
@@ -59,26 +44,6 @@ class CountingDatabase:
                 yield tx
         finally:
             self.reading -= 1
-
-
-@pytest.fixture
-async def shop(running: RunningApi, relay: RunningRelay) -> Shop:
-    assert relay is not None
-    return await make_shop(running.api.services)
-
-
-@pytest.fixture
-def guest(client: GraphQLClient, shop: Shop) -> Guest:
-    return Guest(client, shop)
-
-
-@pytest.fixture
-async def late(running: RunningApi, relay: RunningRelay) -> AsyncIterator[Services]:
-    """A process that hears of everything half a second late."""
-    feed = EventFeed(relay.database, NoStream(), poll_s=POLL_S)  # type: ignore[arg-type]
-    await feed.start()
-    yield process(running, feed=feed)
-    await feed.stop()
 
 
 async def test_who_has_seen_more_than_this_process_is_told_nothing_of_before(
