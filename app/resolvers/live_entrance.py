@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from app.domain.errors import BadInput
 from app.domain.live_codec import Cursor
 from app.ports import StreamUnavailable
-from app.queries.availability_search import aside
+from app.queries.availability_search import FEW_PEOPLE, aside
 from app.queries.event import Event, LogState
 from app.resolvers.live_channel import Listener
 from app.resolvers.live_lane import Lane
@@ -31,6 +31,8 @@ U = TypeVar("U")
 
 REPLAY_LIMIT = 2_000
 """Who missed more takes a new snapshot: that is less to send."""
+EVENTS_AT_ONCE = 100
+"""So many are played in a few milliseconds; more of them in a thread, like what is of many people."""
 CLOCK_SKEW = timedelta(seconds=10)
 """A cursor may come from another process, whose clock is ahead of ours by so much."""
 FEED_WAIT_S = 0.25
@@ -213,8 +215,9 @@ class Entrance(Generic[V, U]):
             return []
         place = Place(cursor.position, {event.id for event in events if event.id in cursor.seen} | run.place.seen)
         number, view = history.number, run.view
-        people, past = self._kind.people(view, is_whole=True), _Past(cursor.at, place, missed, events)
-        replay = await aside(people, self._replay, view, past, source.now())
+        people = self._kind.people(view, is_whole=True)
+        work = people if len(missed) <= EVENTS_AT_ONCE else people + FEW_PEOPLE
+        replay = await aside(work, self._replay, view, _Past(cursor.at, place, missed, events), source.now())
         if not self._kind.looks_alike(view, replay.view):
             raise _Anew
         later = history.since(number) if run is source.run else None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from app.domain import live
 from app.domain.live_codec import Cursor
 from app.resolvers import live_entrance
 from app.resolvers.context import Services
@@ -94,3 +97,28 @@ async def test_who_is_told_apart_is_told_in_time(
         assert apart.shown == there.shown
         channel.leave(there)
         channel.leave(apart)
+
+
+async def test_a_long_replay_lets_others_go_on(
+    running: RunningApi, guest: Guest, shop: Shop, relay: RunningRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = replace(running.api.services, live=LiveHub())
+    search = search_in(shop, DAY)
+    before, cursor = await answered(services, search)
+    for number in range(3):
+        await guest.hold(TEN + timedelta(hours=number))
+    await services.feed.wait_for(await relay.catch_up())
+    folded_in: set[int] = set()
+
+    def noted(*arguments: Any) -> live.Step:
+        folded_in.add(threading.get_ident())
+        return applied(*arguments)
+
+    applied = live.apply
+    monkeypatch.setattr(live, "apply", noted)
+    monkeypatch.setattr(live_entrance, "EVENTS_AT_ONCE", 2)
+    listener = Listener(shown=dict(before))
+    await listener.join(services.live.availability(services, search), cursor)
+    assert len(listener.updates) == 3
+    assert threading.get_ident() not in folded_in
+    services.live.close()
