@@ -291,6 +291,7 @@ class LiveSource(Generic[V, U]):
                     await self._tick(run)
                 for event in batch:
                     await self._take(run, event)
+                    await asyncio.sleep(0)  # there may be a thousand, and thousands who are told of each
             run.is_busy = False
             self._stir()
 

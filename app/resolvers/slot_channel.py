@@ -230,6 +230,7 @@ class SlotChannel:
             for event in batch:
                 if fold.place.is_new(event):
                     await self._step(run, fold.take, event)
+                    await asyncio.sleep(0)  # there may be a thousand
             self._arrive(run)
             run.is_busy = False
             self._stir()

@@ -88,6 +88,7 @@ class _Replay:
                 if is_due(fold, event.occurred_at):
                     await self._note(await aside(fold.people, fold.pass_time, event.occurred_at))
                 await self._note(await aside(fold.people, fold.take, event))
+                await asyncio.sleep(0)  # there may be a thousand
 
     async def pass_time(self, run: SlotRun) -> None:
         """As far as the others have come: they are told of the rest together."""

@@ -12,13 +12,16 @@ import pytest
 
 from app.domain import live
 from app.domain.live_codec import Cursor
+from app.domain.live_update import AvailabilityUpdate
 from app.resolvers import live_entrance
 from app.resolvers.context import Services
 from app.resolvers.live_hub import LiveHub
+from app.resolvers.slot_fold import SlotUpdate
 from tests.fixtures_api import GraphQLClient, RunningApi, log_statements, make_settings, serve
 from tests.fixtures_live import Guest, RunningRelay
 from tests.listening import Listener, answered, search_in, until
 from tests.shop import Shop, at, make_shop
+from tests.slot_watching import Looker, the_slot
 
 DAY = at(3, 0)
 TEN = at(3, 10)
@@ -122,3 +125,38 @@ async def test_a_long_replay_lets_others_go_on(
     assert len(listener.updates) == 3
     assert threading.get_ident() not in folded_in
     services.live.close()
+
+
+class Turns:
+    """Did the loop do something else between two calls?"""
+
+    def __init__(self) -> None:
+        self.went_on: list[bool] = []
+        self._did = True
+
+    def note(self) -> None:
+        self.went_on.append(self._did)
+        self._did = False
+        asyncio.get_running_loop().call_soon(setattr, self, "_did", True)
+
+
+async def test_others_go_on_while_many_events_are_told(late: Services, guest: Guest, shop: Shop) -> None:
+    """They come at once when Valkey was away; each of them may have thousands of listeners."""
+    of_list, of_slot = Turns(), Turns()
+
+    class Noting(Listener):
+        def told(self, update: AvailabilityUpdate) -> None:
+            super().told(update)
+            of_list.note()
+
+    class NotingLooker(Looker):
+        def told(self, update: SlotUpdate) -> None:
+            super().told(update)
+            of_slot.note()
+
+    await Noting().join(late.live.availability(late, search_in(shop, DAY)))
+    await NotingLooker().join(late, the_slot(shop))
+    for _ in range(2):
+        await guest.release(await guest.hold(TEN))
+    await until(lambda: len(of_list.went_on) == len(of_slot.went_on) == 5)
+    assert of_list.went_on == of_slot.went_on == [True] * 5
