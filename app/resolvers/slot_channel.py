@@ -23,7 +23,7 @@ from app.resolvers.live_history import History
 from app.resolvers.live_place import Place
 from app.resolvers.presence import Presence
 from app.resolvers.slot_entrance import missed_since
-from app.resolvers.slot_fold import Reconfigured, SlotFold, SlotSource, SlotUpdate, Told, is_due
+from app.resolvers.slot_fold import PATIENCE, Reconfigured, SlotFold, SlotSource, SlotUpdate, Told, is_due
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +40,8 @@ class SlotRun:
     whole: dict[EventKind, SlotUpdate] = field(default_factory=dict)
     is_busy: bool = True
     """Events that were taken from the subscription are not folded yet."""
+    patience: int = PATIENCE
+    """How often it is still worth while to wait for numbers: as before with each event that has one."""
 
 
 class SlotChannel:
@@ -227,6 +229,8 @@ class SlotChannel:
             run.is_busy = True
             if is_due(fold, self.clock()):
                 await self._step(run, fold.pass_time, self.clock())
+            if batch:
+                run.patience = PATIENCE
             for event in batch:
                 if fold.place.is_new(event):
                     await self._step(run, fold.take, event)

@@ -15,12 +15,13 @@ from app.domain.live_update import EventKind
 from app.domain.slot_watch import SlotLook
 from app.queries.availability_search import aside
 from app.resolvers.live_entrance import CLOCK_SKEW, NUMBER_WAIT_S
-from app.resolvers.slot_fold import Reading, SlotFold, SlotUpdate, Told, is_due
+from app.resolvers.slot_fold import PATIENCE, Reading, SlotFold, SlotUpdate, Told, is_due
 
 if TYPE_CHECKING:
     from app.resolvers.slot_channel import SlotChannel, SlotRun
 
-TRIES = 5
+TRIES = 6
+"""One more than a channel has patience."""
 
 
 async def missed_since(channel: SlotChannel, after: str, cursor: Cursor) -> list[SlotUpdate]:
@@ -31,12 +32,7 @@ async def missed_since(channel: SlotChannel, after: str, cursor: Cursor) -> list
             run = channel.run
             known = run.history.missed(after)
             if known is None:
-                number, reading = run.history.number, await channel.source.read(cursor)
-                if reading.is_waiting:
-                    # The channel may not have them yet, and nobody can say before they have numbers.
-                    await asyncio.sleep(NUMBER_WAIT_S / TRIES)
-                    continue
-                known = await _opening(channel, run, reading, number)
+                known = await _opening(channel, run, cursor)
                 if known is None:
                     continue
                 run.history.opened(after, known, run.history.number)
@@ -51,12 +47,16 @@ async def _let_time_pass(channel: SlotChannel, cursor: Cursor) -> None:
         await asyncio.sleep(max(0.0, ahead.total_seconds()))
 
 
-async def _opening(channel: SlotChannel, run: SlotRun, reading: Reading, number: int) -> list[Told] | None:
-    """What is missed, where the channel had told `number` updates before. None: that cannot be said; try again."""
-    if reading.missed is None:
-        if channel.run is not run:
-            return None
-        return [replace(run.told, update=channel.whole(EventKind.RESYNC))]
+async def _opening(channel: SlotChannel, run: SlotRun, cursor: Cursor) -> list[Told] | None:
+    """What is missed. None: that cannot be said; try again."""
+    number, reading = run.history.number, await channel.source.read(cursor)
+    if reading.is_waiting and run.patience:
+        # The channel may not have them yet, and nobody can say before they have numbers.
+        run.patience -= 1
+        await asyncio.sleep(NUMBER_WAIT_S / PATIENCE)
+        return None
+    if reading.is_waiting or reading.missed is None:
+        return [replace(run.told, update=channel.whole(EventKind.RESYNC))] if channel.run is run else None
     replay = _Replay(channel, reading.fold, await aside(reading.fold.people, reading.fold.look))
     await replay.play(reading)
     await channel.until_reached(reading.position)

@@ -16,6 +16,9 @@ from app.domain.slot_watch import SlotLook
 from app.queries.event import Event
 from app.resolvers.live_place import Place
 
+PATIENCE = 5
+"""How often numbers are waited for where none come."""
+
 
 @dataclass(frozen=True, slots=True)
 class SlotUpdate:

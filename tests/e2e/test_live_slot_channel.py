@@ -4,8 +4,10 @@ different before, and what many ask is read once."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -142,3 +144,32 @@ async def test_a_change_of_all_prices_leaves_the_pool_to_others(
     await until(lambda: all(len(looker.updates) == 2 for looker in lookers))
     assert {looker.updates[1].look.slot.price_minor for looker in lookers if looker.updates[1].look.slot} == {2_500}
     assert database.most <= 4
+
+
+async def test_while_nothing_gets_a_number_few_wait_for_it(
+    running: RunningApi, guest: Guest, shop: Shop, relay: RunningRelay
+) -> None:
+    """No relay runs: one who comes back waits half a second, and those after them do not."""
+    wanted = the_slot(shop)
+    await relay.catch_up()
+    await relay.pause()
+    await guest.hold(TEN)
+    gone = await Looker().join(process(running), wanted)
+    assert gone.cursor is not None
+    own = Cursor.decode(gone.cursor)
+    assert own.seen
+    here = process(running)
+    there = await Looker().join(here, wanted)
+    begun = time.monotonic()
+    for number in range(10):
+        cursor = replace(own, at=own.at + timedelta(microseconds=number % 5)).encode()
+        back = await Looker(cursor=cursor).join(here, wanted)
+        assert ([update.kind for update in back.updates], back.statuses()) == ([EventKind.RESYNC], ["held"])
+    assert time.monotonic() - begun < 3
+    relay.start()
+    await guest.hold(TEN + timedelta(hours=6))
+    await here.feed.wait_for(await relay.catch_up())
+    await asyncio.sleep(0.05)
+    assert there.statuses() == back.statuses() == ["held"]
+    again = await Looker(cursor=replace(own, at=own.at + timedelta(microseconds=9)).encode()).join(here, wanted)
+    assert again.updates == []
