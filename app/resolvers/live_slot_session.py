@@ -19,7 +19,7 @@ from app.queries.event import Event, events_of_subjects, log_state
 from app.queries.own_claims import IsToken, booked_places, own_places
 from app.queries.session import get_bookable, get_places, get_session
 from app.queries.session_price import get_session_prices
-from app.queries.session_search import bookable_between, nearest_sessions
+from app.queries.session_search import nearest_sessions
 from app.queries.tenancy import Door
 from app.resolvers.context import RequestContext
 from app.resolvers.live_availability import REPLAY_LIMIT, can_resume
@@ -104,7 +104,7 @@ class SlotOfSession:
             ends_at=found.session.ends_at,
             party_size=self.wanted.party_size,
             notice=timedelta(minutes=activity.advance_notice_minutes),
-            latest=bookable_between(found.place, now)[1],
+            maximum_advance_days=activity.maximum_advance_days,
             is_offered=found.place.is_offered,
             place_minor=prices.place_minor,
             time_zone=prices.time_zone,

@@ -13,6 +13,7 @@ from typing import Any
 
 from app.core.database import Tx
 from app.core.ids import IdKind, decode_id
+from app.domain.live import AvailabilityCause
 from app.domain.live_codec import Cursor
 from app.domain.live_update import EventKind
 from app.resolvers.context import RequestContext, Services
@@ -20,8 +21,9 @@ from app.resolvers.live_slot_session import PlacesWanted
 from app.resolvers.slot_watch import slot_channel
 from tests.classes import make_class
 from tests.factories import make
-from tests.fixtures_api import GraphQLClient, RunningApi, log_statements
+from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, log_statements
 from tests.fixtures_live import Guest, RunningRelay
+from tests.journey import rows_of
 from tests.listening import until
 from tests.shop import Shop, at
 from tests.slot_watching import Looker, process, the_slot
@@ -173,3 +175,21 @@ async def test_while_nothing_gets_a_number_few_wait_for_it(
     assert there.statuses() == back.statuses() == ["held"]
     again = await Looker(cursor=replace(own, at=own.at + timedelta(microseconds=9)).encode()).join(here, wanted)
     assert again.updates == []
+
+
+async def test_a_session_comes_within_reach_at_midnight(
+    running: RunningApi, client: GraphQLClient, relay: RunningRelay, clock: MovableClock
+) -> None:
+    assert relay is not None
+    yoga = await make_class(client, running.api.services)
+    session = await yoga.at(at(3, 9))
+    reach = "UPDATE activity SET maximum_advance_days = 2, session_horizon_days = 2 WHERE id = :id RETURNING 1"
+    await rows_of(yoga.shop, reach, id=yoga.activity_uuid)
+    wanted, here = PlacesWanted(decode_id(IdKind.SESSION, session["id"]), 1), process(running)
+    clock.move_to(at(1, 0) - timedelta(milliseconds=500))
+    looker = await Looker().join(here, wanted)
+    await until(lambda: len(looker.updates) == 2)
+    assert looker.statuses() == ["closed", "free"]
+    assert looker.updates[1].cause is AvailabilityCause.TIME
+    fresh = await Looker().join(process(running), wanted)
+    assert fresh.updates[0].look == looker.updates[1].look
