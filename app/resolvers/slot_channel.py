@@ -7,9 +7,10 @@ with a cursor is in `slot_entrance`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from app.domain.live import AvailabilityCause
 from app.domain.slot_watch import SlotLook
@@ -50,8 +51,6 @@ class SlotChannel:
     def __init__(self, source: SlotSource, feed: EventFeed, clock: Callable[[], datetime], presence: Presence) -> None:
         self.source = source
         self.clock = clock
-        self.returning = asyncio.Lock()
-        """Who comes back reads alone: the next one may find what it wants."""
         self._feed = feed
         self._presence = presence
         self._listeners: dict[Listener[SlotUpdate], Callable[[], None]] = {}
@@ -60,6 +59,7 @@ class SlotChannel:
         self._task: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[None] | None = None
         self._run: SlotRun | None = None
+        self._under_way: dict[str, asyncio.Task[None]] = {}
         self._pulse = asyncio.Event()
         """Set, and replaced by another, after each step."""
 
@@ -136,6 +136,19 @@ class SlotChannel:
         except TimeoutError:
             raise StreamUnavailable("the channel does not get on") from None
 
+    async def once(self, key: str, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Do it; those who want the same meanwhile wait for it, too. Raises what it raises."""
+        task = self._under_way.get(key)
+        if task is None:
+            task = self._under_way[key] = asyncio.create_task(work(), name="slot replay")
+            task.add_done_callback(partial(self._done, key))
+        await asyncio.shield(task)
+
+    def _done(self, key: str, task: asyncio.Task[None]) -> None:
+        del self._under_way[key]
+        if not task.cancelled():
+            task.exception()  # whoever waits raises it
+
     async def update(self, fold: SlotFold, look: SlotLook, cause: AvailabilityCause | None) -> SlotUpdate:
         """What is told of this look, as of the fold's place."""
         cursor = fold.place.cursor(fold.now)
@@ -154,7 +167,8 @@ class SlotChannel:
 
     def _stop_if_unused(self) -> None:
         if not self._listeners and not self._joining and self._task is not None:
-            self._task.cancel()
+            for task in (self._task, *self._under_way.values()):
+                task.cancel()
             self._forget()
 
     def _forget(self) -> None:

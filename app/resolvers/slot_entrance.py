@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.domain.live import AvailabilityCause
@@ -27,17 +28,22 @@ TRIES = 6
 async def missed_since(channel: SlotChannel, after: str, cursor: Cursor) -> list[SlotUpdate]:
     """As of the very moment at which it returns. Raises StreamUnavailable and what reading raises."""
     await _let_time_pass(channel, cursor)
-    async with channel.returning:
-        for _ in range(TRIES):
-            run = channel.run
-            known = run.history.missed(after)
-            if known is None:
-                known = await _opening(channel, run, cursor)
-                if known is None:
-                    continue
-                run.history.opened(after, known, run.history.number)
+    for _ in range(TRIES):
+        known = channel.run.history.missed(after)
+        if known is not None:
             return [told.update for told in known]
+        await channel.once(after, partial(_find, channel, after, cursor))
     return [channel.whole(EventKind.RESYNC)]
+
+
+async def _find(channel: SlotChannel, after: str, cursor: Cursor) -> None:
+    """Put what is missed into the channel's history, for all who come back with this cursor."""
+    for _ in range(TRIES):
+        run = channel.run
+        found = await _opening(channel, run, cursor)
+        if found is not None:
+            run.history.opened(after, found, run.history.number)
+            return
 
 
 async def _let_time_pass(channel: SlotChannel, cursor: Cursor) -> None:

@@ -9,13 +9,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
+
+import pytest
 
 from app.core.database import Tx
 from app.core.ids import IdKind, decode_id
 from app.domain.live import AvailabilityCause
 from app.domain.live_codec import Cursor
 from app.domain.live_update import EventKind
+from app.ports import StreamUnavailable
 from app.resolvers.context import RequestContext, Services
 from app.resolvers.live_slot_session import PlacesWanted
 from app.resolvers.slot_watch import slot_channel
@@ -193,3 +197,22 @@ async def test_a_session_comes_within_reach_at_midnight(
     assert looker.updates[1].cause is AvailabilityCause.TIME
     fresh = await Looker().join(process(running), wanted)
     assert fresh.updates[0].look == looker.updates[1].look
+
+
+async def test_who_comes_back_to_a_process_that_hears_nothing_does_not_wait_for_the_others(  # noqa: PLR0917 (fixtures)
+    running: RunningApi, late: Services, guest: Guest, shop: Shop, relay: RunningRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, here = the_slot(shop), process(running)
+    await late.feed.wait_for(await relay.catch_up())
+    await Looker().join(late, wanted)
+    one = await Looker().join(here, wanted)
+    await late.feed.stop()
+    await guest.hold(TEN)
+    await until(lambda: len(one.updates) == 2)
+    monkeypatch.setattr(late.feed, "wait_for", partial(late.feed.wait_for, timeout_s=0.3))
+    own = Cursor.decode(one.updates[1].cursor)
+    cursors = [replace(own, at=own.at + timedelta(microseconds=number // 2)).encode() for number in range(16)]
+    begun = time.monotonic()
+    found = await asyncio.gather(*(Looker(cursor=one).join(late, wanted) for one in cursors), return_exceptions=True)
+    assert {type(error) for error in found} == {StreamUnavailable}
+    assert time.monotonic() - begun < 1.5
