@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 import pytest
 
 from app.adapters.valkey import Valkey
 from app.core.database import SYSTEM_ROLE, Database
 from app.jobs.relay import Relay
+from app.ports import StreamUnavailable
 from app.queries.event import log_state
-from tests.fixtures_api import GraphQLClient
+from app.resolvers.context import Services
+from app.resolvers.event_feed import EventFeed
+from app.resolvers.live_hub import LiveHub
+from tests.fixtures_api import GraphQLClient, RunningApi
 from tests.live_client import LiveStream, Screen, live_socket
 from tests.schema import operations as op
-from tests.shop import Shop, iso
+from tests.shop import Shop, iso, make_shop
 
 CUSTOMER = {"name": "Ana", "email": "ana@example.com"}
 
@@ -113,6 +119,38 @@ class Guest:
     async def search(self, asked: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = await self.client(op.AVAILABILITY, {"input": asked})
         return found
+
+
+@pytest.fixture
+async def shop(running: RunningApi, relay: RunningRelay) -> Shop:
+    """Beside a relay that runs. Many a file has a shop of its own."""
+    assert relay is not None
+    return await make_shop(running.api.services)
+
+
+@pytest.fixture
+def guest(client: GraphQLClient, shop: Shop) -> Guest:
+    return Guest(client, shop)
+
+
+class NoStream:
+    """Valkey is away: a feed reads PostgreSQL now and then."""
+
+    def attach(self, installation_id: UUID) -> None: ...
+
+    async def last_position(self) -> int:
+        raise StreamUnavailable
+
+
+@pytest.fixture
+async def late(running: RunningApi, relay: RunningRelay) -> AsyncIterator[Services]:
+    """Another process, which hears of everything most of a second late."""
+    feed = EventFeed(relay.database, NoStream(), poll_s=0.8)  # type: ignore[arg-type]
+    await feed.start()
+    services = replace(running.api.services, live=LiveHub(), slot_channels=WeakValueDictionary(), feed=feed)
+    yield services
+    services.live.close()
+    await feed.stop()
 
 
 def booking_input(held: dict[str, Any]) -> dict[str, Any]:

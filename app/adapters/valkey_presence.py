@@ -5,32 +5,23 @@ When a note ends is measured by the server's own clock, so that those of the pro
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import TypeVar
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 import msgspec
-import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
+from app.adapters.valkey_patience import Patience
 
 TTL_S = 10.0
 """Three turns of those who write: one that is late or lost is not missed."""
 TIMEOUT_S = 1.0
-REST_S = 2.0
 ASKED_LIMIT = 10_000
 """Subjects that may be asked about at once; those asked about last stay."""
 TEXTS_LIMIT = 200
 """Counts of one subject by one process."""
 
 _ASKED = "turnero:presence:asked"
-_FAILURES = (RedisError, OSError, asyncio.TimeoutError)
 _Note = tuple[float, dict[str, int]]
 """When it ends by the server's clock, and the counts."""
 
@@ -44,11 +35,10 @@ class ValkeyPresence:
     def __init__(self, client: Redis, ttl_s: float = TTL_S) -> None:
         self._client = client
         self._ttl_s = ttl_s
-        self._away_until = 0.0
-        self._is_away = False
+        self._patience = Patience("presence.away", TIMEOUT_S)
 
     async def asked(self, mine: Collection[UUID], among: Collection[UUID]) -> frozenset[UUID] | None:
-        return await self._ask(lambda: self._asked(mine, list(among)))
+        return await self._patience.ask(lambda: self._asked(mine, list(among)))
 
     async def _asked(self, mine: Collection[UUID], among: list[UUID]) -> frozenset[UUID]:
         now = await self._now()
@@ -65,7 +55,7 @@ class ValkeyPresence:
         return frozenset(subject for subject, score in zip(among, scores, strict=False) if (score or 0.0) > now)
 
     async def tell(self, process_id: UUID, counts: Mapping[UUID, Mapping[str, int]]) -> bool:
-        return bool(await self._ask(lambda: self._tell(process_id.hex, counts)))
+        return bool(await self._patience.ask(lambda: self._tell(process_id.hex, counts)))
 
     async def _tell(self, process: str, counts: Mapping[UUID, Mapping[str, int]]) -> bool:
         until = await self._now() + self._ttl_s
@@ -81,7 +71,7 @@ class ValkeyPresence:
         return True
 
     async def read(self, subjects: Collection[UUID]) -> Mapping[UUID, Mapping[str, int]] | None:
-        return await self._ask(lambda: self._read(list(subjects)))
+        return await self._patience.ask(lambda: self._read(list(subjects)))
 
     async def _read(self, subjects: list[UUID]) -> dict[UUID, dict[str, int]]:
         now = await self._now()
@@ -114,21 +104,6 @@ class ValkeyPresence:
     async def _now(self) -> float:
         seconds, microseconds = await self._client.time()
         return float(seconds + microseconds / 1_000_000)
-
-    async def _ask(self, command: Callable[[], Awaitable[T]]) -> T | None:
-        if time.monotonic() < self._away_until:
-            return None
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                answer = await command()
-        except _FAILURES as error:
-            self._away_until = time.monotonic() + REST_S
-            if not self._is_away:
-                log.warning("presence.away", error=f"{type(error).__name__}: {error}")
-            self._is_away = True
-            return None
-        self._is_away = False
-        return answer
 
 
 def _key(subject: UUID) -> str:

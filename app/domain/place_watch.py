@@ -10,12 +10,13 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from app.domain import live_session
+from app.domain.instants import day_bounds, local_date
 from app.domain.live import AvailabilityCause
 from app.domain.live_session import PlacesState
 from app.domain.money import MAXIMUM_MINOR
 from app.domain.occupancy import places_occupancy_bps
 from app.domain.plan import Slot
-from app.domain.sessions import SessionStatus
+from app.domain.sessions import SessionStatus, horizon
 from app.domain.slot_watch import SlotLook, SlotStatus
 from app.domain.start_prices import price_at
 from app.domain.tariff import Tariff
@@ -25,7 +26,7 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class WatchedPlaces:
-    """What is looked at, apart from claims and time. `latest`: no start from there on can be booked yet.
+    """What is looked at, apart from claims and time. `time_zone`: the venue's.
 
     `own`: ids of the viewer's own claims.
     """
@@ -35,7 +36,7 @@ class WatchedPlaces:
     ends_at: datetime
     party_size: int
     notice: timedelta
-    latest: datetime
+    maximum_advance_days: int
     is_offered: bool
     place_minor: int
     time_zone: ZoneInfo
@@ -81,9 +82,11 @@ def tick(state: PlacesWatch, now: datetime) -> tuple[PlacesWatch, AvailabilityCa
 
 
 def next_tick(state: PlacesWatch) -> datetime | None:
-    """When time alone may change what is seen; a horizon is looked at when something else happens."""
+    """When time alone may change what is seen."""
     watched = state.watched
     found = [state.places.next_lapse(state.now), watched.starts_at - watched.notice + _INSTANT, watched.starts_at]
+    if _is_too_far(watched, state.now):
+        found.append(day_bounds(local_date(state.now, watched.time_zone), watched.time_zone)[1])
     if watched.tariff is not None:
         found += [watched.starts_at - timedelta(minutes=bound) + _INSTANT for bound in watched.tariff.lead_bounds]
     return min((instant for instant in found if instant is not None and instant > state.now), default=None)
@@ -97,13 +100,18 @@ def look(state: PlacesWatch) -> SlotLook:
     return SlotLook(status, _slot(state) if status is SlotStatus.FREE else None)
 
 
+def _is_too_far(watched: WatchedPlaces, now: datetime) -> bool:
+    """Until one of the venue's midnights."""
+    return watched.starts_at >= horizon(now, watched.maximum_advance_days, watched.time_zone)
+
+
 def _status(state: PlacesWatch) -> SlotStatus:
     watched, places = state.watched, state.places
     if not watched.is_offered or places.is_legacy or places.status is not SessionStatus.OPEN:
         return SlotStatus.CLOSED
     if watched.starts_at <= state.now or watched.starts_at < state.now + watched.notice:
         return SlotStatus.PASSED
-    if watched.starts_at >= watched.latest:
+    if _is_too_far(watched, state.now):
         return SlotStatus.CLOSED
     free = places.remaining(state.now)
     if free >= watched.party_size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -56,15 +57,36 @@ def check_search(search: AvailabilitySearch) -> None:
         errors.add("input.to", "must not be before `from`")
     elif days > MAXIMUM_DAYS:
         errors.add("input.to", f"asks for {days} days; at most {MAXIMUM_DAYS} at once")
-    if search.provider_ids is not None and not search.provider_ids:
-        errors.add("input.providerIds", "must name somebody; leave it out for anyone who offers the service")
-    if search.duration_minutes is not None and search.duration_minutes < 1:
-        errors.add("input.durationMinutes", "must be at least 1")
-    check_items(search.items, errors)
-    if not 1 <= search.party_size <= MAXIMUM_PARTY:
-        errors.add("input.partySize", f"must be 1 to {MAXIMUM_PARTY}")
+    check_wanted(search, errors)
     if errors.found:
         raise BadInput(errors.found)
+
+
+class WantsTime(Protocol):
+    """Whoever asks for a service or a visit, whenever that is to be."""
+
+    @property
+    def provider_ids(self) -> tuple[UUID, ...] | None: ...
+
+    @property
+    def duration_minutes(self) -> int | None: ...
+
+    @property
+    def party_size(self) -> int: ...
+
+    @property
+    def items(self) -> tuple[VisitItem, ...]: ...
+
+
+def check_wanted(wanted: WantsTime, errors: FieldErrors) -> None:
+    """What can be said of whom and what somebody wants without knowing the service. The caller raises."""
+    if wanted.provider_ids is not None and not wanted.provider_ids:
+        errors.add("input.providerIds", "must name somebody; leave it out for anyone who offers the service")
+    if wanted.duration_minutes is not None and wanted.duration_minutes < 1:
+        errors.add("input.durationMinutes", "must be at least 1")
+    check_items(wanted.items, errors)
+    if not 1 <= wanted.party_size <= MAXIMUM_PARTY:
+        errors.add("input.partySize", f"must be 1 to {MAXIMUM_PARTY}")
 
 
 def check_items(items: Sequence[VisitItem], errors: FieldErrors) -> None:

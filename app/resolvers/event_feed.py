@@ -74,6 +74,10 @@ class Subscription:
     async def __anext__(self) -> list[Event]:
         return await self.next()
 
+    def nudge(self) -> None:
+        """End the wait for what comes, with nothing, so that the reader looks when it has to wait until."""
+        self._has_news.set()
+
     def deliver(self, events: Sequence[Event], position: int) -> None:
         """For the feed. `position`: where it stands with these events."""
         if self._overflowed or len(self._waiting) + len(events) > QUEUE_LIMIT:
@@ -225,7 +229,8 @@ class EventFeed:
                     await self._move_to(state.last_position)
                 events = await events_after(tx, self.position, PAGE)
             self._looked_at = time.monotonic()
-            if state.last_position < self.position or (events and events[0].position != self.position + 1):
+            following = events[0].position if events else state.last_position + 1
+            if state.last_position < self.position or following != self.position + 1:
                 # A restored backup, or a log that was purged while we were away.
                 log.warning("feed.history_lost", position=self.position, last_position=state.last_position)
                 await self._cut_off(state.last_position)

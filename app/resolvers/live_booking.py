@@ -8,21 +8,11 @@ from uuid import UUID
 
 from app.domain.live_codec import Cursor
 from app.queries.booking import SeenBooking
-from app.queries.event import events_of_subjects, log_state
 from app.queries.tenancy import Door
 from app.resolvers.booking import read_booking, see_booking
 from app.resolvers.context import RequestContext
-from app.resolvers.live_availability import REPLAY_LIMIT, EventKind
-from app.resolvers.live_person import (
-    Heard,
-    Opening,
-    may_change_rights,
-    personal_stream,
-    place_of_snapshot,
-    replayed,
-    resumable,
-    viewer_keys,
-)
+from app.resolvers.live_availability import EventKind
+from app.resolvers.live_person import Heard, Opening, may_change_rights, personal_stream, read_missed, viewer_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +43,13 @@ class _BookingSource:
 
     async def open(self, resume: Cursor | None, kind: EventKind) -> Opening[BookingUpdate]:
         """All of one snapshot."""
-        context, subjects = self.context, {self.booking_id}
+        context = self.context
         async with context.read(Door.BOOKING, self.booking_id) as (tx, tenancy):
             seen = await see_booking(context, tx, tenancy, self.booking_id, self.access_token)
-            log = await log_state(tx)
-            resume = resumable(log, resume, context)
-            after = log.last_position if resume is None else resume.position
-            events = await events_of_subjects(tx, subjects, after, limit=REPLAY_LIMIT + 1)
-        again = None if resume is None else replayed(resume, events, context)
-        if again is not None:
-            place, heard = again
-            return Opening(place, self._updates(heard, seen))
-        place = place_of_snapshot(log, events)
+            missed = await read_missed(tx, context, {self.booking_id}, resume)
+        place = missed.place
+        if missed.heard is not None:
+            return Opening(place, self._updates(missed.heard, seen))
         return Opening(place, [BookingUpdate(kind, place.cursor(context.now()), "booking.snapshot", seen)])
 
     async def tell(self, heard: Sequence[Heard]) -> tuple[Sequence[BookingUpdate], bool]:

@@ -10,21 +10,11 @@ from uuid import UUID
 from app.domain.bulk import BulkStatus
 from app.domain.live_codec import Cursor
 from app.queries.bulk import get_bulk_change
-from app.queries.event import events_of_subjects, log_state
 from app.queries.tenancy import Door
 from app.resolvers.bulk import SeenBulkChange, read_bulk_change, see
 from app.resolvers.context import RequestContext
-from app.resolvers.live_availability import REPLAY_LIMIT, EventKind
-from app.resolvers.live_person import (
-    Heard,
-    Opening,
-    may_change_rights,
-    personal_stream,
-    place_of_snapshot,
-    replayed,
-    resumable,
-    viewer_keys,
-)
+from app.resolvers.live_availability import EventKind
+from app.resolvers.live_person import Heard, Opening, may_change_rights, personal_stream, read_missed, viewer_keys
 
 ENDINGS = frozenset({"bulk.finished", "bulk.stopped"})
 _OVER = frozenset({BulkStatus.FINISHED, BulkStatus.STOPPED})
@@ -58,21 +48,14 @@ class _BulkSource:
 
     async def open(self, resume: Cursor | None, kind: EventKind) -> Opening[BulkUpdate]:
         """All of one snapshot: the change, where the log stands for it, and what a returning client missed."""
-        context, subjects = self.context, {self.change_id}
+        context = self.context
         async with context.read(Door.BULK_CHANGE, self.change_id) as (tx, tenancy):
             seen = see(await get_bulk_change(tx, self.change_id, tenancy), tenancy)
-            log = await log_state(tx)
-            resume = resumable(log, resume, context)
-            after = log.last_position if resume is None else resume.position
-            events = await events_of_subjects(tx, subjects, after, limit=REPLAY_LIMIT + 1)
-        is_over = seen.change.status in _OVER
-        again = None if resume is None else replayed(resume, events, context)
-        if resume is not None and again is not None:
-            place, heard = again
+            missed = await read_missed(tx, context, {self.change_id}, resume)
+        is_over, place = seen.change.status in _OVER, missed.place
+        if missed.heard is not None:
             # The end may be committed and have no position yet: then it is still to come.
-            waiting = {event.id for event in events if event.position is None} - resume.seen
-            return Opening(place, self._updates(heard, seen), is_over=is_over and not waiting)
-        place = place_of_snapshot(log, events)
+            return Opening(place, self._updates(missed.heard, seen), is_over=is_over and not missed.waiting)
         snapshot = BulkUpdate(kind, place.cursor(context.now()), "bulk.snapshot", _facts(seen), seen)
         return Opening(place, [snapshot], is_over=is_over)
 

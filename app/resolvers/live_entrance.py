@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from app.domain.errors import BadInput
 from app.domain.live_codec import Cursor
 from app.ports import StreamUnavailable
-from app.queries.availability_search import aside
+from app.queries.availability_search import FEW_PEOPLE, aside
 from app.queries.event import Event, LogState
 from app.resolvers.live_channel import Listener
 from app.resolvers.live_lane import Lane
@@ -31,6 +31,8 @@ U = TypeVar("U")
 
 REPLAY_LIMIT = 2_000
 """Who missed more takes a new snapshot: that is less to send."""
+EVENTS_AT_ONCE = 100
+"""So many are played in a few milliseconds; more of them in a thread, like what is of many people."""
 CLOCK_SKEW = timedelta(seconds=10)
 """A cursor may come from another process, whose clock is ahead of ours by so much."""
 FEED_WAIT_S = 0.25
@@ -131,7 +133,7 @@ class Entrance(Generic[V, U]):
             try:
                 await source.feed.wait_for(cursor.position, FEED_WAIT_S)
             except StreamUnavailable:
-                if not can_resume(await self._kind.log_state(), cursor, source.now()):
+                if not await self._is_in_log(cursor):
                     raise _Anew from None
                 await source.feed.wait_for(cursor.position)
             if not await self._until(lambda: source.reached(source.run) >= cursor.position, CATCH_UP_WAIT_S):
@@ -145,6 +147,14 @@ class Entrance(Generic[V, U]):
             await self._tell_strangers(cursor)
             await self._until(lambda: self._has_the_same(cursor), NUMBER_WAIT_S)
         await source.pass_time(source.run)
+
+    async def _is_in_log(self, cursor: Cursor) -> bool:
+        """Is it of something that we have not heard of? One asks for all who know of no more."""
+        async with self._source.reading:
+            run, now = self._source.run, self._source.now()
+            if run.log is None or not can_resume(run.log, cursor, now):
+                run.log = await self._kind.log_state()
+            return can_resume(run.log, cursor, now)
 
     async def _until(self, is_true: Callable[[], bool], wait_s: float) -> bool:
         """Raises StreamUnavailable when the source ends meanwhile."""
@@ -162,8 +172,11 @@ class Entrance(Generic[V, U]):
             run = self._source.run
             if cursor.position >= run.history.floor:
                 return
+            if cursor.position <= run.lost:
+                raise _Anew
             log, events = await self._kind.missed(run.subjects, cursor.position, REPLAY_LIMIT + 1)
             if not can_resume(log, cursor, self._source.now()) or len(events) > REPLAY_LIMIT:
+                run.lost = cursor.position  # for who stands before it, it is no less
                 raise _Anew
             run.history.extend(cursor.position, events)
 
@@ -202,8 +215,9 @@ class Entrance(Generic[V, U]):
             return []
         place = Place(cursor.position, {event.id for event in events if event.id in cursor.seen} | run.place.seen)
         number, view = history.number, run.view
-        people, past = self._kind.people(view, is_whole=True), _Past(cursor.at, place, missed, events)
-        replay = await aside(people, self._replay, view, past, source.now())
+        people = self._kind.people(view, is_whole=True)
+        work = people if len(missed) <= EVENTS_AT_ONCE else people + FEW_PEOPLE
+        replay = await aside(work, self._replay, view, _Past(cursor.at, place, missed, events), source.now())
         if not self._kind.looks_alike(view, replay.view):
             raise _Anew
         later = history.since(number) if run is source.run else None

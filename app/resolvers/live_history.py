@@ -16,6 +16,8 @@ UPDATES_KEPT = 256
 CURSORS_KEPT = 1_000
 OPENINGS_KEPT = 64
 """Of those who came back with equal cursors; there are many after a restart."""
+OPENED_KEPT = 4_000
+"""Updates in all of them: each may be as long as a replay."""
 EVENTS_KEPT = 2_000
 
 
@@ -31,6 +33,8 @@ class History(Generic[U]):
         self._numbers: dict[str, int] = {}
         """After how many updates a client stands that has this cursor."""
         self._openings: OrderedDict[str, tuple[tuple[U, ...], int]] = OrderedDict()
+        self._opened = 0
+        """Updates in all openings."""
 
     # ── updates ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -50,9 +54,11 @@ class History(Generic[U]):
 
     def opened(self, after: str, updates: Sequence[U], number: int) -> None:
         """Who came back with the cursor `after` was told these, and had then what all had after `number` updates."""
+        self._opened += len(updates) - len(self._openings.pop(after, ((), 0))[0])
         self._openings[after] = tuple(updates), number
-        if len(self._openings) > OPENINGS_KEPT:
-            self._openings.popitem(last=False)
+        while len(self._openings) > OPENINGS_KEPT or (self._opened > OPENED_KEPT and len(self._openings) > 1):
+            _, (gone, _) = self._openings.popitem(last=False)
+            self._opened -= len(gone)
 
     def missed(self, after: str) -> list[U] | None:
         """What comes after this cursor. None: it is not known here."""

@@ -64,6 +64,12 @@ class LiveHub:
         own = RequestContext(services=services, request_id=context.request_id, viewer=viewer)
         return self._lane(services, (session_id, viewer.user_id), 0, lambda _: SessionKind(own, session_id))
 
+    def reader(self, services: Services) -> RequestContext:
+        """Nobody's; and one for all that is live, so that few of it read at once and leave the pool to others."""
+        if self._reader is None:
+            self._reader = RequestContext(services=services, request_id="live")
+        return self._reader
+
     def looks(self) -> Iterator[tuple[Look, int]]:
         """What is looked at, and by how many: of each source one or more. For presence."""
         for source in tuple(self._running):
@@ -108,10 +114,7 @@ class LiveHub:
     ) -> Lane[Any]:
         source = self._sources.get(key)
         if source is None:
-            if self._reader is None:
-                # Nobody's; and one for all, so that sources read few at once and leave the pool to others.
-                self._reader = RequestContext(services=services, request_id="live")
-            source = LiveSource(make(self._reader), services.feed, services.clock, self)
+            source = LiveSource(make(self.reader(services)), services.feed, services.clock, self)
             self._sources[key] = source
         return source.lane(pace_ms)
 

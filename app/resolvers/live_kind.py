@@ -68,6 +68,10 @@ class Kind(ABC, Generic[R, V, C, U]):
         async with self.transaction() as tx:
             return await events_of_others(tx, ids, subjects)
 
+    def told(self) -> frozenset[UUID]:
+        """Where it is not public: by which its viewer hears of their own rights."""
+        return frozenset()
+
     async def check(self) -> None:
         """Before each event, where it is not public: may it still be seen? Raises NotFound."""
 

@@ -6,13 +6,14 @@ and looks again: it ends at that very moment.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
+from app.core.database import Tx
 from app.domain.live_codec import Cursor
-from app.queries.event import Event, LogState
+from app.queries.event import Event, LogState, events_of_subjects, log_state
 from app.resolvers.context import RequestContext
 from app.resolvers.event_feed import FeedOverflow, Subscription
 from app.resolvers.live_availability import LONGEST_WAIT_S, REPLAY_LIMIT, EventKind, can_resume, read_cursor
@@ -112,6 +113,29 @@ async def _hear(context: RequestContext, subscription: Subscription, place: Plac
 
 def _before(heard: Sequence[Heard], event: Event) -> Sequence[Heard]:
     return heard[: next(number for number, one in enumerate(heard) if one.event is event)]
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What a reading says of a stream that follows subjects. `heard`: what a returning client hears; none: it is shown
+    all anew. `waiting`: ids of committed events without a number that it has not heard of."""
+
+    place: Place
+    heard: list[Heard] | None
+    waiting: frozenset[int]
+
+
+async def read_missed(tx: Tx, context: RequestContext, subjects: Collection[UUID], resume: Cursor | None) -> Missed:
+    """In the transaction in which the thing itself is read. Two statements."""
+    log = await log_state(tx)
+    resume = resumable(log, resume, context)
+    after = log.last_position if resume is None else resume.position
+    events = await events_of_subjects(tx, subjects, after, limit=REPLAY_LIMIT + 1)
+    waiting = {event.id for event in events if event.position is None}
+    again = None if resume is None else replayed(resume, events, context)
+    if resume is None or again is None:
+        return Missed(place_of_snapshot(log, events), None, frozenset(waiting))
+    return Missed(*again, frozenset(waiting - resume.seen))
 
 
 def viewer_keys(context: RequestContext) -> frozenset[UUID]:

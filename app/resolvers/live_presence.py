@@ -7,10 +7,10 @@ more than there is.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from secrets import SystemRandom
 from uuid import UUID
 
 from app.core.tokens import TokenSigner
@@ -25,6 +25,7 @@ from app.domain.presence import (
     range_of,
     viewers,
 )
+from app.ports import StreamUnavailable
 from app.queries.presence import list_people
 from app.queries.tenancy import Door
 from app.queries.venue import get_venue
@@ -37,6 +38,7 @@ READ_AGAIN_S = 60.0
 """How long whoever is there is taken to be there still, where nothing else changes."""
 BLUR_S = 600
 """For so long the same number is blurred the same way."""
+_CHANCE = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,7 @@ async def presence_channel(context: RequestContext, wanted: PresenceWanted) -> P
     channels = context.services.presence_channels
     channel = channels.get(wanted)
     if channel is None:
-        nobody = RequestContext(services=context.services, request_id=context.request_id)
-        channel = channels[wanted] = PresenceChannel(nobody, wanted)
+        channel = channels[wanted] = PresenceChannel(context.services.live.reader(context.services), wanted)
     return channel
 
 
@@ -132,8 +133,9 @@ class PresenceChannel:
                 self._task = asyncio.create_task(self._run(self._ready), name="presence channel")
             assert self._ready is not None
             await asyncio.shield(self._ready)
+            snapshot = self._whole()
             self._listeners.add(listener)
-            return [self._whole()]
+            return [snapshot]
         finally:
             self._joining -= 1
             self._stop_if_unused()
@@ -152,8 +154,9 @@ class PresenceChannel:
         return replace(self._whole(), kind=EventKind.RESYNC)
 
     def _whole(self) -> PresenceUpdate:
-        """The same object for all who join until something changes."""
-        assert self._shown is not None
+        """The same object for all who join until something changes. Raises StreamUnavailable: it ended meanwhile."""
+        if self._shown is None:
+            raise StreamUnavailable("the channel has ended")
         if self._snapshot is None:
             self._snapshot = PresenceUpdate(EventKind.SNAPSHOT, tuple(self._shown.values()))
         return self._snapshot
@@ -161,7 +164,10 @@ class PresenceChannel:
     def _stop_if_unused(self) -> None:
         if not self._listeners and not self._joining and self._task is not None:
             self._task.cancel()
-            self._task = self._ready = self._shown = self._snapshot = None
+            self._forget()
+
+    def _forget(self) -> None:
+        self._task = self._ready = self._shown = self._snapshot = None
 
     # ── running ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -175,12 +181,16 @@ class PresenceChannel:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self._task = self._ready = None
-            if not ready.done():
-                ready.set_exception(error)
-            listeners, self._listeners = list(self._listeners), set()
-            for listener in listeners:
-                listener.ended(error)
+            if self._ready is ready:  # else nobody waits for this one any more
+                self._end(ready, error)
+
+    def _end(self, ready: asyncio.Future[None], error: Exception) -> None:
+        self._forget()
+        if not ready.done():
+            ready.set_exception(error)
+        listeners, self._listeners = self._listeners, set()
+        for listener in listeners:
+            listener.ended(error)
 
     async def _ask_about(self, people: list[Person]) -> list[Person]:
         """Tell what is heard of them, until they are others; who they are then."""
@@ -197,7 +207,7 @@ class PresenceChannel:
                     self._tell(self._see(now_there, presence.counts))
                     if now_there != people:
                         return now_there
-                    await asyncio.sleep(rules.tell_s + random.uniform(0, rules.jitter_s))  # noqa: S311 - no secret
+                    await asyncio.sleep(rules.tell_s + _CHANCE.uniform(0, rules.jitter_s))
 
     def _tell(self, seen: dict[UUID, PersonPresence]) -> None:
         before = self._shown or {}

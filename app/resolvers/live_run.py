@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from app.domain.errors import DomainError
+from app.queries.event import LogState
 from app.resolvers.event_feed import Subscription
 from app.resolvers.live_history import History
 from app.resolvers.live_lane import Lane
@@ -45,6 +46,10 @@ class Run(Generic[V, U]):
     """Events that were taken from the subscription are not folded yet."""
     snapshot: U | None = None
     resync: U | None = None
+    log: LogState | None = None
+    """As somebody last asked for it."""
+    lost: int = -1
+    """Whoever stands here, or before it, is told all anew."""
     strangers: set[int] = field(default_factory=set)
     """Ids in cursors that are of events of others: the query looks at more than we follow."""
 

@@ -1,7 +1,8 @@
 """One session, live: how many places are left, for as long as somebody looks.
 
 All who look at a session that anybody may see share one fold (app.resolvers.live_source). Staff also see those of an
-activity or a venue that is off: each of them for themselves, with their rights looked at again for each event.
+activity or a venue that is off: each of them for themselves, with their rights looked at again for each event of the
+session, and for each that they are told themselves.
 """
 
 from __future__ import annotations
@@ -87,6 +88,10 @@ class SessionKind(Kind[ReadPlaces, SessionView, Change, SessionUpdate]):
         async with self._reader.read(Door.SESSION, self._session_id) as entered:
             yield entered
 
+    def told(self) -> frozenset[UUID]:
+        viewer = self._reader.viewer
+        return frozenset() if viewer is None else frozenset({viewer.user_id})
+
     async def check(self) -> None:
         async with self._entered() as (tx, tenancy):
             await get_session(tx, self._session_id, for_staff=tenancy.is_staff)
@@ -156,7 +161,8 @@ class SessionKind(Kind[ReadPlaces, SessionView, Change, SessionUpdate]):
     def looks_alike(self, view: SessionView, later: SessionView) -> bool:
         return view.shown == later.shown
 
-    def people(self, _view: SessionView, *, is_whole: bool = False) -> int:  # noqa: ARG002 (all are equally short)
+    def people(self, _view: SessionView, *, is_whole: bool = False) -> int:
+        del is_whole  # all are equally short
         return 1
 
     def crowd(self, _reading: ReadPlaces) -> int:

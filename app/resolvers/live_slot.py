@@ -17,7 +17,7 @@ from app.domain.live import AvailabilityCause, ViewConfig
 from app.domain.live_codec import ALLOCATION_EVENTS, Cursor, event_of_payload
 from app.domain.plan import ProviderPlan, Window
 from app.domain.presence import Look, LookKind
-from app.domain.search import MAXIMUM_PARTY, VisitItem, check_items
+from app.domain.search import VisitItem, check_wanted
 from app.domain.slot_watch import SlotLook, SlotState, WatchedSlot, window_around
 from app.domain.visits import visit_claims_window
 from app.queries.availability import ServicePlan, get_service_plan
@@ -30,7 +30,7 @@ from app.queries.visit import VisitPlan, get_visit_plan
 from app.resolvers.context import RequestContext
 from app.resolvers.live_availability import CONFIGURATION_EVENTS, REPLAY_LIMIT, can_resume
 from app.resolvers.live_place import Place
-from app.resolvers.slot_channel import Reading, Reconfigured, SlotFold
+from app.resolvers.slot_fold import Reading, Reconfigured, SlotFold, place_of, reading_of
 
 Plan: TypeAlias = ServicePlan | VisitPlan
 
@@ -53,13 +53,7 @@ class SlotRequest:
     def check(self) -> None:
         """What can be said without the service. Raises BadInput."""
         errors = FieldErrors()
-        if self.provider_ids is not None and not self.provider_ids:
-            errors.add("input.providerIds", "must name somebody; leave it out for anyone who offers the service")
-        if self.duration_minutes is not None and self.duration_minutes < 1:
-            errors.add("input.durationMinutes", "must be at least 1")
-        check_items(self.items, errors)
-        if not 1 <= self.party_size <= MAXIMUM_PARTY:
-            errors.add("input.partySize", f"must be 1 to {MAXIMUM_PARTY}")
+        check_wanted(self, errors)
         if errors.found:
             raise BadInput(errors.found)
 
@@ -152,22 +146,21 @@ class SlotOfTime:
         unnumbered = frozenset(id_ for one in plans for id_ in one.unnumbered_here)
         place, at = Place(plan.position, set(unnumbered)), now
         if resume is not None and missed is not None:
-            claims = (event for event in reversed(missed) if event.type in ALLOCATION_EVENTS)
+            claims = (e for e in reversed(missed) if e.type in ALLOCATION_EVENTS and e.id not in resume.seen)
             busy = live.undo(busy, (event_of_payload(e.type, e.subject_id, e.payload) for e in claims))
-            place, at = Place(resume.position, set(resume.seen)), resume.at
+            place, at = place_of(resume, missed), resume.at
         people = sum(len(members) for members in watched.chosen.places) + len(subjects)
         state = await aside(people, slot_watch.start, watched, busy, at)
-        return Reading(
-            _Fold(state, place, plan.currency, request.looked_at()), subjects, plan.position, unnumbered, missed
-        )
+        fold = _Fold(state, place, plan.currency, request.looked_at())
+        return reading_of(fold, subjects, plan.position, missed, resume)
 
     async def _missed(self, tx: Tx, subjects: frozenset[UUID], resume: Cursor) -> list[Event] | None:
         if not can_resume(await log_state(tx), resume, self.context.now()):
             return None
         events = await events_of_subjects(tx, subjects, resume.position, limit=REPLAY_LIMIT + 1)
-        fresh = [event for event in events if event.id not in resume.seen]
+        fresh = (event for event in events if event.id not in resume.seen)
         too_many = len(events) > REPLAY_LIMIT
-        return None if too_many or any(event.type in CONFIGURATION_EVENTS for event in fresh) else fresh
+        return None if too_many or any(event.type in CONFIGURATION_EVENTS for event in fresh) else events
 
     async def complete(self, look: SlotLook) -> SlotLook:
         return look

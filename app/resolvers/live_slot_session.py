@@ -19,12 +19,12 @@ from app.queries.event import Event, events_of_subjects, log_state
 from app.queries.own_claims import IsToken, booked_places, own_places
 from app.queries.session import get_bookable, get_places, get_session
 from app.queries.session_price import get_session_prices
-from app.queries.session_search import bookable_between, nearest_sessions
+from app.queries.session_search import nearest_sessions
 from app.queries.tenancy import Door
 from app.resolvers.context import RequestContext
 from app.resolvers.live_availability import REPLAY_LIMIT, can_resume
 from app.resolvers.live_place import Place
-from app.resolvers.slot_channel import Reading, Reconfigured, SlotFold
+from app.resolvers.slot_fold import Reading, Reconfigured, SlotFold, place_of, reading_of
 
 _CONFIGURATION_EVENTS = frozenset({"activity.updated", "venue.updated", "prices.changed"})
 
@@ -104,7 +104,7 @@ class SlotOfSession:
             ends_at=found.session.ends_at,
             party_size=self.wanted.party_size,
             notice=timedelta(minutes=activity.advance_notice_minutes),
-            latest=bookable_between(found.place, now)[1],
+            maximum_advance_days=activity.maximum_advance_days,
             is_offered=found.place.is_offered,
             place_minor=prices.place_minor,
             time_zone=prices.time_zone,
@@ -114,9 +114,9 @@ class SlotOfSession:
         unnumbered = frozenset(event.id for event in events if event.position is None)
         place, at, missed = Place(log.last_position, set(unnumbered)), now, None
         if resume is not None and resumes and _saw_all(events, resume):
-            place, at, missed = Place(resume.position, set(resume.seen)), resume.at, _numbered(events)
+            place, at, missed = place_of(resume, events), resume.at, events
         state = PlacesWatch(watched, places, at, booked)
-        return Reading(_Fold(state, place, prices.currency), subjects, log.last_position, unnumbered, missed)
+        return reading_of(_Fold(state, place, prices.currency), subjects, log.last_position, missed, resume)
 
     async def complete(self, look: SlotLook) -> SlotLook:
         """With the nearest sessions that have room, as they are when it is told."""
@@ -139,10 +139,6 @@ class SlotOfSession:
 def _saw_all(events: Sequence[Event], resume: Cursor) -> bool:
     """Has nothing happened since? The past of a session is not kept: who missed something takes it as it is now."""
     return all(event.id in resume.seen for event in events)
-
-
-def _numbered(events: Sequence[Event]) -> list[Event]:
-    return [event for event in events if event.position is not None]
 
 
 async def open_session(context: RequestContext, wanted: PlacesWanted, is_token: IsToken | None) -> frozenset[UUID]:

@@ -180,7 +180,10 @@ class LiveSource(Generic[V, U]):
 
     def set_apart(self, listener: Listener[U], apart: Apart[V, U]) -> None:
         self._apart[listener] = apart
-        self._plan(self.run)
+        run, before = self.run, self.run.due
+        self._plan(run)
+        if run.due is not None and (before is None or run.due < before):
+            run.subscription.nudge()  # it waits for something later
 
     def _cursor(self, run: Run[V, U]) -> str:
         return Place(self.reached(run), set(run.place.seen)).cursor(self.kind.instant(run.view))
@@ -228,7 +231,7 @@ class LiveSource(Generic[V, U]):
         subjects = await self.kind.subjects()
         types: list[str] = []
         while True:
-            async with self.feed.subscribe(subjects) as subscription:
+            async with self.feed.subscribe(subjects, self.kind.told()) as subscription:
                 # First we listen, then we read: what falls between the two comes twice, and positions tell.
                 reading = await self.kind.read()
                 if reading.subjects != subjects:
@@ -288,6 +291,7 @@ class LiveSource(Generic[V, U]):
                     await self._tick(run)
                 for event in batch:
                     await self._take(run, event)
+                    await asyncio.sleep(0)  # there may be a thousand, and thousands who are told of each
             run.is_busy = False
             self._stir()
 

@@ -9,21 +9,11 @@ from uuid import UUID
 
 from app.domain.live_codec import Cursor
 from app.domain.waitlist import line_of
-from app.queries.event import events_of_subjects, log_state
 from app.queries.tenancy import Door
 from app.queries.waitlist import SeenEntry
 from app.resolvers.context import RequestContext
-from app.resolvers.live_availability import REPLAY_LIMIT, EventKind
-from app.resolvers.live_person import (
-    Heard,
-    Opening,
-    may_change_rights,
-    personal_stream,
-    place_of_snapshot,
-    replayed,
-    resumable,
-    viewer_keys,
-)
+from app.resolvers.live_availability import EventKind
+from app.resolvers.live_person import Heard, Opening, may_change_rights, personal_stream, read_missed, viewer_keys
 from app.resolvers.waitlist import NamedEntry, read_entry, see_entry
 
 MOVED = "waitlist.moved"
@@ -70,15 +60,10 @@ class _EntrySource:
         context = self.context
         async with context.read(Door.WAITLIST, self.named.entry_id) as (tx, tenancy):
             self.told = seen = await see_entry(context, tx, tenancy, self.named)
-            log = await log_state(tx)
-            resume = resumable(log, resume, context)
-            after = log.last_position if resume is None else resume.position
-            events = await events_of_subjects(tx, self.subjects, after, limit=REPLAY_LIMIT + 1)
-        again = None if resume is None else replayed(resume, events, context)
-        if again is not None:
-            place, heard = again
-            return Opening(place, self._missed(heard, seen))
-        place = place_of_snapshot(log, events)
+            missed = await read_missed(tx, context, self.subjects, resume)
+        place = missed.place
+        if missed.heard is not None:
+            return Opening(place, self._missed(missed.heard, seen))
         return Opening(place, [EntryUpdate(kind, place.cursor(context.now()), "waitlist.snapshot", seen)])
 
     async def tell(self, heard: Sequence[Heard]) -> tuple[Sequence[EntryUpdate], bool]:

@@ -6,12 +6,12 @@ It costs nothing while nobody is there, one small question a turn while nobody a
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from secrets import SystemRandom
 from typing import TypeVar
 from uuid import UUID
 
@@ -27,6 +27,7 @@ ACCOUNTS_LIMIT = 10_000
 """Of whom it is remembered that they were here a moment ago."""
 
 Counts = Mapping[UUID, Mapping[str, int]]
+_CHANCE = SystemRandom()
 K = TypeVar("K")
 
 
@@ -145,7 +146,7 @@ class Presence:
                 self.counts = None
             turned, self._turned = self._turned, asyncio.Event()
             turned.set()
-            await asyncio.sleep(self.rules.beat_s * random.uniform(0.8, 1.2))  # noqa: S311 - processes drift apart
+            await asyncio.sleep(self.rules.beat_s * _CHANCE.uniform(0.8, 1.2))  # so that processes drift apart
         self.counts, self._task = None, None
 
     def _is_needed(self) -> bool:

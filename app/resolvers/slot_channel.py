@@ -1,137 +1,67 @@
 """What all share who look at the same slot: one fold, whose updates each tell all there is to see.
 
-Since no update builds on the one before, two in succession are merged by leaving out the first, and a joiner that comes
-back with a cursor is led over from its own replay to what the others hear by comparing what is seen.
+Since no update builds on the one before, two in succession are merged by leaving out the first. How somebody comes back
+with a cursor is in `slot_entrance`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
-from uuid import UUID
+from functools import partial
 
 from app.domain.live import AvailabilityCause
-from app.domain.live_codec import Cursor
-from app.domain.presence import Look
 from app.domain.slot_watch import SlotLook
+from app.ports import StreamUnavailable
 from app.queries.availability_search import aside
-from app.queries.event import Event
 from app.resolvers.event_feed import EventFeed, FeedOverflow, Subscription
 from app.resolvers.live_availability import LONGEST_WAIT_S, EventKind, read_cursor
 from app.resolvers.live_channel import Listener
+from app.resolvers.live_entrance import CATCH_UP_WAIT_S
+from app.resolvers.live_history import History
 from app.resolvers.live_place import Place
 from app.resolvers.presence import Presence
+from app.resolvers.slot_entrance import missed_since
+from app.resolvers.slot_fold import PATIENCE, Reconfigured, SlotFold, SlotSource, SlotUpdate, Told, is_due
 
 
-@dataclass(frozen=True, slots=True)
-class SlotUpdate:
-    """All there is to see. `cause` none: of a SNAPSHOT or RESYNC."""
-
-    kind: EventKind
-    cursor: str
-    look: SlotLook
-    currency: str
-    cause: AvailabilityCause | None = None
-
-
-class Reconfigured(Exception):
-    """Hours, prices, lengths, people or blocked times are others now: all is read once more. `cause`: where it says."""
-
-    def __init__(self, cause: AvailabilityCause | None) -> None:
-        super().__init__(cause)
-        self.cause = cause
-
-
-class SlotFold(Protocol):
-    """The state as of a place in the event log. Its steps are pure, and may take a while where `people` are many."""
-
-    place: Place
-    currency: str
-
-    @property
-    def now(self) -> datetime: ...
-
-    @property
-    def people(self) -> int: ...
-
-    def look(self) -> SlotLook: ...
-
-    def looked_at(self) -> Look | None:
-        """What presence counts those who watch it for."""
-
-    def take(self, event: Event) -> AvailabilityCause | None:
-        """The state after an event, at the state's own instant, and what to call a change. Raises Reconfigured."""
-
-    def pass_time(self, now: datetime) -> AvailabilityCause: ...
-
-    def next_tick(self) -> datetime | None:
-        """When time alone may change what is seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One snapshot. `fold` is of now, or (with `missed`) of the cursor that was asked for.
-
-    `missed` none: nobody resumes there. `position`: where the log stood; what the fold saw of it is in its place.
-    `subjects`: whose events change it.
-    """
+@dataclass(slots=True, eq=False)
+class SlotRun:
+    """A channel while somebody listens. `told`, `place`, `at` and `history` change together; `fold` is ahead of them in
+    the midst of a step."""
 
     fold: SlotFold
-    subjects: frozenset[UUID]
-    position: int
-    unnumbered: frozenset[int]
-    missed: Sequence[Event] | None = None
-
-
-class SlotSource(Protocol):
-    """Where a slot is read from."""
-
-    async def read(self, resume: Cursor | None) -> Reading:
-        """Raises NotFound, BadInput."""
-
-    async def complete(self, look: SlotLook) -> SlotLook:
-        """With what the fold does not know, before it is told."""
-
-    def reason(self, before: SlotFold, after: SlotFold) -> AvailabilityCause:
-        """Why what was read once more is different."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Behind:
-    """A joiner that has seen more of the log than the channel: it is told nothing until the channel is there, too."""
-
-    position: int
-    look: SlotLook
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    position: int
-    look: SlotLook
-    update: SlotUpdate
+    subscription: Subscription
+    told: Told
+    place: Place
+    at: datetime
+    history: History[Told] = field(default_factory=lambda: History(0))
+    whole: dict[EventKind, SlotUpdate] = field(default_factory=dict)
+    is_busy: bool = True
+    """Events that were taken from the subscription are not folded yet."""
+    patience: int = PATIENCE
+    """How often it is still worth while to wait for numbers: as before with each event that has one."""
 
 
 class SlotChannel:
     """A Channel of SlotUpdate. Runs while somebody listens."""
 
     def __init__(self, source: SlotSource, feed: EventFeed, clock: Callable[[], datetime], presence: Presence) -> None:
-        self._source = source
+        self.source = source
+        self.clock = clock
         self._feed = feed
-        self._clock = clock
         self._presence = presence
-        self._looking: dict[Listener[SlotUpdate], Callable[[], None]] = {}
-        self._listeners: dict[Listener[SlotUpdate], _Behind | None] = {}
+        self._listeners: dict[Listener[SlotUpdate], Callable[[], None]] = {}
+        """With what to call when they look away."""
         self._joining = 0
         self._task: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[None] | None = None
-        self._fold: SlotFold | None = None
-        self._told: _Told | None = None
-        self._reached = 0
-        self._whole_by_kind: dict[EventKind, SlotUpdate] = {}
-        self._taps: list[list[_Told]] = []
+        self._run: SlotRun | None = None
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._pulse = asyncio.Event()
+        """Set, and replaced by another, after each step."""
 
     # ── listeners ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -145,97 +75,84 @@ class SlotChannel:
         self._joining += 1
         try:
             await self._running()
-            if resume is None:
-                self._add(listener, None)
-                return [self._whole(EventKind.SNAPSHOT)]
-            opening, behind = await self._missed(resume)
-            await self._running()
-            self._add(listener, behind)
+            if resume is None or after is None:
+                opening = [self.whole(EventKind.SNAPSHOT)]
+            else:
+                opening = await missed_since(self, after, resume)
+            self._listeners[listener] = self._presence.enter(self.run.fold.looked_at())
             return opening
         finally:
             self._joining -= 1
             self._stop_if_unused()
 
-    def _add(self, listener: Listener[SlotUpdate], behind: _Behind | None) -> None:
-        assert self._fold is not None
-        self._listeners[listener] = behind
-        self._looking[listener] = self._presence.enter(self._fold.looked_at())
-
     def leave(self, listener: Listener[SlotUpdate]) -> None:
-        if listener in self._listeners:
-            del self._listeners[listener]
-            self._looking.pop(listener)()
+        look_away = self._listeners.pop(listener, None)
+        if look_away is not None:
+            look_away()
         self._stop_if_unused()
 
     def merge(self, earlier: SlotUpdate, later: SlotUpdate) -> SlotUpdate:
         return later if earlier.kind is EventKind.CHANGE else replace(later, kind=earlier.kind)
 
     def resync(self) -> SlotUpdate:
-        return self._whole(EventKind.RESYNC)
+        return self.whole(EventKind.RESYNC)
 
-    def _whole(self, kind: EventKind) -> SlotUpdate:
-        """The same object for all who join until something changes."""
-        assert self._told is not None
-        if kind not in self._whole_by_kind:
-            self._whole_by_kind[kind] = replace(self._told.update, kind=kind, cause=None)
-        return self._whole_by_kind[kind]
+    # ── for who comes in ──────────────────────────────────────────────────────────────────────────────
 
-    def _stop_if_unused(self) -> None:
-        if not self._listeners and not self._joining and self._task is not None:
-            self._task.cancel()
-            self._task = self._ready = None
+    @property
+    def run(self) -> SlotRun:
+        """Raises StreamUnavailable when it ended meanwhile."""
+        if self._run is None:
+            raise StreamUnavailable("the channel has ended")
+        return self._run
 
-    # ── coming back ───────────────────────────────────────────────────────────────────────────────────
+    def whole(self, kind: EventKind) -> SlotUpdate:
+        """The same object for all who join until something happens."""
+        run = self.run
+        if kind not in run.whole:
+            run.whole[kind] = replace(run.told.update, kind=kind, cause=None, cursor=self.cursor())
+            run.history.stands(run.whole[kind].cursor)
+        return run.whole[kind]
 
-    async def _missed(self, resume: Cursor) -> tuple[list[SlotUpdate], _Behind | None]:
-        """What came since a cursor, each change for itself, up to where the others are or beyond."""
-        tap: list[_Told] = []
-        self._taps.append(tap)
+    def cursor(self) -> str:
+        """Of what was told last, as far as the log was followed since."""
+        run = self.run
+        return Place(self.reached(), set(run.place.seen)).cursor(run.at)
+
+    def reached(self) -> int:
+        """Every event up to here is in what was told."""
+        run = self.run
+        if run.is_busy or run.subscription.has_news:
+            return run.place.position
+        return max(run.place.position, self._feed.position)
+
+    async def until_reached(self, position: int) -> None:
+        """Raises StreamUnavailable when that takes long, or the channel ends."""
+        await self._feed.wait_for(position)
         try:
-            reading = await self._source.read(resume)
-            if reading.missed is None:
-                return [self._whole(EventKind.RESYNC)], None
-            opening, seen = await self._replay(reading, reading.missed)
-        finally:
-            self._taps.remove(tap)
-        reached = max((event.position or 0 for event in reading.missed), default=0)
-        for told in tap:
-            if told.position > reading.position and told.look != seen:
-                opening.append(told.update)
-                seen = told.look
-        assert self._told is not None
-        if self._reached < reached:
-            return opening, _Behind(reached, seen)
-        if self._told.look != seen:
-            opening.append(self._told.update)
-        return opening, None
+            async with asyncio.timeout(CATCH_UP_WAIT_S):
+                while self.reached() < position:
+                    await self._pulse.wait()
+        except TimeoutError:
+            raise StreamUnavailable("the channel does not get on") from None
 
-    async def _replay(self, reading: Reading, missed: Sequence[Event]) -> tuple[list[SlotUpdate], SlotLook]:
-        fold, now = reading.fold, self._clock()
-        seen = await aside(fold.people, fold.look)
-        opening: list[SlotUpdate] = []
+    async def once(self, key: str, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Do it; those who want the same meanwhile wait for it, too. Raises what it raises."""
+        task = self._under_way.get(key)
+        if task is None:
+            task = self._under_way[key] = asyncio.create_task(work(), name="slot replay")
+            task.add_done_callback(partial(self._done, key))
+        await asyncio.shield(task)
 
-        async def note(cause: AvailabilityCause | None) -> None:
-            nonlocal seen
-            current = await aside(fold.people, fold.look)
-            if current != seen:
-                seen = current
-                opening.append(await self._update(fold, current, cause))
+    def _done(self, key: str, task: asyncio.Task[None]) -> None:
+        del self._under_way[key]
+        if not task.cancelled():
+            task.exception()  # whoever waits raises it
 
-        for event in missed:
-            if fold.place.is_new(event):
-                if _is_due(fold, event.occurred_at):
-                    await note(await aside(fold.people, fold.pass_time, event.occurred_at))
-                await note(await aside(fold.people, fold.take, event))
-        fold.place.position = max(fold.place.position, reading.position)
-        fold.place.seen &= reading.unnumbered  # the others have got their numbers, and those are behind us
-        if _is_due(fold, now):
-            await note(await aside(fold.people, fold.pass_time, now))
-        return opening, seen
-
-    async def _update(self, fold: SlotFold, look: SlotLook, cause: AvailabilityCause | None) -> SlotUpdate:
-        shown = await self._source.complete(look)
-        return SlotUpdate(EventKind.CHANGE, fold.place.cursor(fold.now), shown, fold.currency, cause)
+    async def update(self, fold: SlotFold, look: SlotLook, cause: AvailabilityCause | None) -> SlotUpdate:
+        """What is told of this look, as of the fold's place."""
+        cursor = fold.place.cursor(fold.now)
+        return SlotUpdate(EventKind.CHANGE, cursor, await self.source.complete(look), fold.currency, cause)
 
     # ── running ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -244,100 +161,121 @@ class SlotChannel:
         if self._task is None:
             self._ready = asyncio.get_running_loop().create_future()
             self._ready.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever waits raises it
-            self._task = asyncio.create_task(self._run(self._ready), name="slot channel")
+            self._task = asyncio.create_task(self._live(self._ready), name="slot channel")
         assert self._ready is not None
         await asyncio.shield(self._ready)
 
-    async def _run(self, ready: asyncio.Future[None]) -> None:
+    def _stop_if_unused(self) -> None:
+        if not self._listeners and not self._joining and self._task is not None:
+            for task in (self._task, *self._under_way.values()):
+                task.cancel()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._task = self._ready = self._run = None
+        self._stir()
+
+    async def _live(self, ready: asyncio.Future[None]) -> None:
         try:
             await self._follow_for_ever(ready)
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self._task = self._ready = None
-            if not ready.done():
-                ready.set_exception(error)
-            for listener in list(self._listeners):
-                del self._listeners[listener]
-                self._looking.pop(listener)()
-                listener.ended(error)
+            if self._ready is ready:  # else nobody waits for this one any more
+                self._end(ready, error)
+
+    def _end(self, ready: asyncio.Future[None], error: Exception) -> None:
+        self._forget()
+        if not ready.done():
+            ready.set_exception(error)
+        listeners, self._listeners = self._listeners, {}
+        for listener, look_away in listeners.items():
+            look_away()
+            listener.ended(error)
 
     async def _follow_for_ever(self, ready: asyncio.Future[None]) -> None:
-        subjects = (await self._source.read(None)).subjects
+        subjects = (await self.source.read(None)).subjects
         has_lost_events, cause = False, None
         while True:
             async with self._feed.subscribe(subjects) as subscription:
                 # First we listen, then we read: what falls between the two comes twice, and positions tell.
-                reading = await self._source.read(None)
+                reading = await self.source.read(None)
                 if reading.subjects != subjects:
                     subjects = reading.subjects  # somebody began or ceased to do it: listen to those, then read again
                     continue
-                await self._adopt(reading.fold, cause, has_lost_events=has_lost_events)
+                await self._adopt(reading.fold, subscription, cause, has_lost_events=has_lost_events)
                 if not ready.done():
                     ready.set_result(None)
                 has_lost_events, cause = False, None
                 try:
-                    await self._follow(reading.fold, subscription)
+                    await self._follow(self.run)
                 except Reconfigured as change:
                     cause = change.cause
                 except FeedOverflow:
                     has_lost_events = True
+                self.run.is_busy = True
 
-    async def _adopt(self, fold: SlotFold, cause: AvailabilityCause | None, *, has_lost_events: bool) -> None:
+    async def _adopt(
+        self, fold: SlotFold, subscription: Subscription, cause: AvailabilityCause | None, *, has_lost_events: bool
+    ) -> None:
         """Go on from a new reading: what is different is told as one change, or a RESYNC where events were lost."""
-        before, self._fold = self._fold, fold
-        look = await aside(fold.people, fold.look)
-        if self._told is None or before is None:
-            self._told = _Told(fold.place.position, look, await self._update(fold, look, None))
-        elif has_lost_events:
-            await self._tell(fold, look, None, EventKind.RESYNC)
-        elif look != self._told.look:
-            await self._tell(fold, look, cause or self._source.reason(before, fold))
-        self._lead_over(fold)
+        run, look = self._run, await aside(fold.people, fold.look)
+        if run is None:
+            told = Told(fold.place.position, look, await self.update(fold, look, None))
+            run = self._run = SlotRun(fold, subscription, told, fold.place, fold.now)
+        else:
+            before, run.fold, run.subscription = run.fold, fold, subscription
+            if has_lost_events:
+                await self._tell(run, look, None, EventKind.RESYNC)
+            elif look != run.told.look:
+                await self._tell(run, look, cause or self.source.reason(before, fold))
+        self._arrive(run)
+        run.is_busy = False
+        self._stir()
 
-    async def _follow(self, fold: SlotFold, subscription: Subscription) -> None:
+    async def _follow(self, run: SlotRun) -> None:
         """Events as they come, and the passing of time between them."""
+        fold = run.fold
         while True:
-            due, now = fold.next_tick(), self._clock()
+            due, now = fold.next_tick(), self.clock()
             wait_s = LONGEST_WAIT_S if due is None else min(LONGEST_WAIT_S, max(0.0, (due - now).total_seconds()))
-            batch = await subscription.next(wait_s)
-            if _is_due(fold, self._clock()):
-                await self._step(fold, fold.pass_time, self._clock())
+            batch = await run.subscription.next(wait_s)
+            run.is_busy = True
+            if is_due(fold, self.clock()):
+                await self._step(run, fold.pass_time, self.clock())
+            if batch:
+                run.patience = PATIENCE
             for event in batch:
                 if fold.place.is_new(event):
-                    await self._step(fold, fold.take, event)
+                    await self._step(run, fold.take, event)
+                    await asyncio.sleep(0)  # there may be a thousand
+            self._arrive(run)
+            run.is_busy = False
+            self._stir()
 
-    async def _step(self, fold: SlotFold, step: Callable[..., AvailabilityCause | None], given: object) -> None:
-        cause = await aside(fold.people, step, given)
-        look = await aside(fold.people, fold.look)
-        assert self._told is not None
-        if look != self._told.look:
-            await self._tell(fold, look, cause)
-        self._lead_over(fold)
+    async def _step(self, run: SlotRun, step: Callable[..., AvailabilityCause | None], given: object) -> None:
+        cause = await aside(run.fold.people, step, given)
+        look = await aside(run.fold.people, run.fold.look)
+        if look != run.told.look:
+            await self._tell(run, look, cause)
+        self._arrive(run)
 
     async def _tell(
-        self, fold: SlotFold, look: SlotLook, cause: AvailabilityCause | None, kind: EventKind = EventKind.CHANGE
+        self, run: SlotRun, look: SlotLook, cause: AvailabilityCause | None, kind: EventKind = EventKind.CHANGE
     ) -> None:
-        update = replace(await self._update(fold, look, cause), kind=kind)
-        self._told = _Told(fold.place.position, look, update)
-        self._whole_by_kind.clear()
-        for tap in self._taps:
-            tap.append(self._told)
-        for listener, behind in list(self._listeners.items()):
-            if behind is None:
-                listener.told(update)
+        update = replace(await self.update(run.fold, look, cause), kind=kind)
+        run.told = Told(run.fold.place.position, look, update)
+        run.history.told(update.cursor, run.told)
+        for listener in list(self._listeners):
+            listener.told(update)
 
-    def _lead_over(self, fold: SlotFold) -> None:
-        """What is told is what the log says up to here: those who were ahead go on with the others."""
-        told, self._reached = self._told, fold.place.position
-        assert told is not None
-        for listener, behind in list(self._listeners.items()):
-            if behind is not None and self._reached >= behind.position:
-                self._listeners[listener] = None
-                if behind.look != told.look:
-                    listener.told(told.update)
+    @staticmethod
+    def _arrive(run: SlotRun) -> None:
+        """What was told is what the log says up to here."""
+        place = run.fold.place
+        run.place, run.at = Place(place.position, set(place.seen)), run.fold.now
+        run.whole.clear()
 
-
-def _is_due(fold: SlotFold, now: datetime) -> bool:
-    due = fold.next_tick()
-    return due is not None and due <= now
+    def _stir(self) -> None:
+        pulse, self._pulse = self._pulse, asyncio.Event()
+        pulse.set()

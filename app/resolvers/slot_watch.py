@@ -9,7 +9,8 @@ from uuid import UUID
 from app.resolvers.context import RequestContext
 from app.resolvers.live_slot import SlotOfTime, SlotRequest, open_slot
 from app.resolvers.live_slot_session import PlacesWanted, SlotOfSession, open_session
-from app.resolvers.slot_channel import SlotChannel, SlotSource
+from app.resolvers.slot_channel import SlotChannel
+from app.resolvers.slot_fold import SlotSource
 
 Wanted: TypeAlias = SlotRequest | PlacesWanted
 
@@ -32,7 +33,7 @@ async def slot_channel(context: RequestContext, wanted: Wanted, hold_token: str 
 
 def _source(context: RequestContext, wanted: Wanted, own: frozenset[UUID]) -> SlotSource:
     # Read as nobody: what is told to all must not depend on who came first.
-    nobody = RequestContext(services=context.services, request_id=context.request_id)
+    nobody = context.services.live.reader(context.services)
     if isinstance(wanted, SlotRequest):
         return SlotOfTime(nobody, wanted, own)
     return SlotOfSession(nobody, wanted, own)

@@ -25,7 +25,7 @@ from app.schema.booking import Booking
 from app.schema.bulk import BulkChange, BulkProgress
 from app.schema.ids import public_id, read_id, read_optional_id
 from app.schema.info import Ctx
-from app.schema.live_arguments import CoalesceMs
+from app.schema.live_arguments import CAUSES, CLOSED, OPENED, UPDATED, CoalesceMs, free_starts
 from app.schema.live_personal import PersonalSubscription
 from app.schema.live_venue import VenueSubscription
 from app.schema.slot import Slot
@@ -36,25 +36,14 @@ from app.schema.waitlist import WaitlistEntry
 class AvailabilityEvent:
     kind: EventKind
     cursor: str
-    opened: list[datetime] = strawberry.field(
-        description="SNAPSHOT and RESYNC: all free starts. CHANGE: those that became free."
-    )
-    closed: list[datetime] = strawberry.field(description="CHANGE: starts that are free no more.")
-    updated: list[Slot] = strawberry.field(
-        description="The slots of `opened`, and those still free whose providers, places or price changed."
-    )
-    causes: list[AvailabilityCause] = strawberry.field(description="Of a CHANGE, each once.")
+    opened: list[datetime] = strawberry.field(description=OPENED)
+    closed: list[datetime] = strawberry.field(description=CLOSED)
+    updated: list[Slot] = strawberry.field(description=UPDATED)
+    causes: list[AvailabilityCause] = strawberry.field(description=CAUSES)
 
     @classmethod
     def from_update(cls, update: AvailabilityUpdate) -> AvailabilityEvent:
-        return cls(
-            kind=update.kind,
-            cursor=update.cursor,
-            opened=list(update.opened),
-            closed=list(update.closed),
-            updated=[Slot.from_domain(slot, update.currency) for slot in update.updated],
-            causes=list(update.causes),
-        )
+        return cls(kind=update.kind, cursor=update.cursor, **free_starts(update))
 
 
 @strawberry.type

@@ -15,7 +15,7 @@ from app.domain.live_venue import VenueSearch, VenueUpdate
 from app.resolvers.live_channel import LiveStream
 from app.schema.ids import public_id, read_id, read_ids
 from app.schema.info import Ctx
-from app.schema.live_arguments import CoalesceMs
+from app.schema.live_arguments import CAUSES, CLOSED, OPENED, UPDATED, CoalesceMs, free_starts
 from app.schema.scalars import TimeZone
 from app.schema.slot import Slot
 
@@ -46,24 +46,14 @@ class VenueAvailabilityInput:
 @strawberry.type
 class ServiceAvailabilityChange:
     service_id: strawberry.ID
-    opened: list[datetime] = strawberry.field(
-        description="SNAPSHOT and RESYNC: all free starts. CHANGE: those that became free."
-    )
-    closed: list[datetime] = strawberry.field(description="CHANGE: starts that are free no more.")
-    updated: list[Slot] = strawberry.field(
-        description="The slots of `opened`, and those still free whose providers, places or price changed."
-    )
-    causes: list[AvailabilityCause] = strawberry.field(description="Of a CHANGE, each once.")
+    opened: list[datetime] = strawberry.field(description=OPENED)
+    closed: list[datetime] = strawberry.field(description=CLOSED)
+    updated: list[Slot] = strawberry.field(description=UPDATED)
+    causes: list[AvailabilityCause] = strawberry.field(description=CAUSES)
 
     @classmethod
     def from_update(cls, service_id: strawberry.ID, update: AvailabilityUpdate) -> ServiceAvailabilityChange:
-        return cls(
-            service_id=service_id,
-            opened=list(update.opened),
-            closed=list(update.closed),
-            updated=[Slot.from_domain(slot, update.currency) for slot in update.updated],
-            causes=list(update.causes),
-        )
+        return cls(service_id=service_id, **free_starts(update))
 
 
 @strawberry.type

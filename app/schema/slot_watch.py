@@ -15,7 +15,7 @@ from app.resolvers.live_availability import EventKind
 from app.resolvers.live_channel import LiveStream
 from app.resolvers.live_slot import SlotRequest
 from app.resolvers.live_slot_session import PlacesWanted
-from app.resolvers.slot_channel import SlotUpdate
+from app.resolvers.slot_fold import SlotUpdate
 from app.resolvers.slot_watch import Wanted, slot_channel
 from app.schema.availability import VisitItemInput, read_items
 from app.schema.ids import read_id, read_ids

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from app.adapters import facts_cache
+from app.adapters import valkey_patience
 from app.adapters.facts_cache import ValkeyFactsCache
 from app.adapters.valkey import connect
 from app.ports import FactsCache
@@ -76,7 +76,7 @@ async def test_without_a_server_nothing_is_had_and_nothing_raised() -> None:
 
 
 async def test_a_server_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts_cache, "REST_S", 0.3)
+    monkeypatch.setattr(valkey_patience, "REST_S", 0.3)
     with ValkeyServer() as server:
         client = connect(server.url)
         cache = ValkeyFactsCache(client)

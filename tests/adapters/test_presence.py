@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from app.adapters import valkey_presence
+from app.adapters import valkey_patience, valkey_presence
 from app.adapters.valkey import connect
 from app.adapters.valkey_presence import ValkeyPresence
 from app.ports import PresenceBoard
@@ -97,7 +97,7 @@ async def test_without_a_server_nothing_is_known_and_nothing_raised() -> None:
 
 async def test_a_server_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(valkey_presence, "TIMEOUT_S", 0.2)
-    monkeypatch.setattr(valkey_presence, "REST_S", 0.3)
+    monkeypatch.setattr(valkey_patience, "REST_S", 0.3)
     with ValkeyServer() as server:
         client, subject = connect(server.url), uuid4()
         board = ValkeyPresence(client)

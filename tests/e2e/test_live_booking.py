@@ -24,17 +24,6 @@ from tests.shop import Shop, at, make_person, make_shop
 TEN = at(3, 10)
 
 
-@pytest.fixture
-async def shop(running: RunningApi, relay: RunningRelay) -> Shop:
-    assert relay is not None
-    return await make_shop(running.api.services)
-
-
-@pytest.fixture
-def guest(client: GraphQLClient, shop: Shop) -> Guest:
-    return Guest(client, shop)
-
-
 def watched(booked: dict[str, Any], after: str | None = None) -> dict[str, Any]:
     return {"id": booked["booking"]["id"], "token": booked["accessToken"], "after": after}
 

@@ -23,22 +23,11 @@ from tests.factories import make
 from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, log_statements
 from tests.fixtures_live import Guest, RunningRelay, publish
 from tests.listening import Listener, answered, search_in, until, until_it_shows
-from tests.shop import Shop, at, make_shop
+from tests.shop import Shop, at
 
 DAY = at(3, 0)
 TEN = at(3, 10)
 MANY = 200
-
-
-@pytest.fixture
-async def shop(running: RunningApi, relay: RunningRelay) -> Shop:
-    assert relay is not None
-    return await make_shop(running.api.services)
-
-
-@pytest.fixture
-def guest(client: GraphQLClient, shop: Shop) -> Guest:
-    return Guest(client, shop)
 
 
 @pytest.fixture

@@ -26,17 +26,6 @@ TEN = at(3, 10)
 CUTS = 50
 
 
-@pytest.fixture
-async def shop(running: RunningApi, relay: RunningRelay) -> Shop:
-    assert relay is not None
-    return await make_shop(running.api.services)
-
-
-@pytest.fixture
-def guest(client: GraphQLClient, shop: Shop) -> Guest:
-    return Guest(client, shop)
-
-
 def screen_of(availability: dict[str, Any]) -> Screen:
     """What the query answered, to be kept up to date from its cursor on."""
     screen = Screen()

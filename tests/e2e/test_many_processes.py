@@ -12,9 +12,9 @@ import pytest
 from tests.faults.cutting import cable
 from tests.faults.witness import SocketWitness
 from tests.fixtures_api import GraphQLClient, RunningApi, make_settings, serve
-from tests.fixtures_live import Guest, RunningRelay, publish, search_of, watching
+from tests.fixtures_live import Guest, publish, search_of, watching
 from tests.schema import operations as op
-from tests.shop import Shop, at, make_shop
+from tests.shop import Shop, at
 
 DAY = at(4, 0)
 TEN = at(4, 10)
@@ -25,17 +25,6 @@ CUTS = 12
 async def other(database_url: str, redis_url: str) -> AsyncIterator[RunningApi]:
     async with serve(make_settings(database_url, redis_url)) as api:
         yield api
-
-
-@pytest.fixture
-async def shop(running: RunningApi, relay: RunningRelay) -> Shop:
-    assert relay is not None
-    return await make_shop(running.api.services)
-
-
-@pytest.fixture
-def guest(client: GraphQLClient, shop: Shop) -> Guest:
-    return Guest(client, shop)
 
 
 async def test_what_one_process_did_another_tells_and_a_third_party_goes_on(

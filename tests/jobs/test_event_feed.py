@@ -213,6 +213,19 @@ async def test_an_undone_history_cuts_subscribers_off(
             assert numbers(await subscription.next(5))[0] == 10
 
 
+async def test_a_log_that_was_purged_meanwhile_cuts_subscribers_off(database: Database, feed: EventFeed) -> None:
+    """And nothing came after it, from which that could be seen."""
+    async with feed.subscribe({new_id()}) as subscription:
+        before = subscription.position_at_start
+        purged = (
+            "UPDATE relay_state SET last_position = {0}, published_position = {0}, purged_position = {0} RETURNING 1"
+        )
+        await rows(database, purged.format(before + 3))
+        with pytest.raises(FeedOverflow):
+            await subscription.next(5)
+        assert feed.position == subscription.position_at_start == before + 3
+
+
 async def test_an_event_that_only_the_database_can_tell(
     database: Database, ground: Ground, valkey: Valkey, feed: EventFeed, installation: UUID
 ) -> None:
