@@ -6,7 +6,6 @@ workers always have room for other jobs: each poll that ends asks for the next o
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -21,6 +20,7 @@ from app.commands.calendar_source import (
     purge_external_busy,
     record_poll,
 )
+from app.core.chance import between
 from app.core.database import Tx
 from app.domain.busy_calendar import HORIZON, SourceStatus, fingerprint, poll_delay, window_of
 from app.domain.errors import NotFound
@@ -105,7 +105,7 @@ class CalendarPolling:
         return Polled(
             began_at=target.now,
             status=SourceStatus.ACTIVE,
-            delay=poll_delay(self.interval, 0, None, _chance()),
+            delay=poll_delay(self.interval, 0, None, between(0, 1)),
             message=warning,
             reading=reading,
             etag=etag,
@@ -118,7 +118,7 @@ class CalendarPolling:
         return Polled(
             began_at=target.now,
             status=SourceStatus.REFUSED if problem.is_refused else SourceStatus.FAILING,
-            delay=poll_delay(self.interval, failures, problem.retry_after, _chance()),
+            delay=poll_delay(self.interval, failures, problem.retry_after, between(0, 1)),
             message=problem.reason,
         )
 
@@ -142,7 +142,3 @@ async def _purge_external_busy(run: JobRun) -> None:
         async with run.services.database.transaction() as tx:
             if await purge_external_busy(tx, KEPT, PURGE_BATCH) < PURGE_BATCH:
                 return
-
-
-def _chance() -> float:
-    return random.random()  # noqa: S311 (spreads load, hides nothing)

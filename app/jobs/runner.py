@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
@@ -11,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from app.commands.job import Claim, LeaseLost, claim_job, fail_job, finish_job, give_back_job, renew_lease
+from app.core.chance import between
 from app.core.database import Database
 from app.core.outages import describe
 from app.jobs.registry import Handlers, JobRun, JobServices
@@ -139,7 +139,7 @@ class Runner:
     def _retry_delay(self, attempt: int) -> timedelta:
         """Doubles with each attempt, within a half up or down, so that jobs that failed together come back apart."""
         delay_s = min(LONGEST_RETRY_S, self._first_retry_s * 2 ** (attempt - 1))
-        return timedelta(seconds=delay_s * random.uniform(0.5, 1.5))  # noqa: S311 (spreads load, hides nothing)
+        return timedelta(seconds=delay_s * between(0.5, 1.5))
 
     async def _keep_lease(self, claim: Claim, handler: asyncio.Future[None]) -> None:
         """Renew until cancelled. Ends the handler when the job is somebody else's, or may be."""

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from secrets import SystemRandom
 from uuid import UUID
 
+from app.core.chance import between
 from app.core.tokens import TokenSigner
 from app.domain.errors import BadInput, NotFound
 from app.domain.presence import (
@@ -38,7 +38,6 @@ READ_AGAIN_S = 60.0
 """How long whoever is there is taken to be there still, where nothing else changes."""
 BLUR_S = 600
 """For so long the same number is blurred the same way."""
-_CHANCE = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +206,7 @@ class PresenceChannel:
                     self._tell(self._see(now_there, presence.counts))
                     if now_there != people:
                         return now_there
-                    await asyncio.sleep(rules.tell_s + _CHANCE.uniform(0, rules.jitter_s))
+                    await asyncio.sleep(rules.tell_s + between(0, rules.jitter_s))
 
     def _tell(self, seen: dict[UUID, PersonPresence]) -> None:
         before = self._shown or {}

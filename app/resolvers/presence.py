@@ -11,12 +11,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from secrets import SystemRandom
 from typing import TypeVar
 from uuid import UUID
 
 import structlog
 
+from app.core.chance import between
 from app.core.ids import new_id
 from app.domain.presence import ONLINE, Look
 from app.ports import PresenceBoard
@@ -27,7 +27,6 @@ ACCOUNTS_LIMIT = 10_000
 """Of whom it is remembered that they were here a moment ago."""
 
 Counts = Mapping[UUID, Mapping[str, int]]
-_CHANCE = SystemRandom()
 K = TypeVar("K")
 
 
@@ -146,7 +145,7 @@ class Presence:
                 self.counts = None
             turned, self._turned = self._turned, asyncio.Event()
             turned.set()
-            await asyncio.sleep(self.rules.beat_s * _CHANCE.uniform(0.8, 1.2))  # so that processes drift apart
+            await asyncio.sleep(self.rules.beat_s * between(0.8, 1.2))  # so that processes drift apart
         self.counts, self._task = None, None
 
     def _is_needed(self) -> bool:

@@ -7,7 +7,6 @@ to a client at a time, so a slow reader holds up its own source and nothing else
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+
+from app.core.chance import between
 
 log = structlog.get_logger(__name__)
 
@@ -64,8 +65,7 @@ def event_frame(data: bytes, *, event: str, cursor: str | None = None) -> bytes:
 
 def retry_frame(between_s: tuple[float, float]) -> bytes:
     """Tells the client how long to wait before it comes back."""
-    wait_s = random.uniform(*between_s)  # noqa: S311 (spreads load, hides nothing)
-    return b"retry: %d\n\n" % round(wait_s * 1_000)
+    return b"retry: %d\n\n" % round(between(*between_s) * 1_000)
 
 
 class _Gone(Exception):
