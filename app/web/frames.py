@@ -83,6 +83,12 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             # Nobody asks for the handshake again, and there may be many connections.
             self.request = self.response = cast("Any", None)
 
+    def handle_ping(self) -> None:
+        """One who pings and takes no answers gets none, else they would be heaped up here."""
+        pongs = self.conn.data_to_send()
+        if not self.is_full:
+            self.transport.write(b"".join(pongs))
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self.is_full = True
