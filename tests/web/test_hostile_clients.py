@@ -16,10 +16,18 @@ from websockets.typing import Subprotocol
 
 from app.domain.errors import NotFound
 from app.web.clients import ClientLimits
-from app.web.frames import HIGH_WATER_BYTES, FrameProtocol
+from app.web.frames import HIGH_WATER_BYTES, MOST_MESSAGES, FrameProtocol
 from app.web.graphql import TransportOptions
 from app.web.graphql.websocket import Socket
-from tests.web.graphql_server import RunningServer, initialise, receive_json, running_server, subscribe, until
+from tests.web.graphql_server import (
+    RunningServer,
+    close_code,
+    initialise,
+    receive_json,
+    running_server,
+    subscribe,
+    until,
+)
 from tests.web.live_world import WORLD, live_engine
 
 KINDS = pytest.mark.parametrize("ws", [FrameProtocol, "websockets-sansio"], ids=["frames", "asgi"])
@@ -119,3 +127,26 @@ async def test_an_operation_that_its_client_ended_says_nothing_more(monkeypatch:
         await until(lambda: not operations_left())
         await client.send('{"type":"ping"}')
         assert await receive_json(client) == {"type": "pong"}
+
+
+async def test_thousands_of_small_messages_at_once_are_no_conversation() -> None:
+    """What arrives in one piece is taken apart at once: small messages take many times the memory of their bytes."""
+    pings = Frame(Opcode.TEXT, b'{"type":"ping"}').serialize(mask=True)
+    async with running_server(PATIENT, ws=FrameProtocol) as server:
+        async with deaf(server) as (client, served):
+            while not served._outlet.is_full:
+                served._outlet.put(b'{"type":"ping","payload":', b'{"x":"%b"}}' % (b"x" * 10_000))
+                await asyncio.sleep(0)
+            waiting: asyncio.Queue[Any] = served._receive.__self__.queue  # type: ignore[attr-defined]
+            client.transport.write(pings * 4_000)
+            await until(lambda: waiting.qsize() > MOST_MESSAGES)
+            await asyncio.sleep(0.1)
+            assert waiting.qsize() <= MOST_MESSAGES + 5
+        await until(lambda: server.transport.sockets.open_sockets == 0)
+        async with server.socket() as client:
+            await initialise(client)
+            client.transport.write(pings * 500)
+            for _ in range(500):
+                assert await receive_json(client) == {"type": "pong"}
+            client.transport.write(pings * 4_000)
+            assert await close_code(client) == (1008, "Too many messages at once")
