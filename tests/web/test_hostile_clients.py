@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket as sockets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
@@ -150,3 +152,17 @@ async def test_thousands_of_small_messages_at_once_are_no_conversation() -> None
                 assert await receive_json(client) == {"type": "pong"}
             client.transport.write(pings * 4_000)
             assert await close_code(client) == (1008, "Too many messages at once")
+
+
+@KINDS
+async def test_those_who_come_and_go_leave_little_behind(ws: Any) -> None:
+    """The clock knows each until the moment for which it was set, but not what it was made of."""
+    async with running_server(PATIENT, ws=ws) as server:
+        for _ in range(20):
+            async with server.socket() as client:
+                await initialise(client)
+        await until(lambda: server.transport.sockets.open_sockets == 0)
+        await asyncio.sleep(0.05)
+        gc.collect()
+        left = [one for one in gc.get_objects() if isinstance(one, WebSocketsSansIOProtocol)]
+        assert len(left) <= 2

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import structlog
 
@@ -139,7 +139,12 @@ class Socket:
             if self._left is not None:
                 self._left()
             await self._clean_up()
-            self._reader = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """The clock may know it until the moment for which it was set: not with the connection and all that."""
+        self._reader = self._left = None
+        self._receive = self._asgi_send = self._outlet = self._operations = self._headers = cast("Any", None)
 
     async def _serve(self) -> None:
         try:
