@@ -47,7 +47,7 @@ async def deaf(server: RunningServer) -> AsyncIterator[tuple[ClientConnection, S
     async with connect(f"ws://127.0.0.1:{server.port}/graphql", sock=plain, subprotocols=protocols) as client:
         await initialise(client)
         (served,) = server.transport.sockets._sockets
-        transport: Any = served._receive.__self__.transport
+        transport: Any = served._receive.__self__.transport  # type: ignore[attr-defined]
         transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4_096)
         client.transport.pause_reading()
         yield client, served

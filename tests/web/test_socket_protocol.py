@@ -123,7 +123,7 @@ async def test_sockets_elsewhere_are_refused(path: str, caplog: pytest.LogCaptur
 
     async def nothing(*_: object) -> Any: ...
 
-    async with running_server(options, more_routes=[*availability_routes(nothing, None, options)]) as server:  # type: ignore[arg-type, list-item]
+    async with running_server(options, more_routes=[*availability_routes(nothing, None, options)]) as server:  # type: ignore[arg-type]
         with pytest.raises(InvalidStatus) as refused:
             await connect(f"ws://127.0.0.1:{server.port}{path}", subprotocols=[Subprotocol("graphql-transport-ws")])
         assert 400 <= refused.value.response.status_code < 500
