@@ -83,6 +83,10 @@ class _Handler:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await receive()
+            await send({"type": "websocket.close", "code": 1000, "reason": ""})  # not accepted yet: HTTP 403
+            return
         headers = header_map(scope)
         request_id = sane_request_id(headers.get("x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -132,10 +136,9 @@ async def _frames(events: StreamedEvents) -> AsyncGenerator[bytes, None]:
 
 def _provider_id(scope: Scope) -> str:
     """`/{providerId}/stream`, with or without a slash at the end. Raises NotFound for any other path."""
-    if scope["type"] == ScopeType.HTTP:
-        match scope["path"].removesuffix("/").split("/"):
-            case ["", provider_id, "stream"]:
-                return str(provider_id)
+    match scope["path"].removesuffix("/").split("/"):
+        case ["", provider_id, "stream"]:
+            return str(provider_id)
     raise NotFound
 
 

@@ -18,6 +18,8 @@ from websockets.http11 import Request
 EXTENSION = "turnero.frames"
 HIGH_WATER_BYTES = 32_768
 """What a client has not taken yet, before nothing more is written to it."""
+MOST_MESSAGES = 1_000
+"""Of one client, before the application has taken the first of them. Each takes many times the memory of its bytes."""
 _COPIED_BYTES = 4_096
 """Up to here it costs less to join two pieces than to hand over two."""
 _MEDIUM = Struct("!BBH").pack
@@ -82,6 +84,18 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.accept":
             # Nobody asks for the handshake again, and there may be many connections.
             self.request = self.response = cast("Any", None)
+
+    def handle_ping(self) -> None:
+        """One who pings and takes no answers gets none, else they would be heaped up here."""
+        pongs = self.conn.data_to_send()
+        if not self.is_full:
+            self.transport.write(b"".join(pongs))
+
+    def send_receive_event_to_app(self) -> None:
+        super().send_receive_event_to_app()
+        if self.queue.qsize() > MOST_MESSAGES and self.conn.close_sent is None:
+            self.conn.send_close(1008, "Too many messages at once")
+            self.handle_parser_exception()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -29,6 +29,8 @@ TRAPS = {
         "web/test_graphql_websocket.py::test_messages_that_are_none_close_with_4400",
         "web/test_graphql_websocket.py::test_random_messages_never_crash_the_socket",
         "web/test_graphql_websocket.py::test_close_reasons_fit_their_frame",
+        "web/test_socket_protocol.py::test_text_that_is_none_is_1007",
+        "web/test_socket_protocol.py::test_ids_are_given_back_as_they_were",
     ],
     "5 a minute to initialise, a hundred operations, any number of sockets": [
         "web/test_graphql_websocket.py::test_init_in_time",
@@ -36,6 +38,8 @@ TRAPS = {
         "web/test_graphql_websocket.py::test_sockets_of_one_address",
         "web/test_clients.py::test_of_a_signed_in_user_sockets_and_streams_count_together",
         "web/test_clients.py::test_operations_of_a_client_count_on_all_its_sockets",
+        "web/test_hostile_clients.py::test_refused_operations_of_one_who_reads_nothing_are_not_heaped_up",
+        "web/test_socket_protocol.py::test_no_way_out_keeps_a_place",
         "e2e/test_realtime_doc.py::test_the_guide_gives_the_limits_there_are",
     ],
     "6 a subscription runs as a query": [

@@ -208,18 +208,22 @@ async def test_who_asks_for_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("app.serving.SWEEP_TICKS", 3)
     monkeypatch.setattr("app.serving.LINGER_S", 0)
     serving, server, address = await started(monkeypatch, app)
-    silent, slow, open_ = [await asyncio.open_connection(*address) for _ in range(3)]
+    silent, slow, slow_again, open_ = [await asyncio.open_connection(*address) for _ in range(4)]
     slow[1].write(b"GET / HTTP/1.1\r\nhost:")
     open_[1].write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    slow_again[1].write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
     async with asyncio.timeout(5):
+        assert b"204 No Content" in await slow_again[0].readuntil(b"\r\n\r\n")
+        slow_again[1].write(b"GET / HTTP/1.1\r\nhost:")
         assert await silent[0].read() == b""
         assert await slow[0].read() == b""
+        assert await slow_again[0].read() == b""
         open_[1].write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         await asyncio.sleep(0.2)
         assert (await open_[0].read(1_000)).count(b"204 No Content") == 2
         server.should_exit = True
         await serving
-    for _, writer in (silent, slow, open_):
+    for _, writer in (silent, slow, slow_again, open_):
         writer.close()
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Hashable, Iterable
 from contextvars import Context, copy_context
+from types import TracebackType
 from typing import Protocol
 
 import msgspec
@@ -46,12 +47,14 @@ class _Ready:
 class Encoded:
     """An update as the client gets it. Without `tail` and `error` it is still being executed."""
 
-    __slots__ = ("error", "tail", "update", "waiters")
+    __slots__ = ("error", "tail", "trace", "update", "waiters")
 
     def __init__(self, update: object) -> None:
         self.update = update
         self.tail: bytes | None = None
         self.error: Exception | None = None
+        self.trace: TracebackType | None = None
+        """Where the error came from."""
         self.waiters: list[Waiter] = []
 
 
@@ -181,7 +184,7 @@ class Broadcast:
             self._registry.keep(self, encoded)
 
     def _fail(self, encoded: Encoded, error: Exception) -> None:
-        encoded.error = error  # kept, so that it is one failure for all
+        encoded.error, encoded.trace = error, error.__traceback__  # kept, so that it is one failure for all
 
     def _tell(self, encoded: Encoded) -> None:
         waiters, encoded.waiters = encoded.waiters, []
@@ -222,7 +225,7 @@ class Broadcasts:
             encoded.waiters.append(ready)
             await ready.wait()
         if encoded.error is not None:
-            raise encoded.error
+            raise encoded.error.with_traceback(encoded.trace)  # it is raised for many, and would grow with each
         LIVE.deliveries += 1
         return (encoded.tail or b"").removesuffix(self.ending)
 

@@ -121,10 +121,14 @@ class EventStreams:
         broadcast = self._broadcasts.enter(operation, request_id)
         reader = Reader(broadcast.channel)
         try:
-            for update in await broadcast.channel.join(reader, operation.stream.after):
-                yield await self._broadcasts.payload(broadcast, update)
-            async for update in reader:
-                yield await self._broadcasts.payload(broadcast, update)
+            opening = await broadcast.channel.join(reader, operation.stream.after)
+            try:
+                for update in opening:
+                    yield await self._broadcasts.payload(broadcast, update)
+                async for update in reader:
+                    yield await self._broadcasts.payload(broadcast, update)
+            except Exception as error:  # from here on it is everybody's
+                yield b'{"errors":%b}' % broadcast.describe(error)
         finally:
             broadcast.channel.leave(reader)
             broadcast.leave()

@@ -29,6 +29,9 @@ MakeContext = Callable[[str], Awaitable[object]]
 
 encode = msgspec.json.Encoder().encode
 
+MOST_LEAVING = 20
+"""Operations of one socket that count no more and whose tasks are not over yet, before nothing more is begun on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class SocketSetup:
@@ -77,6 +80,8 @@ class Operations:
     async def start(self, message: dict[str, object]) -> None:
         """Begin what a `subscribe` asks for. Raises SocketClose, SocketGone."""
         operation_id = read_id(message)
+        while self._leaving and len(self._leaving) >= MOST_LEAVING:  # one who takes no answers asks no more
+            await asyncio.wait(self._leaving, return_when=asyncio.FIRST_COMPLETED)
         if operation_id in self._running:
             raise SocketClose(4409, f"Subscriber for {operation_id} already exists")
         try:
@@ -110,15 +115,22 @@ class Operations:
             operation.close()
         elif operation is not None:
             operation.cancel()
-            if self._leaving is None:
-                self._leaving = set()
-            self._leaving.add(operation)
-            operation.add_done_callback(self._leaving.discard)
+            self._await_end(operation)
 
-    def _release(self, operation_id: str) -> None:
-        """Free the id, before the client hears that it is free. A later operation's id is left alone."""
-        if self._running.get(operation_id) is asyncio.current_task():
-            self._forget(operation_id)
+    def _release(self, operation_id: str) -> bool:
+        """Free the id, before the client hears that it is free. False: it is not this operation's any more."""
+        task = asyncio.current_task()
+        if task is None or self._running.get(operation_id) is not task:
+            return False
+        self._forget(operation_id)
+        self._await_end(task)
+        return True
+
+    def _await_end(self, task: asyncio.Task[None]) -> None:
+        if self._leaving is None:
+            self._leaving = set()
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _operate(self, operation_id: str, request: GraphQLRequest) -> None:
         request_id = sane_request_id(None)
@@ -137,10 +149,13 @@ class Operations:
                 self._release(operation_id)
 
     async def _fail(self, operation_id: str, errors: list[dict[str, object]]) -> None:
-        """An `error` ends the operation by itself; the protocol wants no `complete` after it."""
-        self._release(operation_id)
-        with suppress(SocketGone):
-            await self._send_error(operation_id, errors)
+        """An `error` ends the operation by itself; the protocol wants no `complete` after it.
+
+        Of one that the client has ended it hears no more: the id may be another operation's by now.
+        """
+        if self._release(operation_id):
+            with suppress(SocketGone):
+                await self._send_error(operation_id, errors)
 
     async def _run_operation(self, operation_id: str, request: GraphQLRequest, request_id: str) -> None:
         call = self._setup.engine.accept(request.query, request.operation_name, request.variables)
@@ -165,8 +180,8 @@ class Operations:
             async with aclosing(source):
                 async for result in source:
                     await self._send_next(operation_id, result, request_id)
-        self._release(operation_id)
-        await self._send({"id": operation_id, "type": "complete"})
+        if self._release(operation_id):
+            await self._send({"id": operation_id, "type": "complete"})
 
     async def _send_next(self, operation_id: str, result: ExecutionResult, request_id: str) -> None:
         await self._send({"id": operation_id, "type": "next", "payload": self._setup.engine.result(result, request_id)})

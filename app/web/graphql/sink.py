@@ -155,7 +155,8 @@ class Sink:
                     return
                 encoded = self._broadcast.encoded(self._waiting[0])
                 if encoded.error is not None:
-                    raise encoded.error
+                    self._fail(encoded.error)
+                    return
                 if encoded.tail is None:
                     self._await(encoded)
                     return

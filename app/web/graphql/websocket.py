@@ -4,8 +4,8 @@
 Nothing a client sends ends otherwise than with a documented close code:
 4400 a message that the protocol does not know · 4401 no connection_init yet · 4403 token invalid, or over ·
 4406 subprotocol missing · 4408 no connection_init, or no sign of life, in time · 4409 an id in use twice ·
-4429 a second connection_init, or too many sockets · 1009 message too large · 1011 a fault of ours ·
-1012 the server restarts · 1013 something that we need is away.
+4429 a second connection_init, or too many sockets · 1008 a thousand messages at once · 1009 message too large ·
+1011 a fault of ours · 1012 the server restarts · 1013 something that we need is away.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import structlog
 
@@ -139,7 +139,12 @@ class Socket:
             if self._left is not None:
                 self._left()
             await self._clean_up()
-            self._reader = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """The clock may know it until the moment for which it was set: not with the connection and all that."""
+        self._reader = self._left = None
+        self._receive = self._asgi_send = self._outlet = self._operations = self._headers = cast("Any", None)
 
     async def _serve(self) -> None:
         try:
