@@ -16,8 +16,13 @@ UNFINISHED := $(VENV)/.install-unfinished
 # Real clients are tested on Node.js 20 or later: the machine's, or else one from the package index.
 HAS_NODE := { npm --version && node -e 'process.exit(process.versions.node.split(".")[0] < 20)'; } >/dev/null 2>&1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Compiled when first imported: most of what packages bring never is, and to compile it all is half of an install.
-INSTALL := $(PIP) install --no-compile --require-hashes
+# uv installs in a fifth of the time. It does not know of an index that pip is told to use instead of the public one: then,
+# or where uv cannot be had or finds no way out, pip does it. Compiled is what is imported, then: most never is.
+ANOTHER_INDEX := $(PIP) config list | grep -q '[.]index-url=\|[.]no-index='
+GET_UV := { [ -x $(BIN)/uv ] || $(PIP) install --no-compile --only-binary :all: --require-hashes -r requirements-install.lock; }
+USE_UV := UV_HTTP_TIMEOUT=15 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
+install = { { ! { $(ANOTHER_INDEX); } && $(GET_UV) && $(USE_UV) -r $(1); } 2>/dev/null \
+	  || $(PIP) install --no-compile --require-hashes -r $(1); }
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test lint fmt schema bench faults types style collected tested
@@ -69,7 +74,7 @@ faults: $(DEV) ## Long runs that kill processes in the middle of bookings
 	@exec $(BIN)/python -m pytest -n 0 -s -m faults
 
 # Stamps are touched last, by `&&`: an interrupted install leaves none, and the next run starts from a clean folder.
-$(RUNTIME): requirements.lock pyproject.toml
+$(RUNTIME): requirements.lock requirements-install.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Turnero needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
@@ -77,13 +82,13 @@ $(RUNTIME): requirements.lock pyproject.toml
 	@if [ -e $(UNFINISHED) ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then $(PYTHON) -m venv --clear $(VENV); fi
 	@echo "Installing packages into $(VENV) ..."
 	@touch $(UNFINISHED) \
-	  && $(INSTALL) -r requirements.lock \
+	  && $(call install,requirements.lock) \
 	  && $(PIP) install --no-deps --no-build-isolation -e . \
 	  && rm $(UNFINISHED) && touch $@
 
 $(DEV): requirements-dev.lock requirements-node.lock $(RUNTIME)
 	@echo "Installing development packages into $(VENV) ..."
 	@touch $(UNFINISHED) \
-	  && $(INSTALL) -r requirements-dev.lock \
-	  && { $(HAS_NODE) || $(INSTALL) -r requirements-node.lock; } \
+	  && $(call install,requirements-dev.lock) \
+	  && { $(HAS_NODE) || $(call install,requirements-node.lock); } \
 	  && rm $(UNFINISHED) && touch $@
