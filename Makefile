@@ -11,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+COLLECTED := $(VENV)/.collected
 # Stands while packages are being installed: found at the start, it says that an install was interrupted.
 UNFINISHED := $(VENV)/.install-unfinished
 # Real clients are tested on Node.js 20 or later: the machine's, or else one from the package index.
@@ -51,9 +52,12 @@ style: $(DEV)
 	@$(BIN)/turnero export-schema --check
 	@$(BIN)/turnero settings-doc --check
 
-# Every test is read once, beside the types, so that the test processes find them compiled.
-collected: $(DEV)
+# The first time every test is read once, beside the types, so that the test processes find them compiled.
+collected: $(COLLECTED)
+
+$(COLLECTED): $(DEV)
 	@$(BIN)/python -m pytest -n 0 --collect-only > $(VENV)/collected.txt || { cat $(VENV)/collected.txt; exit 1; }
+	@touch $@
 
 # Beside the types, which take one processor a minute when nothing is kept of an earlier run.
 tested: style collected
