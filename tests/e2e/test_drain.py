@@ -179,18 +179,18 @@ async def test_it_ends_although_somebody_never_does(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("app.serving.LINGER_S", 0.2)
     hanging = asyncio.Event()
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        assert receive
-        assert send
-        assert scope["type"] == "http"
-        hanging.set()
-        await asyncio.sleep(60)
+    class Hanging:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            assert receive
+            assert send
+            assert scope["type"] == "http"
+            hanging.set()
+            await asyncio.sleep(60)
 
-    async def drain(_grace_s: float) -> None:
-        await asyncio.sleep(60)
+        async def drain(self, _grace_s: float) -> None:
+            await asyncio.sleep(60)
 
-    app.drain = drain  # type: ignore[attr-defined]
-    serving, server, address = await started(monkeypatch, app)
+    serving, server, address = await started(monkeypatch, Hanging())
     _, writer = await asyncio.open_connection(*address)
     writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
     await asyncio.wait_for(hanging.wait(), 5)

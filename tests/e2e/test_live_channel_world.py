@@ -3,7 +3,6 @@ that a start opens or closes which does not."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,7 +18,7 @@ from app.resolvers import live_entrance
 from app.resolvers.context import Services
 from app.resolvers.live_channel import Channel
 from app.resolvers.live_hub import LiveHub
-from tests.factories import make
+from tests.e2e.live_steps import LiveSteps
 from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi
 from tests.fixtures_live import Guest, RunningRelay
 from tests.listening import Listener, answered, search_in, until
@@ -43,7 +42,7 @@ class Ahead(ShiftedClock):
 
 
 @dataclass
-class World:
+class World(LiveSteps):
     rng: Random
     guest: Guest
     shop: Shop
@@ -106,16 +105,6 @@ class World:
         if "hold" in answer:
             self.held.append(answer)
 
-    async def release(self) -> None:
-        if self.held:
-            held = self.held.pop(self.rng.randrange(len(self.held)))
-            await self.guest.client(RELEASE, {"id": held["hold"]["id"], "token": held["holdToken"]})
-
-    async def pass_time(self) -> None:
-        """Holds lapse."""
-        self.moved_by += timedelta(minutes=self.rng.choice((1, 4, 11)))
-        self.clock.move(self.moved_by)
-
     async def stop_numbering(self) -> None:
         if self.is_numbering:
             await self.relay.pause()
@@ -126,21 +115,14 @@ class World:
             self.relay.start()
             self.is_numbering = True
 
-    async def configure(self) -> None:
-        self.prices += 100
-        await make(self.owner, "updateService", serviceId=self.shop.service_id, priceMinor=self.prices)
-
-    async def wait(self) -> None:
-        await asyncio.sleep(self.rng.choice((0, 0.005, 0.03)))
-
 
 HOLD = """mutation ($s: ID!, $at: DateTime!) { holdSlot(input: { serviceId: $s, startsAt: $at }) {
   __typename ... on HoldSlotPayload { hold { id expiresAt } holdToken } } }"""
-RELEASE = "mutation ($id: ID!, $token: String!) { releaseHold(holdId: $id, holdToken: $token) { __typename } }"
 
 
 @pytest.mark.parametrize("seed", [4, 6, 11])
-async def test_everybody_ends_with_the_same(  # noqa: PLR0917 (fixtures)
+async def test_everybody_ends_with_the_same(
+    *,
     running: RunningApi,
     client: GraphQLClient,
     relay: RunningRelay,

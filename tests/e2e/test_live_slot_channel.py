@@ -199,8 +199,14 @@ async def test_a_session_comes_within_reach_at_midnight(
     assert fresh.updates[0].look == looker.updates[1].look
 
 
-async def test_who_comes_back_to_a_process_that_hears_nothing_does_not_wait_for_the_others(  # noqa: PLR0917 (fixtures)
-    running: RunningApi, late: Services, guest: Guest, shop: Shop, relay: RunningRelay, monkeypatch: pytest.MonkeyPatch
+async def test_who_comes_back_to_a_process_that_hears_nothing_does_not_wait_for_the_others(
+    *,
+    running: RunningApi,
+    late: Services,
+    guest: Guest,
+    shop: Shop,
+    relay: RunningRelay,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wanted, here = the_slot(shop), process(running)
     await late.feed.wait_for(await relay.catch_up())

@@ -3,10 +3,10 @@ they have seen last, and in the end all see what somebody sees who comes now."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -17,8 +17,8 @@ from app.resolvers.context import RequestContext, Services
 from app.resolvers.live_slot import SlotRequest
 from app.resolvers.slot_channel import SlotChannel
 from app.resolvers.slot_watch import slot_channel
+from tests.e2e.live_steps import LiveSteps
 from tests.e2e.test_live_channel_world import Ahead
-from tests.factories import make
 from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi
 from tests.fixtures_live import Guest, RunningRelay
 from tests.listening import until
@@ -31,7 +31,7 @@ LOOKERS = 6
 
 
 @dataclass
-class World:
+class World(LiveSteps):
     rng: Random
     guest: Guest
     owner: GraphQLClient
@@ -72,15 +72,6 @@ class World:
         if "hold" in answer:
             self.held.append(answer)
 
-    async def release(self) -> None:
-        if self.held:
-            held = self.held.pop(self.rng.randrange(len(self.held)))
-            await self.guest.client(RELEASE, {"id": held["hold"]["id"], "token": held["holdToken"]})
-
-    async def pass_time(self) -> None:
-        self.moved_by += timedelta(minutes=self.rng.choice((1, 4, 11)))
-        self.clock.move(self.moved_by)
-
     async def stop_numbering(self) -> None:
         await self.relay.pause()
 
@@ -88,21 +79,14 @@ class World:
         await self.relay.pause()
         self.relay.start()
 
-    async def configure(self) -> None:
-        self.prices += 100
-        await make(self.owner, "updateService", serviceId=self.guest.shop.service_id, priceMinor=self.prices)
-
-    async def wait(self) -> None:
-        await asyncio.sleep(self.rng.choice((0, 0.005, 0.03)))
-
 
 HOLD = """mutation ($s: ID!, $at: DateTime!) { holdSlot(input: { serviceId: $s, startsAt: $at }) {
   __typename ... on HoldSlotPayload { hold { id } holdToken } } }"""
-RELEASE = "mutation ($id: ID!, $token: String!) { releaseHold(holdId: $id, holdToken: $token) { __typename } }"
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_all_end_with_what_is_seen_now(  # noqa: PLR0917 (fixtures)
+async def test_all_end_with_what_is_seen_now(
+    *,
     running: RunningApi,
     client: GraphQLClient,
     relay: RunningRelay,
@@ -139,9 +123,13 @@ async def test_all_end_with_what_is_seen_now(  # noqa: PLR0917 (fixtures)
     await fresh.feed.wait_for(await relay.catch_up())
     now = (await Looker().join(fresh, world.wanted)).updates[-1].look
     for looker in world.looking:
-        await until(lambda one=looker: one.updates[-1].look == now)  # type: ignore[misc]
+        await until(partial(_sees, looker, now))
         assert looker.updates[-1].look == now
     assert sum(len(looker.updates) for looker in world.looking) > LOOKERS * 2
     for looker, channel in world.looking.items():
         assert not looker.errors
         channel.leave(looker)
+
+
+def _sees(looker: Looker, look: object) -> bool:
+    return looker.updates[-1].look == look
