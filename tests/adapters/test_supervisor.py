@@ -172,6 +172,15 @@ with Supervisor(Ledger(pathlib.Path(sys.argv[1]))) as s:
     eventually(lambda: not record.is_alive(), within_s=4)
 
 
+@pytest.fixture
+def not_under_nohup() -> Iterator[None]:
+    """SIGHUP is heeded, also where the tests themselves were started to ignore it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("not_under_nohup")
 def test_a_signal_asks_for_the_end(supervisor: Supervisor) -> None:
     with supervisor.signals():
         os.kill(os.getpid(), signal.SIGHUP)

@@ -150,14 +150,18 @@ for (const [name, createClient] of Object.entries(libraries)) {
     const stop = run(createClient, input, (event) => events.push(event));
     const look = () => JSON.stringify(events.map(({ kind, causes }) => [kind, causes]));
     await until(() => events.length === 1, look);
-    const held = await hold(events[0].opened.at(-1));
-    await until(() => events.length === 2, look);
+    const start = events[0].opened.at(-1);
+    // What was given back just before may still be told between these.
+    const told = (side) => events.slice(1).filter((event) => event[side].includes(start));
+    const held = await hold(start);
+    await until(() => told("closed").length === 1, look);
     line.cut();
     await release(held);
     line.mend();
-    await until(() => events.length === 3, look);
-    assert.deepEqual(events.map(({ kind }) => kind), ["SNAPSHOT", "CHANGE", "CHANGE"]);
-    assert.deepEqual(events[2].opened, events[1].closed);
+    await until(() => told("opened").length === 1, look);
+    assert.equal(told("closed").length, 1);
+    assert.equal(events[0].kind, "SNAPSHOT");
+    assert.ok(events.slice(1).every(({ kind }) => kind === "CHANGE"), look());
     stop();
     line.close();
   });
