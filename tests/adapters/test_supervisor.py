@@ -173,10 +173,14 @@ with Supervisor(Ledger(pathlib.Path(sys.argv[1]))) as s:
 
 
 def test_a_signal_asks_for_the_end(supervisor: Supervisor) -> None:
-    with supervisor.signals():
-        os.kill(os.getpid(), signal.SIGHUP)
-        eventually(lambda: supervisor.stop_requested)
-        supervisor.watch()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests run under nohup, and so by it
+    try:
+        with supervisor.signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            eventually(lambda: supervisor.stop_requested)
+            supervisor.watch()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_record_never_matches_a_later_process_with_its_pid() -> None:
