@@ -49,7 +49,7 @@ class RunningRelay:
 
     async def catch_up(self) -> int:
         """Wait until everything has its number; the last."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 async with self.database.snapshot() as tx:
                     state = await log_state(tx)

@@ -222,9 +222,14 @@ async def test_comments_keep_a_quiet_stream_alive() -> None:
         streaming(server, TOLD_LATE) as told,
     ):
         await told.payload()
-        asyncio.get_running_loop().call_later(0.3, server.witness.gate.set)
+
+        async def speak_again() -> None:
+            await until(lambda: len(told.comments) >= 3)
+            server.witness.gate.set()
+
+        speaking = asyncio.create_task(speak_again())
         assert await told.payload() == {"data": {"ticks": 1}}
-        assert len(told.comments) >= 3
+        await speaking
 
 
 async def test_a_restart_ends_streams_without_complete() -> None:
