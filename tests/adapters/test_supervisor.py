@@ -29,7 +29,7 @@ def never(_pid: int) -> bool:
     return False
 
 
-def eventually(check: Callable[[], object], within_s: float = 10) -> None:
+def eventually(check: Callable[[], object], within_s: float = 60) -> None:
     deadline = time.monotonic() + within_s
     while not check():
         assert time.monotonic() < deadline, "did not come true in time"
@@ -136,7 +136,7 @@ def test_stages_end_in_order_and_a_deaf_child_is_killed(supervisor: Supervisor, 
 
     began = time.monotonic()
     supervisor.stop()
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 30
     assert order.read_text().split() == ["api", "cache", "database"]
 
 
@@ -169,7 +169,7 @@ with Supervisor(Ledger(pathlib.Path(sys.argv[1]))) as s:
         if running.stdout is not None:
             running.stdout.close()
     (record,) = Ledger(path).load().processes
-    eventually(lambda: not record.is_alive(), within_s=4)
+    eventually(lambda: not record.is_alive())
 
 
 def test_a_signal_asks_for_the_end(supervisor: Supervisor) -> None:
