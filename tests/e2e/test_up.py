@@ -156,7 +156,7 @@ def test_what_a_killed_supervisor_leaves_is_taken_up_by_the_next_which_ctrl_c_en
 
 
 def _end_by_ctrl_c(up: Up) -> None:
-    """Everything is gone within five seconds."""
+    """Everything is gone in two or three seconds, or a few more where the machine has other things to do."""
     records = up.records()
     assert set(records) == {"postgres", "valkey", "sandbox", "api", "worker"}
     # A terminal's Ctrl-C goes to its foreground group: the children must not be in it.
@@ -164,8 +164,8 @@ def _end_by_ctrl_c(up: Up) -> None:
     assert all(os.getpgid(r.pid) != group for r in records.values())
     began = time.monotonic()
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(10) == 0
-    assert time.monotonic() - began < 5
+    assert up.process.wait(30) == 0
+    assert time.monotonic() - began < 15
     assert not any(r.is_alive() for r in records.values())
     assert up.records() == {}
 
