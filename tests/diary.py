@@ -23,7 +23,7 @@ class Diary:
     cursor: str | None = None
     types: list[str] = field(default_factory=list)
 
-    async def next(self, timeout_s: float = 10.0) -> dict[str, Any]:
+    async def next(self, timeout_s: float = 30.0) -> dict[str, Any]:
         """The next event, taken in. Fails where it does not fit what was there."""
         event = await self.stream.next(timeout_s)
         self.types.append(event["type"])

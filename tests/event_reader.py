@@ -22,7 +22,7 @@ class Told:
     comments: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
 
-    async def next(self, timeout_s: float = 5) -> tuple[str, Any] | None:
+    async def next(self, timeout_s: float = 30) -> tuple[str, Any] | None:
         """(event, data), or None at the end. Empty data is None, too."""
         async with asyncio.timeout(timeout_s):
             while (block := await self._block()) is not None:

@@ -90,6 +90,7 @@ async def serve(settings: Settings) -> AsyncIterator[RunningApi]:
         ws=FrameProtocol,
         ws_ping_interval=None,
         proxy_headers=False,
+        timeout_keep_alive=60,  # much longer than a client of the tests keeps one, however slow the machine is
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)

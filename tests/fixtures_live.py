@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -49,7 +49,7 @@ class RunningRelay:
 
     async def catch_up(self) -> int:
         """Wait until everything has its number; the last."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 async with self.database.snapshot() as tx:
                     state = await log_state(tx)
@@ -179,6 +179,29 @@ async def publish(client: GraphQLClient, shop: Shop, weekly: list[dict[str, Any]
     owner = client.signed_in(shop.owner.token)
     answer = await owner(op.PUBLISH, {"input": {"ownerId": shop.provider_id, "weekly": weekly}})
     assert answer["__typename"] == "PublishSchedulePayload", answer
+
+
+MOMENTS_S = (1, 4, 16)
+"""So many seconds a test has between what it does and what time does by itself."""
+
+
+class TooLate(Exception):
+    """The machine had other things to do, and the moment was over."""
+
+
+async def in_time(work: Callable[[int, int], Awaitable[None]]) -> None:
+    """Does it (with the number of the attempt, and so many seconds); again with more time where it came too late."""
+    for number, moment_s in enumerate(MOMENTS_S):
+        with suppress(TooLate):
+            await work(number, moment_s)
+            return
+    raise AssertionError("it was never in time")
+
+
+def before(edge: datetime, now: datetime | None = None) -> None:
+    """Raises TooLate."""
+    if (now or datetime.now(UTC)) >= edge:
+        raise TooLate
 
 
 @dataclass(slots=True)

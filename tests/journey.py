@@ -146,10 +146,10 @@ def hours(*opened: tuple[str, str], breaks: tuple[tuple[str, str], ...] = ()) ->
 
 
 def next_change(zone_name: str, *, forward: bool) -> date:
-    """The next local date on which clocks go forward, or back."""
+    """The next local date on which clocks go forward, or back: so far ahead that the day before it is still to come."""
     tz = ZoneInfo(zone_name)
     noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
-    for days in range(2, 400):
+    for days in range(4, 400):
         before = (noon + timedelta(days=days - 1)).astimezone(tz).utcoffset()
         after = (noon + timedelta(days=days)).astimezone(tz).utcoffset()
         assert before is not None

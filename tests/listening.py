@@ -83,7 +83,7 @@ async def answered(services: Services, search: AvailabilitySearch) -> tuple[Slot
     return by_start(slot for day in days for slot in found.times.slots(day)), found.cursor.carried()
 
 
-async def until(is_true: Callable[[], bool], wait_s: float = 5.0) -> None:
+async def until(is_true: Callable[[], bool], wait_s: float = 30.0) -> None:
     """Or until that time is over."""
     for _ in range(int(wait_s / 0.01)):
         if is_true():

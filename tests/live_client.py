@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
-WAIT_S = 10.0
+WAIT_S = 30.0
 QUIET_S = 0.4
 
 

@@ -96,6 +96,12 @@ def at(days: int, hour: int, minute: int = 0) -> datetime:
     return _TODAY + timedelta(days=days, hours=hour, minutes=minute)
 
 
+def from_today(days: int, hour: int, minute: int = 0) -> datetime:
+    """The same, from the day that it is now: for tests of what the server itself counts from its today."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + timedelta(days=days, hours=hour, minutes=minute)
+
+
 def iso(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 

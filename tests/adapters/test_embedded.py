@@ -209,8 +209,8 @@ def test_stopping_with_clients_connected_is_quick(data_dir: Path) -> None:
         while postgres.query(waiting) != ["1"]:
             time.sleep(0.05)
         began = time.monotonic()
-    assert time.monotonic() - began < 5
-    assert psql.wait(5) != 0
+    assert time.monotonic() - began < 30
+    assert psql.wait(30) != 0
     client.close()
 
 

@@ -85,7 +85,7 @@ async def test_a_server_that_hangs_is_waited_for_once(monkeypatch: pytest.Monkey
         assert await cache.get(["a"]) is None
         began = time.monotonic()
         assert [await cache.get(["a"]) for _ in range(20)] == [None] * 20
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 1.5
         server.resume()
 
         async def is_back() -> bool:

@@ -29,7 +29,7 @@ def never(_pid: int) -> bool:
     return False
 
 
-def eventually(check: Callable[[], object], within_s: float = 10) -> None:
+def eventually(check: Callable[[], object], within_s: float = 60) -> None:
     deadline = time.monotonic() + within_s
     while not check():
         assert time.monotonic() < deadline, "did not come true in time"
@@ -136,7 +136,7 @@ def test_stages_end_in_order_and_a_deaf_child_is_killed(supervisor: Supervisor, 
 
     began = time.monotonic()
     supervisor.stop()
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 30
     assert order.read_text().split() == ["api", "cache", "database"]
 
 
@@ -169,23 +169,18 @@ with Supervisor(Ledger(pathlib.Path(sys.argv[1]))) as s:
         if running.stdout is not None:
             running.stdout.close()
     (record,) = Ledger(path).load().processes
-    eventually(lambda: not record.is_alive(), within_s=4)
+    eventually(lambda: not record.is_alive())
 
 
-@pytest.fixture
-def not_under_nohup() -> Iterator[None]:
-    """SIGHUP is heeded, also where the tests themselves were started to ignore it."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.usefixtures("not_under_nohup")
 def test_a_signal_asks_for_the_end(supervisor: Supervisor) -> None:
-    with supervisor.signals():
-        os.kill(os.getpid(), signal.SIGHUP)
-        eventually(lambda: supervisor.stop_requested)
-        supervisor.watch()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests run under nohup, and so by it
+    try:
+        with supervisor.signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            eventually(lambda: supervisor.stop_requested)
+            supervisor.watch()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_record_never_matches_a_later_process_with_its_pid() -> None:

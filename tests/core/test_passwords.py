@@ -47,15 +47,14 @@ async def test_an_unknown_name_takes_as_long_as_a_wrong_password() -> None:
     own = Passwords(PasswordHasher(time_cost=4, memory_cost=16_384, parallelism=1))
     kept = await own.hash("correct horse")
 
-    async def fastest(known: str | None) -> float:
-        taken = []
-        for _ in range(5):
-            start = time.perf_counter()
-            await own.verify(known, "wrong password")
-            taken.append(time.perf_counter() - start)
-        return min(taken)
+    async def taken(known: str | None) -> float:
+        start = time.perf_counter()
+        await own.verify(known, "wrong password")
+        return time.perf_counter() - start
 
-    assert 0.5 < await fastest(None) / await fastest(kept) < 2
+    # In turns, so that what else the machine does is in the way of both. Without the work it would be a thousandth.
+    unknown, wrong = zip(*[(await taken(None), await taken(kept)) for _ in range(5)], strict=True)
+    assert 0.25 < min(unknown) / min(wrong) < 4
 
 
 async def test_the_event_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +64,7 @@ async def test_the_event_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     while not work.done():
         await asyncio.sleep(0.001)
         turns += 1
-    assert turns > 10
+    assert turns > 4
     monkeypatch.setattr(passwords, "QUEUE_LENGTH", 2)
     results = await asyncio.gather(*(own.hash("correct horse") for _ in range(4)), return_exceptions=True)
     assert [isinstance(result, Unavailable) for result in results] == [False, False, True, True]

@@ -49,7 +49,9 @@ LONGEST_LIFE_S = 0.04
 MOMENT_S = 0.003
 """At most so long a request is on its way, in each direction."""
 PATIENCE_S = 1.0
-"""Whoever asks the processor gives up after this; it may be done later still."""
+"""While the processor has its faults, whoever asks it gives up after this; it may be done later still."""
+CALM_S = 60.0
+"""Otherwise: a machine that has other things to do is no fault."""
 BY_ENDPOINT = 0.1
 """Of the webhooks, so many go through the whole HTTP server; the others to the function behind it."""
 
@@ -172,6 +174,7 @@ class World:
     stripe: Inside
     http: Inside
     chance: random.Random
+    connection: StripeConnection
     seen: Counter[str] = field(default_factory=Counter)
     strange: list[str] = field(default_factory=list)
     """What must not be raised anywhere, and was."""
@@ -217,8 +220,15 @@ class World:
         status, _, answer = await self.stripe.ask("POST", f"{STRIPE}/_sandbox/{path}", _AS_JSON, body)
         return msgspec.json.decode(answer) if status < 300 else None
 
+    async def trouble(self, *faults: Json) -> None:
+        """From now on the processor has these, and nobody waits for it for long."""
+        self.connection._deadline_s = PATIENCE_S
+        for fault in faults:
+            await self.control("faults", **fault)
+
     async def calm(self) -> None:
         """From now on the processor always answers, and what it was asked for before is done."""
+        self.connection._deadline_s = CALM_S
         await self.stripe.ask("DELETE", f"{STRIPE}/_sandbox/faults", _AS_JSON, b"")
         await self.stripe.idle()
 
@@ -280,9 +290,8 @@ async def make_world(database_url: str, redis_url: str, chance: random.Random) -
     server = Inside(app, chance)
     # Any: a client of its own is what the package is made for; ours wants to close the one it is given.
     client: Any = InsideClient(server)
-    gateway = StripeGateway(
-        StripeConnection(KEY, base_url=STRIPE, http=client, deadline_s=PATIENCE_S), [SECRET], clock=clock
-    )
+    connection = StripeConnection(KEY, base_url=STRIPE, http=client, deadline_s=CALM_S)
+    gateway = StripeGateway(connection, [SECRET], clock=clock)
     settings = make_settings(
         database_url,
         redis_url,
@@ -297,7 +306,7 @@ async def make_world(database_url: str, redis_url: str, chance: random.Random) -
     try:
         async with alive(app), alive(api.app):
             workers = replace(guests, database=database)
-            yield World(api, clock, guests, workers, server, Inside(api.app, chance), chance)
+            yield World(api, clock, guests, workers, server, Inside(api.app, chance), chance, connection)
             await server.idle()
     finally:
         await database.dispose()

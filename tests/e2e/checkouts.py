@@ -126,8 +126,8 @@ class Run:
     async def random(self, count: int) -> None:
         """So many checkouts, and everything else beside them."""
         world, people, office = self.world, self.people, self.office
-        for number, fault in enumerate(FAULTS):
-            await world.control("faults", **fault, seed=world.chance.randrange(10**6) + number)
+        seeded = [{**fault, "seed": world.chance.randrange(10**6) + n} for n, fault in enumerate(FAULTS)]
+        await world.trouble(*seeded)
         begun = 0
         while begun < count:
             now, expected = min(AT_ONCE, count - begun), await people.due()

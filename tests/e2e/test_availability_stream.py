@@ -13,7 +13,7 @@ import pytest
 
 from tests.event_reader import Told, told_by
 from tests.fixtures_api import GraphQLClient, RunningApi, make_settings, serve
-from tests.fixtures_live import Guest, search_of, watching
+from tests.fixtures_live import Guest, RunningRelay, search_of, watching
 from tests.live_client import Screen
 from tests.shop import Shop, at, iso, make_shop
 from tests.web.graphql_server import until
@@ -100,13 +100,17 @@ async def test_it_goes_on_where_its_client_stood(
     assert not screen.complaints
 
 
-async def test_bursts_are_merged(running: RunningApi, http: httpx.AsyncClient, guest: Guest, shop: Shop) -> None:
+async def test_bursts_are_merged(
+    running: RunningApi, http: httpx.AsyncClient, guest: Guest, shop: Shop, relay: RunningRelay
+) -> None:
     wanted = search_of(shop, DAY, providerIds=[shop.provider_id])
     screen = Screen()
     async with opened(running, http, shop, coalesceMs=500) as told:
         await take(told, screen)
+        await relay.pause()  # so that it is a burst, however slow the machine is
         helds = [await guest.hold(TEN + timedelta(hours=hour)) for hour in range(3)]
         await guest.release(helds[0])
+        relay.start()
         seen = 0
         while screen.starts != {one for day in (await guest.search(wanted))["days"] for one in day["starts"]}:
             await take(told, screen)

@@ -10,7 +10,8 @@ import pytest
 
 from tests.factories import make
 from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, make_settings, serve
-from tests.fixtures_live import Guest, RunningRelay, publish, search_of, watching
+from tests.fixtures_live import Guest, RunningRelay, before, in_time, publish, search_of, watching
+from tests.journey import instant
 from tests.live_client import OperationFailed, live_socket
 from tests.schema import operations as op
 from tests.shop import ALWAYS, Shop, at, iso, make_shop
@@ -161,31 +162,41 @@ async def test_a_hold_that_lapses_opens_the_slot_by_itself(
     database_url: str, redis_url: str, client: GraphQLClient
 ) -> None:
     """No worker sweeps here."""
-    async with serve(make_settings(database_url, redis_url, hold_ttl_s=1)) as quick:
-        shop = await make_shop(quick.api.services)
-        guest = Guest(GraphQLClient(client.http, quick.graphql_url), shop)
-        asked = search_of(shop, DAY)
-        async with watching(quick.socket_url, asked) as watcher:
-            await watcher.next("SNAPSHOT")
-            held = await guest.hold(TEN)
-            await watcher.change("HELD")
-            assert await watcher.change("RELEASED") == (around(TEN), [])
-            late_s = (datetime.now(UTC) - datetime.fromisoformat(held["hold"]["expiresAt"])).total_seconds()
-            assert 0 <= late_s < 0.5
-            watcher.screen.shows(await guest.search(asked))
 
-            # An extended one stays until its new expiry.
-            held = await guest.hold(TEN)
-            await watcher.change("HELD")
-            await guest.extend(held)
-            await watcher.stream.nothing(1.2)
-            await watcher.change("RELEASED")
+    async def lapse(_number: int, ttl_s: int) -> None:
+        async with serve(make_settings(database_url, redis_url, hold_ttl_s=ttl_s)) as quick:
+            shop = await make_shop(quick.api.services)
+            guest = Guest(GraphQLClient(client.http, quick.graphql_url), shop)
+            asked = search_of(shop, DAY)
+            async with watching(quick.socket_url, asked) as watcher:
+                await watcher.next("SNAPSHOT")
 
-            # Claimed anew over the lapsed one: closed again, by the claim.
-            await guest.hold(TEN)
-            assert await watcher.change("HELD") == ([], around(TEN))
-            await watcher.change("RELEASED")
-            watcher.screen.shows(await guest.search(asked))
+                async def hold() -> dict[str, Any]:
+                    held = await guest.hold(TEN)
+                    event = await watcher.next()
+                    before(instant(held["hold"]["expiresAt"]))
+                    assert (event["opened"], event["closed"], event["causes"]) == ([], around(TEN), ["HELD"])
+                    return held
+
+                async def told_of(expires_at: datetime) -> None:
+                    assert await watcher.change("RELEASED") == (around(TEN), [])
+                    assert datetime.now(UTC) >= expires_at
+                    before(expires_at + timedelta(seconds=0.5))  # at once
+
+                await told_of(instant((await hold())["hold"]["expiresAt"]))
+                watcher.screen.shows(await guest.search(asked))
+
+                # An extended one stays until its new expiry.
+                held = await hold()
+                extended = await guest.extend(held)
+                before(instant(held["hold"]["expiresAt"]))
+                await told_of(instant(extended["expiresAt"]))
+
+                # Claimed anew over the lapsed one: closed again, by the claim.
+                await told_of(instant((await hold())["hold"]["expiresAt"]))
+                watcher.screen.shows(await guest.search(asked))
+
+    await in_time(lapse)
 
 
 async def test_the_passing_of_time_closes_starts(
@@ -193,14 +204,20 @@ async def test_the_passing_of_time_closes_starts(
 ) -> None:
     shop = await make_shop(running.api.services, slot_interval=1, service={"advance_notice_minutes": 60})
     asked = search_of(shop, at(1, 0))
-    now = datetime.now(UTC)
-    # A second before eleven minutes past two, tomorrow: what begins at 3:11 can be booked for one more second.
-    clock.move(at(1, 2, 11) - timedelta(seconds=1) - now)
-    async with watching(running.socket_url, asked) as watcher:
-        snapshot = await watcher.next("SNAPSHOT")
-        assert snapshot["opened"][0] == iso(at(1, 3, 11))
-        assert await watcher.change("TIME") == ([], [iso(at(1, 3, 11))])
-        watcher.screen.shows(await Guest(client, shop).search(asked))
+
+    async def pass_time(number: int, moment_s: int) -> None:
+        # Shortly before eleven minutes past two, tomorrow: what begins at 3:11 can be booked for that moment.
+        edge = at(1, 2 + number, 11)
+        clock.move_to(edge - timedelta(seconds=moment_s))
+        async with watching(running.socket_url, asked) as watcher:
+            snapshot = await watcher.next("SNAPSHOT")
+            before(edge, clock.now())
+            last = iso(edge + timedelta(hours=1))
+            assert snapshot["opened"][0] == last
+            assert await watcher.change("TIME") == ([], [last])
+            watcher.screen.shows(await Guest(client, shop).search(asked))
+
+    await in_time(pass_time)
 
 
 async def test_the_horizon_opens_a_day_at_midnight(
@@ -208,13 +225,19 @@ async def test_the_horizon_opens_a_day_at_midnight(
 ) -> None:
     shop = await make_shop(running.api.services, service={"maximum_advance_days": 2}, weekly=ALWAYS)
     asked = search_of(shop, at(2, 0), days=7)
-    clock.move(at(1, 0) - timedelta(seconds=1.5) - datetime.now(UTC))
-    async with watching(running.socket_url, asked) as watcher:
-        snapshot = await watcher.next("SNAPSHOT")
-        assert snapshot["opened"][-1] == iso(at(2, 23, 45))
-        opened, closed = await watcher.change("TIME")
-        assert (opened[0], len(opened), closed) == (iso(at(3, 0)), 96, [])
-        watcher.screen.shows(await Guest(client, shop).search(asked))
+
+    async def pass_midnight(number: int, moment_s: int) -> None:
+        edge = at(1 + number, 0)
+        clock.move_to(edge - timedelta(seconds=moment_s))
+        async with watching(running.socket_url, asked) as watcher:
+            snapshot = await watcher.next("SNAPSHOT")
+            before(edge, clock.now())
+            assert snapshot["opened"][-1] == iso(at(2 + number, 23, 45))
+            opened, closed = await watcher.change("TIME")
+            assert (opened[0], len(opened), closed) == (iso(at(3 + number, 0)), 96, [])
+            watcher.screen.shows(await Guest(client, shop).search(asked))
+
+    await in_time(pass_midnight)
 
 
 async def test_dates_of_another_zone(running: RunningApi, client: GraphQLClient) -> None:

@@ -93,11 +93,13 @@ class Looker:
                 now.bookings, now.cursor = known.bookings, known.cursor
             self.diary = now
             yield
+            fresh = await look(socket, self.provider, DAY, DAY)
+            await fresh.next()
+            while now.bookings != fresh.bookings:
+                await now.next()
             with suppress(TimeoutError):
                 while True:
                     await now.next(0.3)
-            fresh = await look(socket, self.provider, DAY, DAY)
-            await fresh.next()
             assert now.bookings == fresh.bookings
 
 

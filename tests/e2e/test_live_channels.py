@@ -128,8 +128,10 @@ async def test_a_burst_becomes_one_update(services: Services, guest: Guest, shop
     relay.start()
     await heard(services, relay)
     shown, _ = await answered(services, search)
-    assert at_once.shown == shown
-    assert [len(at_once.updates), len(slowly.updates)] == [6, 2], "the first change is told at once"
+    await until_it_shows(at_once, shown)
+    assert len(at_once.updates) == 6
+    # The first change is told at once; on a slow machine half a second may be over by now.
+    assert len(slowly.updates) in {2, 3}
     # Somebody comes in the midst of it: the others are told what waits, and nobody hears of anything twice.
     await late.join(paced)
     assert slowly.shown == late.shown == shown

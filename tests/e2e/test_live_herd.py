@@ -95,7 +95,7 @@ async def test_who_is_told_apart_is_told_in_time(
         apart.remember(shown, cursor)
         await apart.join(channel, cursor)
         assert not apart.updates
-        await until(lambda: bool(apart.updates), 3.0)
+        await until(lambda: bool(apart.updates))
         assert [update.causes[0].name for update in apart.updates] == ["RELEASED"]
         assert apart.shown == there.shown
         channel.leave(there)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from app.domain.price_rule import Between
 from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi
-from tests.fixtures_live import Guest, search_of, watching
+from tests.fixtures_live import Guest, before, in_time, search_of, watching
 from tests.price_terms import add_rule, change_rule, set_terms, switch_off
 from tests.shop import OFFICE, Shop, at, iso, make_shop
 
@@ -67,17 +67,24 @@ async def test_the_passing_of_time_tells_prices(
     shop = await make_shop(running.api.services, slot_interval=1)
     await add_rule(shop, "Last minute", rate_bps=-5_000, lead_time=Between(None, 60))
     asked = search_of(shop, at(1, 0))
-    # A second before eleven minutes past two, tomorrow: what begins at 3:11 costs the whole for one more second.
-    clock.move(at(1, 2, 11) - timedelta(seconds=1) - datetime.now(UTC))
-    async with watching(running.socket_url, asked) as watcher:
-        snapshot = await watcher.next("SNAPSHOT")
-        prices = told(snapshot)
-        assert [prices[iso(at(1, 3, minute))] for minute in (10, 11)] == [[500], [1_000]]
-        event = await watcher.next()
-        assert (event["causes"], event["opened"]) == (["TIME"], [])
-        assert event["closed"] == [iso(at(1, 2, 11))]
-        assert told(event) == {iso(at(1, 3, 11)): [500]}
-        watcher.screen.shows(await Guest(client, shop).search(asked))
+
+    async def pass_time(number: int, moment_s: int) -> None:
+        # Shortly before eleven minutes past two, tomorrow: what begins at 3:11 costs the whole for that moment.
+        hour = 2 + number
+        edge = at(1, hour, 11)
+        clock.move_to(edge - timedelta(seconds=moment_s))
+        async with watching(running.socket_url, asked) as watcher:
+            snapshot = await watcher.next("SNAPSHOT")
+            before(edge, clock.now())
+            prices = told(snapshot)
+            assert [prices[iso(at(1, hour + 1, minute))] for minute in (10, 11)] == [[500], [1_000]]
+            event = await watcher.next()
+            assert (event["causes"], event["opened"]) == (["TIME"], [])
+            assert event["closed"] == [iso(edge)]
+            assert told(event) == {iso(at(1, hour + 1, 11)): [500]}
+            watcher.screen.shows(await Guest(client, shop).search(asked))
+
+    await in_time(pass_time)
 
 
 async def test_what_is_booked_makes_the_rest_of_the_day_dearer(running: RunningApi, guest: Guest, shop: Shop) -> None:

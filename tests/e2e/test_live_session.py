@@ -14,7 +14,8 @@ from app.domain.live_codec import Cursor
 from app.resolvers.live_session import SessionKind, SessionUpdate
 from tests.classes import AFTER_NOON, Class, make_class
 from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, make_settings, serve
-from tests.fixtures_live import RunningRelay
+from tests.fixtures_live import RunningRelay, before, in_time
+from tests.journey import instant
 from tests.live_client import LiveStream, OperationFailed, live_socket
 from tests.shop import at
 
@@ -112,17 +113,21 @@ async def test_a_hold_that_runs_out_gives_its_places_back_by_itself(
     database_url: str, redis_url: str, relay: RunningRelay, http: Any
 ) -> None:
     """Nobody sweeps here: time alone does it, and the sweep's own event later says nothing new."""
-    async with serve(make_settings(database_url, redis_url, hold_ttl_s=1)) as quick:
-        yoga = await make_class(GraphQLClient(http, quick.graphql_url), quick.api.services)
-        session = await yoga.at(at(3, 9))
-        async with watching(quick.socket_url, session["id"]) as watch:
-            assert await watch.next("SNAPSHOT") == (10, None)
-            await yoga.held(session["id"], 4)
-            assert await watch.next() == (6, "HELD")
-            assert await watch.next() == (10, "TIME")
-            await yoga.held(session["id"], 1)  # frees the lapsed ones as it comes
-            assert await watch.next() == (9, "HELD")
-            assert await watch.next() == (10, "TIME")
+
+    async def lapse(_number: int, ttl_s: int) -> None:
+        async with serve(make_settings(database_url, redis_url, hold_ttl_s=ttl_s)) as quick:
+            yoga = await make_class(GraphQLClient(http, quick.graphql_url), quick.api.services)
+            session = await yoga.at(at(3, 9))
+            async with watching(quick.socket_url, session["id"]) as watch:
+                assert await watch.next("SNAPSHOT") == (10, None)
+                for places in (4, 1):  # the second one frees the lapsed places as it comes
+                    held = await yoga.held(session["id"], places)
+                    told = await watch.next()
+                    before(instant(held.answer["expiresAt"]))
+                    assert told == (10 - places, "HELD")
+                    assert await watch.next() == (10, "TIME")
+
+    await in_time(lapse)
     assert relay is not None
 
 

@@ -26,7 +26,7 @@ from app.resolvers.slot_watch import slot_channel
 from tests.classes import make_class
 from tests.factories import make
 from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, log_statements
-from tests.fixtures_live import Guest, RunningRelay
+from tests.fixtures_live import Guest, RunningRelay, before, in_time
 from tests.journey import rows_of
 from tests.listening import until
 from tests.shop import Shop, at
@@ -81,10 +81,13 @@ async def test_a_snapshot_says_where_it_is_of(
         await guest.hold(TEN + timedelta(minutes=minutes))
     position = await relay.catch_up()
     await here.feed.wait_for(position)
-    await asyncio.sleep(0.05)
-    two = await Looker().join(here, wanted)
-    assert two.cursor is not None
-    assert Cursor.decode(two.cursor).position >= position
+    async with asyncio.timeout(30):
+        while True:  # until the channel has looked at what the process has heard of
+            two = await Looker().join(here, wanted)
+            assert two.cursor is not None
+            if Cursor.decode(two.cursor).position >= position:
+                break
+            await asyncio.sleep(0.01)
     assert one.statuses() == two.statuses() == ["free"]
 
 
@@ -189,14 +192,19 @@ async def test_a_session_comes_within_reach_at_midnight(
     session = await yoga.at(at(3, 9))
     reach = "UPDATE activity SET maximum_advance_days = 2, session_horizon_days = 2 WHERE id = :id RETURNING 1"
     await rows_of(yoga.shop, reach, id=yoga.activity_uuid)
-    wanted, here = PlacesWanted(decode_id(IdKind.SESSION, session["id"]), 1), process(running)
-    clock.move_to(at(1, 0) - timedelta(milliseconds=500))
-    looker = await Looker().join(here, wanted)
-    await until(lambda: len(looker.updates) == 2)
-    assert looker.statuses() == ["closed", "free"]
-    assert looker.updates[1].cause is AvailabilityCause.TIME
-    fresh = await Looker().join(process(running), wanted)
-    assert fresh.updates[0].look == looker.updates[1].look
+    wanted = PlacesWanted(decode_id(IdKind.SESSION, session["id"]), 1)
+
+    async def pass_midnight(_number: int, moment_s: int) -> None:
+        clock.move_to(at(1, 0) - timedelta(seconds=moment_s / 2))
+        looker = await Looker().join(process(running), wanted)
+        before(at(1, 0), clock.now())
+        await until(lambda: len(looker.updates) == 2)
+        assert looker.statuses() == ["closed", "free"]
+        assert looker.updates[1].cause is AvailabilityCause.TIME
+        fresh = await Looker().join(process(running), wanted)
+        assert fresh.updates[0].look == looker.updates[1].look
+
+    await in_time(pass_midnight)
 
 
 async def test_who_comes_back_to_a_process_that_hears_nothing_does_not_wait_for_the_others(
@@ -215,10 +223,10 @@ async def test_who_comes_back_to_a_process_that_hears_nothing_does_not_wait_for_
     await late.feed.stop()
     await guest.hold(TEN)
     await until(lambda: len(one.updates) == 2)
-    monkeypatch.setattr(late.feed, "wait_for", partial(late.feed.wait_for, timeout_s=0.3))
+    monkeypatch.setattr(late.feed, "wait_for", partial(late.feed.wait_for, timeout_s=0.4))
     own = Cursor.decode(one.updates[1].cursor)
     cursors = [replace(own, at=own.at + timedelta(microseconds=number // 2)).encode() for number in range(16)]
     begun = time.monotonic()
     found = await asyncio.gather(*(Looker(cursor=one).join(late, wanted) for one in cursors), return_exceptions=True)
     assert {type(error) for error in found} == {StreamUnavailable}
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 2.6, "eight, one after another, would take longer"

@@ -12,7 +12,9 @@ from app.resolvers.live_slot import SlotRequest
 from tests.classes import Class, make_class
 from tests.factories import make
 from tests.fixtures_api import GraphQLClient, MovableClock, RunningApi, StatementLog, make_settings, serve
-from tests.fixtures_live import Guest, RunningRelay, publish
+from tests.fixtures_live import Guest, RunningRelay, before, in_time, publish
+from tests.journey import instant
+from tests.listening import until
 from tests.live_client import OperationFailed
 from tests.shop import Shop, at, iso, make_shop, set_active
 from tests.slot_watching import SlotScreen, looking_at, slot_of
@@ -128,28 +130,40 @@ async def test_price_hours_and_people(running: RunningApi, client: GraphQLClient
 
 
 async def test_it_lapses_and_passes_by_itself(database_url: str, redis_url: str, client: GraphQLClient) -> None:
-    async with serve(make_settings(database_url, redis_url, hold_ttl_s=1)) as quick:
-        shop = await make_shop(quick.api.services, service={"advance_notice_minutes": 60})
-        guest = Guest(GraphQLClient(client.http, quick.graphql_url), shop)
-        held = await guest.hold(TEN)
-        asked = slot_of(shop, TEN)
-        async with (
-            looking_at(quick.socket_url, asked) as screen,
-            looking_at(quick.socket_url, asked, token=held["holdToken"]) as mine,
-        ):
-            assert [await screen.next("SNAPSHOT"), await mine.next("SNAPSHOT")] == [("HELD", None), ("YOURS", None)]
-            assert [await screen.next(), await mine.next()] == [("FREE", "RELEASED")] * 2
-        # One second before it is too soon.
-        quick.clock.move_to(TEN - timedelta(hours=1, seconds=1))
-        await guest.book(await guest.hold(TEN + timedelta(minutes=30)))
-        async with (
-            looking_at(quick.socket_url, asked) as screen,
-            looking_at(quick.socket_url, slot_of(shop, TEN + timedelta(days=400))) as far,
-        ):
-            assert await screen.next("SNAPSHOT") == ("FREE", None)
-            assert await screen.next() == ("PASSED", "TIME")
-            assert screen.alternatives[0] == iso(TEN + timedelta(minutes=60))
-            assert await far.next("SNAPSHOT") == ("CLOSED", None)
+    async def lapse(_number: int, ttl_s: int) -> None:
+        async with serve(make_settings(database_url, redis_url, hold_ttl_s=ttl_s)) as quick:
+            shop = await make_shop(quick.api.services)
+            held = await Guest(GraphQLClient(client.http, quick.graphql_url), shop).hold(TEN)
+            asked = slot_of(shop, TEN)
+            async with (
+                looking_at(quick.socket_url, asked) as screen,
+                looking_at(quick.socket_url, asked, token=held["holdToken"]) as mine,
+            ):
+                seen = [await screen.next("SNAPSHOT"), await mine.next("SNAPSHOT")]
+                before(instant(held["hold"]["expiresAt"]))
+                assert seen == [("HELD", None), ("YOURS", None)]
+                assert [await screen.next(), await mine.next()] == [("FREE", "RELEASED")] * 2
+
+    async def become_too_soon(_number: int, moment_s: int) -> None:
+        async with serve(make_settings(database_url, redis_url)) as api:
+            shop = await make_shop(api.api.services, service={"advance_notice_minutes": 60})
+            guest = Guest(GraphQLClient(client.http, api.graphql_url), shop)
+            await guest.book(await guest.hold(TEN + timedelta(minutes=30)))
+            edge = TEN - timedelta(hours=1)
+            api.clock.move_to(edge - timedelta(seconds=moment_s))
+            async with (
+                looking_at(api.socket_url, slot_of(shop, TEN)) as screen,
+                looking_at(api.socket_url, slot_of(shop, TEN + timedelta(days=400))) as far,
+            ):
+                seen = await screen.next("SNAPSHOT")
+                before(edge, api.clock.now())
+                assert seen == ("FREE", None)
+                assert await screen.next() == ("PASSED", "TIME")
+                assert screen.alternatives[0] == iso(TEN + timedelta(minutes=60))
+                assert await far.next("SNAPSHOT") == ("CLOSED", None)
+
+    await in_time(lapse)
+    await in_time(become_too_soon)
 
 
 async def test_who_was_away_gets_each_change(
@@ -243,10 +257,7 @@ async def test_all_who_look_at_one_slot_share_one_channel(running: RunningApi, g
         assert events[0] == events[1]
         await guest.release(held)
         assert {await screen.next() for screen in (one, two)} == {("FREE", "RELEASED")}
-    for _ in range(100):
-        if not any(channel._listeners or channel._task for channel in ours):
-            break
-        await asyncio.sleep(0.01)
+    await until(lambda: not any(channel._listeners or channel._task for channel in ours))
     assert [channel._task for channel in ours] == [None, None], "nobody listens, and it still reads"
 
 
@@ -304,10 +315,18 @@ async def test_places_of_a_session(running: RunningApi, client: GraphQLClient, c
         assert (await back.next())[0] == "FREE"
     async with looking_at(url, asked, after=cursor) as late:
         assert await late.next("RESYNC") == ("FREE", None)
-    clock.move_to(at(3, 9) - timedelta(milliseconds=700))
-    async with looking_at(url, asked) as screen:
-        assert await screen.next("SNAPSHOT") == ("FREE", None)
-        assert await screen.next() == ("PASSED", "TIME")
+
+    async def begin(number: int, moment_s: int) -> None:
+        start = at(3, 9 + number)
+        other = await yoga.at(start)
+        clock.move_to(start - timedelta(seconds=moment_s))
+        async with looking_at(url, {"sessionId": other["id"], "partySize": 4}) as screen:
+            snapshot = await screen.next("SNAPSHOT")
+            before(start, clock.now())
+            assert snapshot == ("FREE", None)
+            assert await screen.next() == ("PASSED", "TIME")
+
+    await in_time(begin)
 
 
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-SOON_S = 15.0
+SOON_S = 60.0
 """On a machine that has much else to do."""
 
 
@@ -103,7 +103,8 @@ async def test_told_to_end_twice(tmp_path: Path) -> None:
         await running.ask()
         running.parent.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.05)
-        running.parent.send_signal(signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has ended by now
+            running.parent.send_signal(signal.SIGTERM)
         assert await running.ended() == 0
 
 

@@ -11,12 +11,12 @@ import pytest
 import stripe
 
 from app.commands.expiry import expire_unpaid_bookings
-from app.queries.tenancy import bind
 from tests.conftest import Databases
 from tests.journey import ANA, Made
 from tests.paying import REFUND, Payer, Paying, ledger_of, owner_of, paying_api
 from tests.sandbox.running import Delivery
 from tests.shop import Shop, at, make_shop
+from tests.sweeps import sweep
 
 AFTER = timedelta(minutes=31)
 LONG_AFTER = timedelta(minutes=40)
@@ -160,9 +160,8 @@ async def late(payer: Payer, paying: Paying) -> Made:
     """Expired while MercadoPago was away, so that its page stayed open; then paid there."""
     made = await payer.pay_now(at(2, 10))
     paying.api.clock.move(LONG_AFTER)
-    async with paying.worker.transaction() as tx:
-        await bind(tx, clock_offset=paying.api.clock.offset)
-        assert await expire_unpaid_bookings(tx, 100) >= 1
+    await sweep(paying.worker, paying.api.clock, expire_unpaid_bookings)
+    assert (await payer.seen(made))["status"] == "EXPIRED"
     await paying.pay_on_page(made)
     return made
 

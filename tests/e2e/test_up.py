@@ -64,7 +64,7 @@ class Up:
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=60)
 
 
 def run_up(data_dir: Path, port: int) -> Up:
@@ -122,7 +122,7 @@ def test_it_serves(lasting: Up) -> None:
 
 def test_a_second_up_in_the_folder_is_refused(lasting: Up) -> None:
     second = run_up(lasting.data_dir, free_port())
-    output, _ = second.process.communicate(timeout=30)
+    output, _ = second.process.communicate(timeout=60)
     assert second.process.returncode == 1
     assert f"already runs in {lasting.data_dir.resolve()} (process {lasting.process.pid})" in output
     assert lasting.status() == 200
@@ -134,7 +134,8 @@ def test_killed_children_come_back_and_the_port_stays_open(lasting: Up) -> None:
         os.kill(before.pid, signal.SIGKILL)
         eventually(partial(lasting.has_replaced, name, before))
         eventually(lasting.is_ready)
-    assert all(r.is_alive() for r in lasting.records().values())
+    # One of those that was not killed may have ended with its database, and be on its way back.
+    eventually(lambda: all(r.is_alive() for r in lasting.records().values()))
 
 
 def test_what_a_killed_supervisor_leaves_is_taken_up_by_the_next_which_ctrl_c_ends(up: Up) -> None:
@@ -155,7 +156,7 @@ def test_what_a_killed_supervisor_leaves_is_taken_up_by_the_next_which_ctrl_c_en
 
 
 def _end_by_ctrl_c(up: Up) -> None:
-    """Everything is gone within five seconds."""
+    """Everything is gone in two or three seconds, or a few more where the machine has other things to do."""
     records = up.records()
     assert set(records) == {"postgres", "valkey", "sandbox", "api", "worker"}
     # A terminal's Ctrl-C goes to its foreground group: the children must not be in it.
@@ -163,13 +164,13 @@ def _end_by_ctrl_c(up: Up) -> None:
     assert all(os.getpgid(r.pid) != group for r in records.values())
     began = time.monotonic()
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(10) == 0
-    assert time.monotonic() - began < 5
+    assert up.process.wait(30) == 0
+    assert time.monotonic() - began < 15
     assert not any(r.is_alive() for r in records.values())
     assert up.records() == {}
 
 
-def eventually(check: Callable[[], bool], within_s: float = 20) -> None:
+def eventually(check: Callable[[], bool], within_s: float = 60) -> None:
     deadline = time.monotonic() + within_s
     while not check():
         assert time.monotonic() < deadline, "did not come true in time"

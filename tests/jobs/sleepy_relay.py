@@ -1,8 +1,9 @@
 """A relay that stops in the middle of its work: python -m tests.jobs.sleepy_relay DATABASE_URL REDIS_URL IDLE_MS WHEN.
 
-The first time that there is something to number it says `holding` and stands still for a second of its own time. Then
-it goes on, as a process does that was paused and does not know it. WHEN is `numbering`: the numbers are given and not
-committed, as of a relay that numbers in a transaction; or `publishing`: they are committed and not on the stream.
+The first time that there is something to number it says `holding` and when (by the monotonic clock), and stands still
+for a second of its own time. Then it goes on, as a process does that was paused and does not know it. WHEN is
+`numbering`: the numbers are given and not committed, as of a relay that numbers in a transaction; or `publishing`: they
+are committed and not on the stream.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ STANDS_STILL_S = 1.0
 
 
 def _stand() -> None:
-    sys.stdout.write("holding\n")
+    sys.stdout.write(f"holding {time.monotonic()}\n")
     sys.stdout.flush()
     time.sleep(STANDS_STILL_S)  # the whole process is to stand still
 

@@ -16,7 +16,8 @@ from app.ports import StreamUnavailable
 from app.queries.event import Event, events_of_subjects, last_position
 from app.resolvers.event_feed import QUEUE_LIMIT, EventFeed, FeedOverflow, Subscription
 from tests.jobs.ground import Ground, rows, write_event, write_events
-from tests.jobs.loops import beside
+from tests.jobs.loops import beside, until
+from tests.jobs.test_relay import all_published
 from tests.jobs.valkey_server import ValkeyServer
 
 
@@ -36,6 +37,12 @@ async def collect(subscription: Subscription, into: list[Event]) -> None:
         into.extend(batch)
 
 
+async def has_heard(heard: list[Event], count: int) -> bool:
+    """At least so many; then a moment passes, in which no other may come."""
+    await asyncio.sleep(0.05)
+    return len(heard) >= count
+
+
 def numbers(events: Iterable[Event]) -> list[int]:
     return [event.payload["number"] for event in events]
 
@@ -53,9 +60,9 @@ async def test_subscribers_hear_of_their_subjects_alone(
         await write_events(database, ground, other, [2])
         await write_events(database, ground, new_id(), [3])
         await write_events(database, ground, one, [4])
-        await feed.wait_for(4)
-        assert numbers(await first.next(1)) == [1, 4]
-        heard = await both.next(1)
+        await feed.wait_for(4, 30)
+        assert numbers(await first.next(30)) == [1, 4]
+        heard = await both.next(30)
     assert numbers(heard) == [1, 2, 4]
     assert [event.position for event in heard] == [1, 2, 4]
     assert {event.organization_id for event in heard} == {ground.organization}
@@ -83,11 +90,11 @@ async def test_an_audience_hears_each_event_once(
                 number=number,
                 told=audience,
             )
-        await feed.wait_for(5)
-        heard = await told.next(1)
+        await feed.wait_for(5, 30)
+        heard = await told.next(30)
         assert numbers(heard) == [0, 2]
         assert [event.audience for event in heard] == [(person,), (other, person, person)]
-        assert numbers(await both.next(1)) == [0, 1, 2, 3, 4]
+        assert numbers(await both.next(30)) == [0, 1, 2, 3, 4]
         assert await follower.next(0.01) == []  # whom events are about is another thing
     assert not feed._told
 
@@ -95,13 +102,13 @@ async def test_an_audience_hears_each_event_once(
 async def test_it_begins_at_the_newest_event(database: Database, ground: Ground, valkey: Valkey) -> None:
     async with beside(Relay(database, valkey.event_stream()).run()):
         await write_events(database, ground, ground.provider, range(5))
-        await asyncio.sleep(0.5)
+        await until(lambda: all_published(database))
         feed = EventFeed(database, valkey.event_stream())
         await feed.start()
         async with feed.subscribe({ground.provider}) as subscription:
             assert subscription.position_at_start == 5
             await write_events(database, ground, ground.provider, [5])
-            assert numbers(await subscription.next(5)) == [5]
+            assert numbers(await subscription.next(30)) == [5]
         await feed.stop()
 
 
@@ -127,8 +134,8 @@ async def test_each_event_once_in_order_while_valkey_is_killed_and_flushed(
     async with beside(*relays), feed.subscribe({ground.provider}) as subscription:
         listener = asyncio.create_task(collect(subscription, heard))
         await asyncio.gather(disturb(), write())
-        await feed.wait_for(total, 10)
-        await asyncio.sleep(0.1)
+        await feed.wait_for(total, 30)
+        await until(lambda: has_heard(heard, total))
         listener.cancel()
     assert [event.position for event in heard] == list(range(1, total + 1))
     assert numbers(heard) == list(range(total))
@@ -145,8 +152,8 @@ async def test_a_flushed_stream_costs_delay_alone(
         for round_number in range(10):
             await write_events(database, ground, ground.provider, range(round_number * 5, round_number * 5 + 5))
             await stream.reset()
-        await feed.wait_for(50, 10)
-        await asyncio.sleep(0.1)
+        await feed.wait_for(50, 30)
+        await until(lambda: has_heard(heard, 50))
         listener.cancel()
     assert numbers(heard) == list(range(50))
     assert [event.position for event in heard] == list(range(1, 51))
@@ -158,8 +165,8 @@ async def test_without_valkey_it_polls_postgresql(
     async with beside(Relay(database, valkey.event_stream()).run()), feed.subscribe({ground.provider}) as subscription:
         valkey_server.kill()
         await write_events(database, ground, ground.provider, range(10))
-        await feed.wait_for(10, 5)
-        assert numbers(await subscription.next(1)) == list(range(10))
+        await feed.wait_for(10, 30)
+        assert numbers(await subscription.next(30)) == list(range(10))
         valkey_server.start()
 
 
@@ -168,15 +175,15 @@ async def test_a_server_that_stands_still_is_passed_by(
 ) -> None:
     async with beside(Relay(database, valkey.event_stream()).run()), feed.subscribe({ground.provider}) as subscription:
         await write_events(database, ground, ground.provider, [0])
-        assert numbers(await subscription.next(5)) == [0]
+        assert numbers(await subscription.next(30)) == [0]
         valkey_server.pause()
         try:
             await write_events(database, ground, ground.provider, [1])
-            assert numbers(await subscription.next(6)) == [1]
+            assert numbers(await subscription.next(30)) == [1]
         finally:
             valkey_server.resume()
         await write_events(database, ground, ground.provider, [2])
-        assert numbers(await subscription.next(6)) == [2]
+        assert numbers(await subscription.next(30)) == [2]
 
 
 async def test_who_is_too_slow_is_told_once(
@@ -186,12 +193,12 @@ async def test_who_is_too_slow_is_told_once(
         async with database.transaction() as tx:
             for number in range(QUEUE_LIMIT + 1):
                 await write_event(tx, ground, ground.provider, number)
-        await feed.wait_for(QUEUE_LIMIT + 1, 20)
+        await feed.wait_for(QUEUE_LIMIT + 1, 60)
         with pytest.raises(FeedOverflow):
-            await subscription.next(1)
+            await subscription.next(30)
         assert subscription.position_at_start == QUEUE_LIMIT + 1
         await write_events(database, ground, ground.provider, [7])
-        assert numbers(await subscription.next(5)) == [7]
+        assert numbers(await subscription.next(30)) == [7]
 
 
 async def test_an_undone_history_cuts_subscribers_off(
@@ -201,16 +208,16 @@ async def test_an_undone_history_cuts_subscribers_off(
     async with feed.subscribe({ground.provider}) as subscription:
         async with beside(Relay(database, valkey.event_stream()).run()):
             await write_events(database, ground, ground.provider, range(6))
-            await feed.wait_for(6)
-            assert numbers(await subscription.next(1)) == list(range(6))
+            await feed.wait_for(6, 30)
+            assert numbers(await subscription.next(30)) == list(range(6))
         undo = "WITH gone AS (DELETE FROM outbox_event WHERE position > 3) UPDATE relay_state SET {} RETURNING 1"
         await rows(database, undo.format("last_position = 3, published_position = 3"))
         async with beside(Relay(database, valkey.event_stream()).run()):
             with pytest.raises(FeedOverflow):
-                await subscription.next(10)
+                await subscription.next(30)
             assert subscription.position_at_start == 3
             await write_events(database, ground, ground.provider, [10, 11])
-            assert numbers(await subscription.next(5))[0] == 10
+            assert numbers(await subscription.next(30))[0] == 10
 
 
 async def test_a_log_that_was_purged_meanwhile_cuts_subscribers_off(database: Database, feed: EventFeed) -> None:
@@ -222,7 +229,7 @@ async def test_a_log_that_was_purged_meanwhile_cuts_subscribers_off(database: Da
         )
         await rows(database, purged.format(before + 3))
         with pytest.raises(FeedOverflow):
-            await subscription.next(5)
+            await subscription.next(30)
         assert feed.position == subscription.position_at_start == before + 3
 
 
@@ -237,7 +244,7 @@ async def test_an_event_that_only_the_database_can_tell(
         async with beside(Relay(database, stream).run()):
             # The relay takes the stream for one of an undone history, or its XADD is refused: either way it is told.
             await write_events(database, ground, ground.provider, [0])
-            assert numbers(await subscription.next(10)) == [0]
+            assert numbers(await subscription.next(30)) == [0]
 
 
 async def test_a_feed_without_a_database_waits_for_it(valkey: Valkey) -> None:
@@ -258,7 +265,7 @@ async def test_events_of_subjects_has_numbered_and_waiting_ones(
         await write_events(database, ground, subject, range(4))
         await write_events(database, ground, new_id(), [99])
         async with EventFeedOf(database, valkey) as feed:
-            await feed.wait_for(5)
+            await feed.wait_for(5, 30)
     await write_events(database, ground, subject, [4, 5])
     async with database.snapshot() as tx:
         assert await last_position(tx) == 5

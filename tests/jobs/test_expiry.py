@@ -82,7 +82,7 @@ async def test_a_hold_that_is_being_confirmed_is_left_alone(database: Database, 
     async with AsyncExitStack() as stack:
         tx = await stack.enter_async_context(database.transaction())
         await tx.execute(text("SELECT 1 FROM allocation FOR NO KEY UPDATE"))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             assert await sweep_holds(database) == 0
         later = "UPDATE {} SET expires_at = turnero_now() + interval '5 min'"
         await tx.execute(text(later.format("allocation")))
@@ -156,7 +156,7 @@ async def test_a_claim_gives_up_where_somebody_is_paying(database: Database, gro
     async with AsyncExitStack() as stack:
         payer = await stack.enter_async_context(database.transaction())
         await payer.execute(text("SELECT 1 FROM booking FOR NO KEY UPDATE"))
-        async with asyncio.timeout(2), database.transaction() as tx:
+        async with asyncio.timeout(10), database.transaction() as tx:
             assert await expire_bookings(tx, [held.booking]) == [held.booking]
         await payer.execute(text("UPDATE booking SET status = 'confirmed'"))
         await let_pass(payer)

@@ -7,6 +7,7 @@ import random
 from contextlib import AsyncExitStack
 from uuid import UUID
 
+import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
@@ -14,6 +15,7 @@ from app.adapters.valkey import Valkey
 from app.commands.relay import number_events
 from app.core.database import Database, Tx
 from app.core.ids import new_id
+from app.jobs import relay
 from app.jobs.relay import Relay
 from app.queries.event import decode_event, last_position
 from tests.jobs.ground import Ground, rows, write_event, write_events
@@ -157,10 +159,14 @@ async def test_the_stream_has_every_event_once_in_order(
     assert {event.organization_id for event in events} == {ground.organization}
 
 
-async def test_a_ring_is_heard_at_once(database: Database, ground: Ground, valkey: Valkey) -> None:
+async def test_a_ring_is_heard_at_once(
+    database: Database, ground: Ground, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long before the next look."""
+    monkeypatch.setattr(relay, "LOOK_EVERY_S", 3.0)
     stream = valkey.event_stream()
+    await write_events(database, ground, ground.provider, [0])
     async with beside(Relay(database, stream).run()):
-        await write_events(database, ground, ground.provider, [0])
         await until(lambda: all_published(database))
         waits = []
         for number in range(1, 8):
@@ -168,7 +174,7 @@ async def test_a_ring_is_heard_at_once(database: Database, ground: Ground, valke
             await write_events(database, ground, ground.provider, [number])
             await stream.ring()
             waits.append(await until(lambda: all_numbered(database)))
-    assert sorted(waits)[3] < 0.15, waits
+    assert sorted(waits)[3] < 1.5, waits
 
 
 async def test_without_valkey_numbers_go_on_and_publishing_resumes(
@@ -179,10 +185,10 @@ async def test_without_valkey_numbers_go_on_and_publishing_resumes(
         await until(lambda: all_published(database))
         valkey_server.kill()
         await write_events(database, ground, ground.provider, range(5, 10))
-        assert await until(lambda: all_numbered(database)) < 2
+        await until(lambda: all_numbered(database))
         assert not await all_published(database)
         valkey_server.start()
-        assert await until(lambda: all_published(database)) < 3
+        assert await until(lambda: all_published(database)) < 10
     client = Redis.from_url(valkey_server.url)
     ids = [entry_id for entry_id, _ in await client.xrange(f"turnero:{installation}:events")]
     await client.aclose()
@@ -213,7 +219,7 @@ async def test_it_outlives_a_database_that_throws_everyone_out(
             await until(lambda: all_published(database))
             await rows(admin, kill)
         await write_events(database, ground, ground.provider, [3])
-        assert await until(lambda: all_published(database)) < 3
+        assert await until(lambda: all_published(database)) < 10
     await own.dispose()
     await admin.dispose()
 

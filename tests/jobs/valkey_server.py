@@ -34,7 +34,7 @@ class ValkeyServer:
         self._process = subprocess.Popen(
             (*command, "--save", "", "--dir", str(self._folder)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not self._embedded.answers():
             assert time.monotonic() < deadline, "valkey did not start"
             time.sleep(0.02)

@@ -49,7 +49,7 @@ class Hooks:
 
     async def next(self, *types: str) -> Delivery:
         """The next delivery, of one of these types; others are passed over."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:
                 delivery = await self.arrived.get()
                 if not types or delivery.event["type"] in types:
@@ -120,7 +120,7 @@ class Sandbox:
     async def until(self, kind: str, object_id: str, status: str, account: str | None = None) -> None:
         """Wait for something that it does in the background."""
         options = {"stripe_account": account} if account else {}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:
                 found = await getattr(self.v1, kind).retrieve_async(object_id, {}, options)
                 if found.status == status:
@@ -128,7 +128,7 @@ class Sandbox:
 
     async def settled(self) -> Json:
         """The deliveries, once none is due."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:
                 listed: Json = (await self.http.get("/_sandbox/deliveries")).json()
                 if not listed["counts"]["due"]:
@@ -169,7 +169,7 @@ async def running(package_http: stripe.HTTPXClient, **settings: Any) -> AsyncIte
     client = stripe.StripeClient(KEY, base_addresses={"api": url}, http_client=package_http, max_network_retries=0)
     try:
         async with httpx.AsyncClient(
-            base_url=url, headers={"Authorization": f"Bearer {KEY}"}, timeout=5, trust_env=False
+            base_url=url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30, trust_env=False
         ) as http:
             yield Sandbox(url, client, http)
     finally:

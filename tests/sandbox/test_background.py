@@ -20,7 +20,7 @@ async def test_it_ends_though_there_is_news_in_the_same_moment() -> None:
     background.wake()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             await running
     await background.close()
     store.close()

@@ -47,8 +47,9 @@ async def test_a_request_fails_and_its_retry_does_not(
 async def test_a_client_that_gives_up_waiting_does_not_undo_the_work(sandbox: Sandbox) -> None:
     await sandbox.control("faults", kind="late_answer", seconds=0.5, times=1, match="POST /v1/customers")
     headers = {"Idempotency-Key": "late-1"}
+    waits = httpx.Timeout(30, read=0.3)
     with pytest.raises(httpx.ReadTimeout):
-        await sandbox.http.post("/v1/customers", data={"email": "late@example.com"}, headers=headers, timeout=0.05)
+        await sandbox.http.post("/v1/customers", data={"email": "late@example.com"}, headers=headers, timeout=waits)
     found = await sandbox.v1.customers.list_async({"email": "late@example.com"})
     assert len(found.data) == 1
     again = await sandbox.post("/v1/customers", {"email": "late@example.com"}, **headers)

@@ -79,8 +79,7 @@ def busy_days(*days: int) -> bytes:
     """A calendar of an hour on each of these days from today."""
     lines = ["BEGIN:VCALENDAR"]
     for day in days:
-        start = (datetime.now(UTC) + timedelta(days=day)).strftime("%Y%m%dT100000Z")
-        lines += ["BEGIN:VEVENT", f"DTSTART:{start}", "DURATION:PT1H", "END:VEVENT"]
+        lines += ["BEGIN:VEVENT", f"DTSTART:{at(day, 10):%Y%m%dT%H%M%SZ}", "DURATION:PT1H", "END:VEVENT"]
     return "\r\n".join([*lines, "END:VCALENDAR", ""]).encode()
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.commands.expiry import expire_unpaid_bookings
 from app.core.ids import IdKind, decode_id
 from app.domain.membership import Role
 from app.resolvers.context import Services
@@ -18,6 +19,7 @@ from tests.journey import ANA, Made, Visitor, account, audit_of, booking_input, 
 from tests.paying import BOOK, Payer, Paying, ledger_of, owner_of
 from tests.promos import change_promo, make_promo, said, uses_of
 from tests.shop import at, make_shop
+from tests.sweeps import sweep
 
 BEA = {"name": "Bea", "email": "bea@example.com"}
 
@@ -247,13 +249,8 @@ async def test_a_late_payment_keeps_price_and_code_beyond_the_limit(payer: Payer
 
 async def expired_at_last(payer: Payer, paying: Paying, made: Made) -> None:
     """Unpaid, although the processor did not answer when its payment was to be ended."""
-    from app.commands.expiry import expire_unpaid_bookings
-    from app.queries.tenancy import bind
-
     paying.api.clock.move(timedelta(minutes=40))
-    async with paying.worker.transaction() as tx:
-        await bind(tx, clock_offset=paying.api.clock.offset)
-        assert await expire_unpaid_bookings(tx, 100) >= 1
+    await sweep(paying.worker, paying.api.clock, expire_unpaid_bookings)
     assert (await payer.seen(made))["status"] == "EXPIRED"
 
 

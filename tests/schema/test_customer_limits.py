@@ -31,9 +31,8 @@ def guest(client: GraphQLClient, shop: Shop) -> Visitor:
 
 
 def monday(hour: int, minute: int = 0) -> datetime:
-    """Next week's, so that its days are in one week."""
-    days = 7 - at(0, 0).weekday()
-    return at(days, hour, minute)
+    """A coming week's, so that its days are in one week; not tomorrow's, which may be too soon for notice."""
+    return at(9 - at(2, 0).weekday(), hour, minute)
 
 
 async def book(visitor: Visitor, start: datetime, **extra: Any) -> Answer:

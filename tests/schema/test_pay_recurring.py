@@ -15,7 +15,7 @@ from app.checkout.series import charge_date
 from app.commands.expiry import expire_unpaid_bookings
 from app.core.ids import IdKind, decode_id
 from app.gateway import GatewayUnknown
-from app.queries.tenancy import bind
+from tests import sweeps
 from tests.classes import make_class
 from tests.fixtures_api import log_statements
 from tests.journey import Answer, Made, live_time, rows_of
@@ -189,9 +189,7 @@ async def test_unpaid_all_go_back_at_the_deadline(payer: Payer, paying: Paying) 
 
 
 async def sweep(paying: Paying) -> None:
-    async with paying.worker.transaction() as tx:
-        await bind(tx, clock_offset=paying.api.clock.offset)
-        await expire_unpaid_bookings(tx, 100)
+    await sweeps.sweep(paying.worker, paying.api.clock, expire_unpaid_bookings)
 
 
 async def test_paid_at_the_last_moment_counts_for_all(payer: Payer, paying: Paying) -> None:

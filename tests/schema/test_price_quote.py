@@ -244,10 +244,10 @@ async def test_a_price_stands_only_so_long(guest: Visitor, staff: Visitor, clock
 
 
 async def test_what_is_held_in_time_is_booked_after_it(guest: Visitor, staff: Visitor, clock: MovableClock) -> None:
-    token = await accepted(staff, guest, validUntil=iso(at(1, 0)))
-    clock.move_to(at(1, 0) - timedelta(minutes=1))
+    token = await accepted(staff, guest, validUntil=iso(at(2, 0)))
+    clock.move_to(at(2, 0) - timedelta(minutes=1))
     held = await guest.held(at(9, 10), priceQuoteToken=token)
-    clock.move_to(at(1, 0) + timedelta(minutes=1))
+    clock.move_to(at(2, 0) + timedelta(minutes=1))
     assert (await guest.book(held))["__typename"] == "CreateBookingPayload"
 
 

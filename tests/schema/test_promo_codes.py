@@ -181,7 +181,7 @@ async def test_the_list_is_for_staff(guest: Visitor, statements: StatementLog) -
 
 
 async def test_a_code_is_extended_and_switched_off(guest: Visitor) -> None:
-    made = await make_promo(guest.client, guest.shop, validUntil=iso(at(1, 0)), totalLimit=5, customerLimit=1)
+    made = await make_promo(guest.client, guest.shop, validUntil=iso(at(2, 0)), totalLimit=5, customerLimit=1)
     changed = await change_promo(
         guest.client, guest.shop, made, validUntil=iso(at(9, 0)), totalLimit=None, note="Longer", serviceIds=[]
     )
@@ -290,11 +290,11 @@ async def test_why_a_code_does_not_count(
     if "serviceIds" in facts:
         facts["serviceIds"] = [shop.service_ids[1]]
     if "validUntil" in facts:
-        facts["validUntil"] = iso(at(1, 0))
+        facts["validUntil"] = iso(at(2, 0))
     await make_promo(client, shop, **facts)
-    clock.move(timedelta(days=1) if reason == "EXPIRED" else timedelta(0))
+    clock.move(timedelta(days=2) if reason == "EXPIRED" else timedelta(0))
     guest = Visitor(client, shop)
-    held = await guest.held(at(3, 10))
+    held = await guest.held(at(4, 10))
     answer = await check(client, held, "VERANO20")
     assert (answer["isUsable"], answer["reason"]) == (False, reason)
     assert answer["message"].startswith("This is a code ")

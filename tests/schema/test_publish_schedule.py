@@ -17,7 +17,7 @@ from app.resolvers.context import Services
 from tests.fixtures_api import GraphQLClient, MovableClock, StatementLog
 from tests.journey import Made, Visitor, account, colleague, hours, instant, live_time, rows_of
 from tests.schema import operations as op
-from tests.shop import at, iso, make_person, make_shop
+from tests.shop import at, from_today, iso, make_person, make_shop
 
 ALL_DAY = hours(("00:00", "24:00"))
 
@@ -34,6 +34,11 @@ async def owner(guest: Visitor, client: GraphQLClient) -> Visitor:
 
 def _day(days: int) -> date:
     return at(days, 0).date()
+
+
+def _today() -> date:
+    """Of the server, which may be a day later than when the tests began."""
+    return from_today(0, 0).date()
 
 
 async def _versions(visitor: Visitor) -> list[tuple[int, date, date | None, bool]]:
@@ -58,7 +63,7 @@ async def test_new_hours_are_offered_at_once(guest: Visitor, owner: Visitor) -> 
     answer = await _published(owner, weekly, slotIntervalMinutes=30)
     schedule = answer["schedule"]
     assert (schedule["number"], schedule["slotIntervalMinutes"]) == (2, 30)
-    assert (schedule["effectiveFrom"], schedule["effectiveTo"]) == (_day(0).isoformat(), None)
+    assert (schedule["effectiveFrom"], schedule["effectiveTo"]) == (_today().isoformat(), None)
     starts = [f"{start:%H:%M}" for start in await guest.starts(_day(3))]
     night = ["00:00", "00:30", "01:00", "01:30"]
     assert starts == [*night, "09:00", "09:30", "10:30", "11:00", "11:30", "22:00", "22:30", "23:00", "23:30"]
@@ -175,14 +180,14 @@ async def test_a_visit_over_midnight_into_hours_that_are_no_more(guest: Visitor,
 
 
 async def test_versions_follow_one_another(guest: Visitor, owner: Visitor) -> None:
-    assert await _versions(owner) == [(1, _day(0), None, False)]
+    assert await _versions(owner) == [(1, _today(), None, False)]
     await _published(owner, ALL_DAY, effectiveFrom=_day(10).isoformat())
     await _published(owner, ALL_DAY, effectiveFrom=_day(20).isoformat())
     # In between: the one before is cut, those to come keep their starts.
     between = await _published(owner, ALL_DAY, effectiveFrom=_day(5).isoformat())
     assert between["schedule"]["effectiveTo"] == _day(10).isoformat()
     assert await _versions(owner) == [
-        (1, _day(0), _day(5), False),
+        (1, _today(), _day(5), False),
         (2, _day(10), _day(20), False),
         (3, _day(20), None, False),
         (4, _day(5), _day(10), False),
@@ -202,7 +207,7 @@ async def test_many_at_once_never_overlap(owner: Visitor) -> None:
     )
     assert sorted(answer["schedule"]["number"] for answer in answers) == list(range(2, 14))
     in_force = sorted((low, high or date.max) for _, low, high, gone in await _versions(owner) if not gone)
-    assert [low for low, _ in in_force] == [_day(0), *(_day(3 + n) for n in range(4))]
+    assert [low for low, _ in in_force] == [_today(), *(_day(3 + n) for n in range(4))]
     assert all(one[1] == two[0] for one, two in pairwise(in_force))
 
 
@@ -370,7 +375,7 @@ async def test_every_version_is_kept_and_shown(guest: Visitor, owner: Visitor, s
     ] == [
         (3, f"{_day(5)}", None, True),
         (2, f"{_day(5)}", None, False),
-        (1, f"{_day(0)}", f"{_day(5)}", True),
+        (1, f"{_today()}", f"{_day(5)}", True),
     ]
     assert found[0]["weekly"] == [{"weekday": "MONDAY", "open": [{"start": "00:00", "end": "24:00"}], "breaks": []}]
     assert found[1]["weekly"] == [

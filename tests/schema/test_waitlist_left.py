@@ -110,6 +110,6 @@ async def test_who_waits_for_any_session_waits_for_no_full_one(client: GraphQLCl
         await bind(tx, organization_id=yoga.shop.organization_uuid)
         lock = "SELECT FROM activity_session WHERE id = :id FOR NO KEY UPDATE"
         await tx.execute(text(lock), {"id": decode_id(IdKind.SESSION, session)})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             entry = await waiting(client, activityId=yoga.activity_id, windows=[window(at(3, 9), at(3, 10, 1))])
     assert await entry.status() == "WAITING"

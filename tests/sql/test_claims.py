@@ -280,7 +280,7 @@ async def test_the_claim_of_one_takes_no_lock(ground: Ground, connection: Connec
                 TEN,
                 TEN + HALF_HOUR,
             ),
-            5,
+            30,
         )
         assert claimed is True
 

@@ -198,7 +198,7 @@ async def test_numbers_of_many_at_once_differ_and_rise_without_a_lock(database_u
         try:
             async with opened.transaction():
                 drawn = [await opened.fetchval("SELECT next_booking_number()") for _ in range(20)]
-                await asyncio.wait_for(everybody.wait(), 20)
+                await asyncio.wait_for(everybody.wait(), 60)
             return [int(number[9:]) for number in drawn]
         finally:
             await opened.close()

@@ -355,7 +355,7 @@ async def running_server(
         )
         server = _QuietServer(config)
         serving = asyncio.create_task(server.serve([listener]))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await server.listening.wait()
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as client:
@@ -366,7 +366,7 @@ async def running_server(
             await serving
 
 
-async def until(reached: Callable[[], bool], timeout_s: float = 5) -> None:
+async def until(reached: Callable[[], bool], timeout_s: float = 30) -> None:
     """Wait for something that happens on the server's side, out of sight of the client."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while not reached():
@@ -374,7 +374,7 @@ async def until(reached: Callable[[], bool], timeout_s: float = 5) -> None:
         await asyncio.sleep(0.01)
 
 
-async def receive_json(socket: ClientConnection, timeout_s: float = 5) -> dict[str, Any]:
+async def receive_json(socket: ClientConnection, timeout_s: float = 30) -> dict[str, Any]:
     async with asyncio.timeout(timeout_s):
         message: dict[str, Any] = msgspec.json.decode(await socket.recv())
         return message
@@ -393,7 +393,7 @@ async def subscribe(socket: ClientConnection, operation_id: str, query: str, **m
     await send_json(socket, {"id": operation_id, "type": "subscribe", "payload": {"query": query, **more}})
 
 
-async def close_code(socket: ClientConnection, timeout_s: float = 5) -> tuple[int, str]:
+async def close_code(socket: ClientConnection, timeout_s: float = 30) -> tuple[int, str]:
     """The code and reason that the server closed with."""
     async with asyncio.timeout(timeout_s):
         with suppress(ConnectionClosed):

@@ -155,7 +155,8 @@ async def test_leaving_ends_what_is_under_way(world: World, broadcasts: Broadcas
         await asyncio.sleep(0)
         assert world.calls == 1
     close(*listeners)
-    await asyncio.sleep(0.01)  # the fixture looks for tasks, and a coroutine that nobody awaits is an error
+    # The fixture looks for tasks, too; a coroutine that nobody awaits is an error.
+    await until(lambda: not [task for task in asyncio.all_tasks() if "Broadcast." in str(task.get_coro())])
 
 
 async def test_who_is_told_may_leave(world: World, broadcasts: Broadcasts, monkeypatch: pytest.MonkeyPatch) -> None:

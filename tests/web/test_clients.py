@@ -180,8 +180,11 @@ async def test_the_end_is_spread() -> None:
         assert all(earlier <= later for earlier, later in pairwise(ended))
         with pytest.raises(Restarting), clients.visit(None, lambda: None):
             pass
-        ended.clear()
-        began = loop.time()
-        await clients.drain(0)
-        assert len(ended) == count
-        assert loop.time() - began < 0.05
+        took = []
+        for _ in range(5):  # the machine may have something else to do at one of these moments
+            ended.clear()
+            began = loop.time()
+            await clients.drain(0)
+            assert len(ended) == count
+            took.append(loop.time() - began)
+        assert min(took) < 0.05

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from app.web.clients import ClientLimits
 from app.web.event_stream import EVENT_STREAM
 from app.web.graphql import TransportOptions
 from tests.event_reader import Told, told_by
+from tests.fixtures_live import TooLate, before, in_time
 from tests.web.graphql_server import RunningServer, running_server, until
 
 URQL = (
@@ -195,13 +197,22 @@ async def test_who_cannot_be_known_is_refused_by_status(server: RunningServer, t
 
 
 async def test_the_stream_ends_with_its_token() -> None:
-    async with running_server() as server, streaming(server, TOLD_LATE, authorization="Bearer brief") as told:
-        assert await told.payload() == {"data": {"ticks": 0}}
-        last = await told.payload()
-        assert last["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-        assert await told.next() == ("complete", None)
-        assert await told.next() is None
-        await until(lambda: server.witness.streams_open == 0)
+    async def end(_number: int, life_s: int) -> None:
+        async with running_server() as server:
+            ends = server.tokens["brief"] = datetime.now(UTC) + timedelta(seconds=life_s / 2)
+            async with streaming(server, TOLD_LATE, authorization="Bearer brief") as told:
+                if told.response.status_code != 200:
+                    raise TooLate
+                first = await told.next()
+                before(ends)
+                assert first == ("next", {"data": {"ticks": 0}})
+                last = await told.payload()
+                assert last["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+                assert await told.next() == ("complete", None)
+                assert await told.next() is None
+                await until(lambda: server.witness.streams_open == 0)
+
+    await in_time(end)
 
 
 # ── ends, and silence ────────────────────────────────────────────────────────────────────────────────────────
@@ -222,9 +233,14 @@ async def test_comments_keep_a_quiet_stream_alive() -> None:
         streaming(server, TOLD_LATE) as told,
     ):
         await told.payload()
-        asyncio.get_running_loop().call_later(0.3, server.witness.gate.set)
+
+        async def speak_again() -> None:
+            await until(lambda: len(told.comments) >= 3)
+            server.witness.gate.set()
+
+        speaking = asyncio.create_task(speak_again())
         assert await told.payload() == {"data": {"ticks": 1}}
-        assert len(told.comments) >= 3
+        await speaking
 
 
 async def test_a_restart_ends_streams_without_complete() -> None:

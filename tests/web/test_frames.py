@@ -200,7 +200,7 @@ async def test_a_slow_reader_misses_nothing_and_holds_up_nobody(ws: Any) -> None
 
 async def read_lines(socket: Any, until_line: str) -> list[str]:
     lines: list[str] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while until_line not in lines:
             event = msgspec.json.decode(await socket.recv())["payload"]["data"]["board"]
             lines = event["lines"] if event["kind"] == "SNAPSHOT" else lines + event["lines"]
@@ -219,7 +219,7 @@ async def test_one_who_takes_nothing_is_closed(ws: Any, monkeypatch: pytest.Monk
         closed = LIVE.closed_slow
         reading = asyncio.create_task(read_lines(quick, until_line="end"))
         await fill(server, "x")
-        await until(lambda: LIVE.closed_slow == closed + 1, timeout_s=3)
+        await until(lambda: LIVE.closed_slow == closed + 1)
         WORLD.board("x").say("end")
         assert await reading == WORLD.board("x").lines
         assert len(WORLD.board("x").listeners) == 1
@@ -315,7 +315,7 @@ async def test_the_clock_wakes_each_in_time() -> None:
     alarms.set(bad, began + 0.03)
     three.due = None  # it wants to be left alone
     with structlog.testing.capture_logs():  # to print the traceback would take longer than it may
-        await asyncio.sleep(0.15)
+        await until(lambda: len(looked) >= 4)
     assert [name for name, _ in looked] == ["two", "bad", "one", "one"]
     assert all(at >= due for (_, at), due in zip(looked, (0.02, 0.03, 0.04, 0.06), strict=True))
     await asyncio.sleep(0.25)
@@ -324,14 +324,14 @@ async def test_the_clock_wakes_each_in_time() -> None:
 
 @KINDS
 async def test_pings_and_silence(ws: Any) -> None:
-    options = TransportOptions(ping_interval_s=0.05, idle_timeout_s=0.3, client_limits=UNLIMITED)
+    options = TransportOptions(ping_interval_s=0.05, idle_timeout_s=0.8, client_limits=UNLIMITED)
     async with live_server(ws, options) as server, server.socket() as awake, server.socket() as silent:
         for socket in (awake, silent):
             await initialise(socket)
         for _ in range(8):
             assert await receive_json(awake) == {"type": "ping"}
             await send_json(awake, {"type": "pong"})
-        assert await close_code(silent, 2) == (4408, "No sign of life for 0.3 s")
+        assert await close_code(silent) == (4408, "No sign of life for 0.8 s")
 
 
 def test_constants_fit() -> None:

@@ -498,7 +498,7 @@ async def test_queries_have_a_time_limit() -> None:
         writer.write(
             b"POST /graphql HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{"
         )
-        assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
+        assert b" 408 " in await asyncio.wait_for(reader.readline(), 60)
         writer.close()
 
 
@@ -573,7 +573,7 @@ class Checks:
 
 async def test_health() -> None:
     checks = Checks()
-    async with running_server(more_routes=[*health_routes(checks, timeout_s=0.1)]) as server:
+    async with running_server(more_routes=[*health_routes(checks, timeout_s=0.3)]) as server:
         assert (await server.client.get("/health/live")).json() == {"status": "ok"}
         for broken, status, code in (
             ({}, "ok", 200),

@@ -17,6 +17,7 @@ from app.web.clients import ClientLimits
 from app.web.graphql import TransportOptions
 from app.web.graphql.websocket import SocketClose
 from app.web.origins import origin_allowed
+from tests.fixtures_live import before, in_time
 from tests.web.graphql_server import (
     RunningServer,
     close_code,
@@ -175,7 +176,7 @@ async def test_second_init(server: RunningServer) -> None:
 
 async def test_init_in_time() -> None:
     async with running_server(TransportOptions(init_timeout_s=0.2)) as server, server.socket() as socket:
-        assert await close_code(socket, 2) == (4408, "Connection initialisation timeout")
+        assert await close_code(socket) == (4408, "Connection initialisation timeout")
 
 
 async def test_an_id_in_use(server: RunningServer) -> None:
@@ -220,7 +221,7 @@ async def test_sockets_of_one_address() -> None:
 
 
 async def test_heartbeat() -> None:
-    options = TransportOptions(ping_interval_s=0.1, idle_timeout_s=0.4)
+    options = TransportOptions(ping_interval_s=0.1, idle_timeout_s=0.9)
     async with running_server(options) as server:
         async with server.socket() as socket:
             await initialise(socket)
@@ -229,8 +230,8 @@ async def test_heartbeat() -> None:
                 await send_json(socket, {"type": "pong"})
         async with server.socket() as socket:
             await initialise(socket)
-            code, reason = await close_code(socket, 2)
-            assert (code, reason) == (4408, "No sign of life for 0.4 s")
+            code, reason = await close_code(socket)
+            assert (code, reason) == (4408, "No sign of life for 0.9 s")
 
 
 async def test_a_client_that_does_not_read_is_closed() -> None:
@@ -240,7 +241,7 @@ async def test_a_client_that_does_not_read_is_closed() -> None:
         await subscribe(socket, "a", "subscription{flood}")
         await receive_json(socket)
         socket.transport.pause_reading()
-        await until(lambda: server.transport.sockets.open_sockets == 0, timeout_s=10)
+        await until(lambda: server.transport.sockets.open_sockets == 0)
         assert tasks_of_sockets() == []
         socket.transport.abort()
 
@@ -339,12 +340,21 @@ async def test_a_token_that_is_no_text(server: RunningServer) -> None:
 
 
 async def test_the_socket_ends_with_its_token(server: RunningServer) -> None:
-    server.tokens["brief"] = datetime.now(UTC) + timedelta(seconds=0.4)
-    async with server.socket() as socket:
-        await initialise(socket, {"authorization": "Bearer brief"})
-        await subscribe(socket, "a", "subscription{ticks}")
-        assert (await receive_json(socket))["type"] == "next"
-        assert await close_code(socket, 2) == (4403, "Forbidden: the access token has expired")
+    async def end(_number: int, life_s: int) -> None:
+        ends = server.tokens["brief"] = datetime.now(UTC) + timedelta(seconds=life_s / 2)
+        async with server.socket() as socket:
+            try:
+                await initialise(socket, {"authorization": "Bearer brief"})
+                await subscribe(socket, "a", "subscription{ticks}")
+                told = await receive_json(socket)
+            except ConnectionClosed:
+                before(ends)
+                raise
+            before(ends)
+            assert told["type"] == "next"
+            assert await close_code(socket) == (4403, "Forbidden: the access token has expired")
+
+    await in_time(end)
     await until(lambda: server.witness.streams_open == 0)
 
 

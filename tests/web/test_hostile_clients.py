@@ -162,7 +162,11 @@ async def test_those_who_come_and_go_leave_little_behind(ws: Any) -> None:
             async with server.socket() as client:
                 await initialise(client)
         await until(lambda: server.transport.sockets.open_sockets == 0)
-        await asyncio.sleep(0.05)
-        gc.collect()
-        left = [one for one in gc.get_objects() if isinstance(one, WebSocketsSansIOProtocol)]
+        for _ in range(50):  # the last of them may still be on its way out
+            await asyncio.sleep(0.05)
+            gc.collect()
+            made = [one for one in gc.get_objects() if isinstance(one, WebSocketsSansIOProtocol)]
+            left = [one for one in made if one.config is server.server.config]  # not those of other tests
+            if len(left) <= 2:
+                break
         assert len(left) <= 2

@@ -12,12 +12,12 @@ from app.web.graphql.patience import ClientGone, TookTooLong, Watch
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Its time can be moved on: what was to happen until then happens at once."""
+    """Its time stands still and can be moved on: what was to happen until then happens at once."""
 
     moved_s = 0.0
 
     def time(self) -> float:
-        return super().time() + self.moved_s
+        return 1_000.0 + self.moved_s
 
 
 async def move_on(seconds: float) -> None:

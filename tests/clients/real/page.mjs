@@ -55,6 +55,8 @@ export function openPage(guide, server) {
     constructor(...given) {
       super(...given);
       sockets.push(this);
+      // The package's own throws where nobody listens, as when it is cut while it opens; a browser's does not.
+      this.addEventListener("error", () => undefined);
     }
   };
   const sources = [];
