@@ -15,6 +15,7 @@ import stripe
 from sqlalchemy import text
 
 from app.checkout.scope import Checkout
+from app.commands.expiry import expire_unpaid_bookings
 from app.commands.job import claim_job, finish_job
 from app.core.database import SYSTEM_ROLE, Database
 from app.core.ids import IdKind, decode_id
@@ -266,6 +267,19 @@ class Payer(Visitor):
         answer = await self.refresh(made)
         assert answer["booking"]["status"] == "CONFIRMED", answer
         return made
+
+
+async def sweep_unpaid(paying: Paying) -> int:
+    """End bookings whose time to pay is over; how many it were."""
+    async with paying.worker.transaction() as tx:
+        await bind(tx, clock_offset=paying.api.clock.offset)
+        return await expire_unpaid_bookings(tx, 100)
+
+
+async def pay_whatever(paying: Paying, made: Made) -> None:
+    """In a form that was opened in time, though our side may have given the payment up in the meantime."""
+    [intent] = await paying.intents(made)
+    await paying.sandbox.control(f"intents/{intent.id}/pay", card=GOOD)
 
 
 async def ledger_of(client: GraphQLClient, made: Made) -> dict[str, int]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from app.commands.booking_change import take_time_again
 from app.commands.booking_payment import shares_of_booking
 from app.commands.ledger import post_journal
 from app.commands.payment_booking import BookingSteps
+from app.commands.rebooking import take_again_if_free
 from app.commands.refund import put_refund, refunded_shares
 from app.core.database import Tx
 from app.domain.booking import FREE, HELD, BookingStatus
@@ -119,7 +119,7 @@ def _is_within(part: Shares, whole: Shares) -> bool:
 
 
 async def settle_late(tx: Tx, steps: BookingSteps, payment: Payment, now: datetime) -> None:
-    """Into the same slot if it is still free, otherwise all back at once."""
+    """Into the same slot if it could still be booked, otherwise all back at once."""
     booking = steps.booking
     if payment.kind == "booking" and await _is_rebooked(tx, booking, now):
         payment.is_late = False
@@ -140,7 +140,7 @@ async def _is_rebooked(tx: Tx, booking: Booking, now: datetime) -> bool:
         return False
     try:
         async with tx.begin_nested():
-            await take_time_again(tx, booking)
+            await take_again_if_free(tx, booking, now)
     except SlotUnavailable:
         return False
     return True

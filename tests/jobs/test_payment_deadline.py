@@ -6,33 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from app.commands.expiry import expire_unpaid_bookings
 from app.gateway import GatewayUnknown
-from app.queries.tenancy import bind
 from tests.journey import ANA, Made, booking_input, live_time, rows_of
-from tests.paying import GOOD, NO_FUNDS, Payer, Paying, ledger_of, owner_of
+from tests.paying import NO_FUNDS, Payer, Paying, ledger_of, owner_of, pay_whatever, sweep_unpaid
 from tests.shop import at
 
 AFTER = timedelta(minutes=31)
 LONG_AFTER = timedelta(minutes=40)
 
 
-async def sweep(paying: Paying) -> int:
-    async with paying.worker.transaction() as tx:
-        await bind(tx, clock_offset=paying.api.clock.offset)
-        return await expire_unpaid_bookings(tx, 100)
-
-
-async def pay_whatever(paying: Paying, made: Made) -> None:
-    """In a form that was opened in time, though the payment ended at the processor's in the meantime: a new one."""
-    [intent] = await paying.intents(made)
-    await paying.sandbox.control(f"intents/{intent.id}/pay", card=GOOD)
-
-
 async def test_the_payment_is_ended_first_then_the_time_is_free(payer: Payer, paying: Paying) -> None:
     made = await payer.pay_now(at(2, 10))
     paying.api.clock.move(AFTER)
-    assert await sweep(paying) == 0  # somebody may still be paying
+    assert await sweep_unpaid(paying) == 0  # somebody may still be paying
     assert await paying.work("end_payment") == 1
     [intent] = await paying.intents(made)
     assert intent.status == "canceled"
@@ -49,7 +35,7 @@ async def test_paid_at_the_last_moment_counts(payer: Payer, paying: Paying) -> N
     paying.api.clock.move(AFTER)
     await paying.work("end_payment")
     assert (await payer.seen(made))["status"] == "CONFIRMED"
-    assert await sweep(paying) == 0
+    assert await sweep_unpaid(paying) == 0
 
 
 async def test_a_declined_one_expires_likewise(payer: Payer, paying: Paying) -> None:
@@ -80,7 +66,7 @@ async def test_while_the_processor_is_away_nobody_waits_for_ever(payer: Payer, p
         await paying.work("end_payment")
     assert (await payer.seen(made))["status"] == "PENDING"
     paying.api.clock.move(LONG_AFTER)
-    assert await sweep(paying) >= 1
+    assert await sweep_unpaid(paying) >= 1
     assert (await payer.seen(made))["status"] == "EXPIRED"
 
 
@@ -88,7 +74,7 @@ async def late(payer: Payer, paying: Paying) -> Made:
     """Expired, while its payment could not be ended; and then it was paid."""
     made = await payer.pay_now(at(2, 10))
     paying.api.clock.move(LONG_AFTER)
-    assert await sweep(paying) >= 1
+    assert await sweep_unpaid(paying) >= 1
     await pay_whatever(paying, made)
     return made
 
