@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.commands.booking_payment import shares_of_booking
 from app.commands.ledger import post_journal
-from app.commands.payment_booking import BookingSteps
+from app.commands.payment_booking import EXCESS, BookingSteps
 from app.commands.rebooking import take_again_if_free
 from app.commands.refund import put_refund, refunded_shares
 from app.core.database import Tx
@@ -132,6 +132,34 @@ async def settle_late(tx: Tx, steps: BookingSteps, payment: Payment, now: dateti
     booking.uncounted_minor += payment.captured_minor
     reason = "The payment landed when it was no longer needed."
     await put_refund(tx, booking, payment, shares, cause="late_payment", reason=reason, actor=steps.actor)
+    steps.tell("payment.returned", payment)
+
+
+def wanted_of(payment: Payment, amount_minor: int) -> int:
+    """What of a capture was asked for: one page that is paid in two windows is charged twice."""
+    return min(amount_minor, max(0, payment.amount_minor - payment.captured_minor))
+
+
+async def give_back_excess(tx: Tx, steps: BookingSteps, payment: Payment, excess_minor: int) -> None:
+    """Money beyond what this payment is for: nobody's share of the price, and asked to go back at once."""
+    booking, shares = steps.booking, shares_of(0, 0, {None: excess_minor})
+    before = NOTHING if payment.shares is None else shares_from_json(payment.shares)
+    payment.shares = shares_to_json(before + shares)
+    payment.captured_minor += excess_minor
+    booking.paid_minor += excess_minor
+    booking.uncounted_minor += excess_minor
+    reason = "It was paid more than once."
+    refund = await put_refund(tx, booking, payment, shares, cause=EXCESS, reason=reason, actor=steps.actor)
+    books, reference = BookingBooks(booking.id, booking.currency), f"{payment.id}/{payment.captured_minor}"
+    journals = [(books.captured(excess_minor), reference)]
+    if payment.is_late:
+        journals = [(books.late_payment(excess_minor), reference)]
+    else:
+        if payment.is_released:
+            journals.append((books.released(shares), reference))
+        journals.append((books.refund_asked(shares, is_released=payment.is_released), str(refund.id)))
+    for journal, named in journals:
+        await post_journal(tx, booking.organization_id, journal, named)
     steps.tell("payment.returned", payment)
 
 
