@@ -13,7 +13,9 @@ from app.commands.refund import ask_refund, captures_of, disputed_shares, refund
 from app.core.database import Tx
 from app.domain.booking import HELD, BookingStatus, PaymentMethod
 from app.domain.fees import cause_of
+from app.domain.group_price import kept_of
 from app.domain.ledger_journals import BookingBooks
+from app.domain.price_quote_codec import quote_from_json
 from app.domain.refund import (
     NOTHING_AFTER_NOTICE,
     Ending,
@@ -31,6 +33,11 @@ from app.queries.payment import list_refunds, lock_payments
 def policy_of(booking: Booking) -> RefundPolicy:
     """What was in force when it was made."""
     return NOTHING_AFTER_NOTICE if booking.policy is None else policy_from_json(booking.policy)
+
+
+def kept_before(booking: Booking) -> int:
+    """What its price keeps of people who were removed late, in minor units."""
+    return 0 if booking.group_quote is None or booking.quote is None else kept_of(quote_from_json(booking.quote))
 
 
 def has_money(booking: Booking) -> bool:
@@ -66,6 +73,7 @@ async def settle_ending(
             paid_minor=refundable(captures_of(payments, refunds)),
             can_charge=booking.has_saved_method,
             step=charge_step(booking.currency),
+            kept_minor=kept_before(booking),
         )
         cause = cause_of(ending)
         if cause is not None:

@@ -355,6 +355,7 @@ def cancellation_terms(
     can_charge: bool = False,
     minimum_charge_minor: int = 0,
     step: int = 1,
+    kept_minor: int = 0,
     actor: ActorKind = ActorKind.CUSTOMER,
 ) -> CancellationTerms:
     """The policy's answer for this instant. The staff who cancel at a customer's wish ask with the customer as actor.
@@ -371,6 +372,7 @@ def cancellation_terms(
         can_charge=can_charge,
         minimum_charge_minor=minimum_charge_minor,
         step=step,
+        kept_minor=kept_minor,
     )
     free_until = facts.cancellable_until if now <= facts.cancellable_until else None
     return CancellationTerms(settled.refund_minor, settled.kept_minor, free_until)

@@ -26,7 +26,7 @@ from app.commands.refund_booking import RefundBookingRequest
 from app.commands.refund_booking import refund_booking as give_back
 from app.commands.session_booking import create_session_booking
 from app.commands.session_reschedule import SessionMove, reschedule_to_session
-from app.commands.settlement import policy_of
+from app.commands.settlement import kept_before, policy_of
 from app.core.database import Tx, violated_constraint
 from app.core.tokens import TokenSigner
 from app.domain.booking import HELD, BookingStatus, PaymentMethod
@@ -117,6 +117,7 @@ def terms_of(context: RequestContext, seen: SeenBooking, *, at_customers_request
         price_minor=booking.price_minor,
         can_charge=booking.has_saved_method,
         step=charge_step(booking.currency),
+        kept_minor=kept_before(booking),
         actor=ActorKind.CUSTOMER if at_customers_request else seen.viewer,
     )
 
