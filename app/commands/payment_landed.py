@@ -126,6 +126,7 @@ async def settle_late(tx: Tx, steps: BookingSteps, payment: Payment, now: dateti
         journal = BookingBooks(booking.id, booking.currency).late_payment_rebooked(payment.captured_minor)
         await post_journal(tx, booking.organization_id, journal, f"{payment.id}/{payment.captured_minor}")
         steps.go(BookingStatus.CONFIRMED, "The payment landed late, and the time was still free.")
+        booking.expires_at = None
         return
     assert payment.shares is not None
     shares = shares_from_json(payment.shares)

@@ -83,7 +83,7 @@ async def test_a_late_payment_gets_the_same_time_if_it_is_free(payer: Payer, pay
     made = await late(payer, paying)
     await paying.pass_on()
     booking = await payer.seen(made)
-    assert (booking["status"], booking["paymentStatus"]) == ("CONFIRMED", "PAID")
+    assert (booking["status"], booking["paymentStatus"], booking["expiresAt"]) == ("CONFIRMED", "PAID", None)
     assert [step["to"] for step in booking["transitions"]] == ["PENDING", "EXPIRED", "CONFIRMED"]
     assert await live_time(payer.shop) == [(at(2, 10), at(2, 10, 30), "booked")]
     assert await ledger_of(owner_of(paying, payer.shop).client, made) == {"customer": -1_000, "escrow": 1_000}

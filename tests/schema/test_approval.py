@@ -155,7 +155,8 @@ async def payer(paying: Paying) -> Payer:
 async def test_what_is_authorized_is_let_go_of(payer: Payer, paying: Paying) -> None:
     made = await authorized(payer, paying)
     paying.api.clock.move(timedelta(hours=24, minutes=1))
-    assert await sweep(paying.worker, paying.api.clock, expire_unanswered) == 0  # first the payment
+    await sweep(paying.worker, paying.api.clock, expire_unanswered)
+    assert (await payer.read(made, made.token))["status"] == "AWAITING_PROVIDER"  # first the payment
     await paying.work("end_payment")
     [intent] = await paying.intents(made)
     assert intent.status == "canceled"
@@ -166,7 +167,7 @@ async def test_what_is_authorized_is_let_go_of(payer: Payer, paying: Paying) -> 
 async def test_it_does_not_block_for_ever_while_the_processor_is_away(payer: Payer, paying: Paying) -> None:
     made = await authorized(payer, paying)
     paying.api.clock.move(timedelta(hours=24, minutes=6))
-    assert await sweep(paying.worker, paying.api.clock, expire_unanswered) == 1
+    assert await sweep(paying.worker, paying.api.clock, expire_unanswered) >= 1  # other tests' too
     assert (await payer.read(made, made.token))["status"] == "EXPIRED"
     assert await live_time(payer.shop) == []
     await paying.work("end_payment")
