@@ -66,11 +66,13 @@ async def settle_ending(
     refunds = await list_refunds(tx, booking.id)
     is_charging = False
     if to is not BookingStatus.COMPLETED:
+        left = refundable(captures_of(payments, refunds))
         settled = settle(
             policy_of(booking),
             ending,
             price_minor=booking.price_minor,
-            paid_minor=refundable(captures_of(payments, refunds)),
+            # What a bank holds back may be ours again: it is not charged a second time.
+            paid_minor=left + _held_by_banks(payments),
             can_charge=booking.has_saved_method,
             step=charge_step(booking.currency),
             kept_minor=kept_before(booking),
@@ -79,12 +81,19 @@ async def settle_ending(
         if cause is not None:
             await put_fee(tx, booking, payments, cause, settled, actor=actor)
             is_charging = settled.charge_minor > 0
-        if settled.refund_minor:
+        refund = min(settled.refund_minor, left)
+        if refund:
             refunds += await ask_refund(
-                tx, booking, payments, refunds, settled.refund_minor, cause="policy", reason=reason, actor=actor
+                tx, booking, payments, refunds, refund, cause="policy", reason=reason, actor=actor
             )
     await _release(tx, booking, payments, refunds)
     return not is_charging and is_all_returned(to, payments, refunds)
+
+
+def _held_by_banks(payments: Sequence[Payment]) -> int:
+    """In disputes that are not decided."""
+    disputes = (one for payment in payments if not payment.is_late for one in payment.disputes.values())
+    return sum(shares_from_json(one["shares"]).total_minor for one in disputes if one["phase"] == "open")
 
 
 async def _release(tx: Tx, booking: Booking, payments: Sequence[Payment], refunds: Sequence[Refund]) -> None:
