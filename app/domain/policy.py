@@ -361,8 +361,8 @@ def cancellation_terms(
 ) -> CancellationTerms:
     """The policy's answer for this instant. The staff who cancel at a customer's wish ask with the customer as actor.
 
-    `paid_minor`: paid and not yet given back; `held_back_minor`: of it, what a bank holds back over a dispute, so that it
-    cannot go back. The rest is as in `refund.settle`.
+    `paid_minor`: paid and not yet given back; `held_back_minor`: of it, what a bank holds back over a dispute, and what
+    cannot go back therefore. The rest is as in `refund.settle`.
     """
     if _S.CANCELLED not in TRANSITIONS[facts.status]:
         return CancellationTerms(0, 0, None)

@@ -87,6 +87,10 @@ async def test_what_a_bank_holds_back_is_not_charged_a_second_time(payer: Payer,
     await paying.work()
     assert fee_in(await seen(payer, made)) == ("NO_SHOW", "CHARGED", 300, 200)
     assert await ledger_of(desk.client, made) == {"customer": -500, "disputes": 300, "organization": 200}
+    [dispute] = (await paying.sandbox.v1.disputes.list_async({"payment_intent": intent.id})).data
+    await paying.sandbox.control(f"disputes/{dispute.id}/decide", outcome="won")
+    await paying.pass_on()
+    assert await ledger_of(desk.client, made) == {"customer": -500, "organization": 500}  # kept, and not given back
 
 
 async def test_without_consent_a_fee_takes_no_more_than_was_paid(payer: Payer, paying: Paying, desk: Desk) -> None:
