@@ -15,6 +15,7 @@ import stripe
 from sqlalchemy import text
 
 from app.checkout.scope import Checkout
+from app.commands.expiry import expire_unpaid_bookings
 from app.commands.job import claim_job, finish_job
 from app.core.database import SYSTEM_ROLE, Database
 from app.core.ids import IdKind, decode_id
@@ -27,6 +28,7 @@ from tests.fixtures_api import GraphQLClient, RunningApi, make_settings, serve
 from tests.journey import Answer, Made, Visitor, booking_input
 from tests.sandbox.running import KEY, Delivery, Hooks, Sandbox, receiving, running
 from tests.shop import Shop
+from tests.sweeps import sweep
 
 SECRET = "whsec_of_the_tests"
 GOOD = "pm_card_visa"
@@ -266,6 +268,17 @@ class Payer(Visitor):
         answer = await self.refresh(made)
         assert answer["booking"]["status"] == "CONFIRMED", answer
         return made
+
+
+async def sweep_unpaid(paying: Paying) -> None:
+    """End bookings whose time to pay is over: other tests' too, so that nothing hangs on how many it are."""
+    await sweep(paying.worker, paying.api.clock, expire_unpaid_bookings)
+
+
+async def pay_whatever(paying: Paying, made: Made) -> None:
+    """In a form that was opened in time, though our side may have given the payment up in the meantime."""
+    [intent] = await paying.intents(made)
+    await paying.sandbox.control(f"intents/{intent.id}/pay", card=GOOD)
 
 
 async def ledger_of(client: GraphQLClient, made: Made) -> dict[str, int]:

@@ -187,10 +187,10 @@ class MercadoPagoGateway(NotOffered):
         charge_id = order.charge_id
         if charge_id is None:
             # The same at each call with the key: the first that brought money stays the first.
-            paid = await self.find_payment(order.processor_id)
-            if paid is None or paid.charge_id is None:
+            payments = await self._payments(order.processor_id)
+            charge_id = next((str(one.id) for one in payments if one.captured_minor), None)
+            if charge_id is None:
                 raise _missing(order.processor_id)
-            charge_id = paid.charge_id
         path = f"v1/payments/{quote(charge_id, safe='')}"
         made = await self._connection.send(
             objects.Refund, "POST", f"{path}/refunds", {"amount": amount}, order.idempotency_key

@@ -106,6 +106,12 @@ class Payment(msgspec.Struct):
     def captured_minor(self) -> int:
         return to_minor(self.transaction_amount, self.currency_id) if self.status in _CAME_IN and self.captured else 0
 
+    @property
+    def left_minor(self) -> int:
+        """What came in and did not go back."""
+        refunds = [read_seen_refund(one, self) for one in self.refunds or ()]
+        return self.captured_minor - sum(one.amount_minor for one in refunds if one.phase is not RefundPhase.FAILED)
+
 
 class Found(msgspec.Struct):
     """A page of a search."""
@@ -195,12 +201,19 @@ def read_payment(
         booking_id=_own_id(names, BOOKING),
         organization_id=_own_id(names, ORGANIZATION),
         capturable_minor=sum(to_minor(one.transaction_amount, currency) for one in held),
-        charge_id=next((str(one.id) for one in payments if one.captured_minor), None),
+        charge_id=_charge_of(payments),
         transfer_group=names.get(GROUP),
         redirect_url=None if open_page is None or phase is IntentPhase.SUCCEEDED else page_of(open_page, is_live),
         decline=decline,
         metadata=names,
     )
+
+
+def _charge_of(payments: Sequence[Payment]) -> str | None:
+    """The first of which anything could go back; where all went back, the first that brought money."""
+    charges = [one for one in payments if one.captured_minor]
+    found = next((one for one in charges if one.left_minor), charges[0] if charges else None)
+    return None if found is None else str(found.id)
 
 
 def read_seen_refund(refund: Refund, payment: Payment) -> SeenRefund:
@@ -223,10 +236,8 @@ def read_seen_dispute(payment: Payment) -> SeenDispute | None:
     """None: the bank did not take it back."""
     if payment.status != "charged_back":
         return None
-    refunds = [read_seen_refund(one, payment) for one in payment.refunds or ()]
-    left = payment.captured_minor - sum(one.amount_minor for one in refunds if one.phase is not RefundPhase.FAILED)
     phase = _DISPUTE_PHASES.get(payment.status_detail or "", DisputePhase.OPEN)
-    return SeenDispute(f"{CHARGEBACK}{payment.id}", left, phase)
+    return SeenDispute(f"{CHARGEBACK}{payment.id}", payment.left_minor, phase)
 
 
 def read_dispute(payment: Payment) -> DisputeSnapshot | None:

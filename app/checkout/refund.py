@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -12,12 +13,14 @@ from app.commands.actor import SYSTEM, Actor
 from app.commands.refund_settle import note_refund, refuse_refund
 from app.gateway import Capability, GatewayRefused, PaymentGateway, RefundOrder, RefundSnapshot, RefusalKind
 from app.models import Refund
-from app.queries.payment import get_refund
+from app.queries.payment import get_refund, list_refunds
 
 log = structlog.get_logger(__name__)
 
 _FOR_GOOD = frozenset({RefusalKind.STATE, RefusalKind.AMOUNT, RefusalKind.MISSING, RefusalKind.REQUEST})
 """Asking again changes nothing; a lack of funds or a wrong key may pass."""
+_OF_THE_CHARGE = frozenset({RefusalKind.STATE, RefusalKind.AMOUNT})
+"""There is not so much left of it."""
 
 
 async def execute_refund(checkout: Checkout, refund_id: UUID, *, actor: Actor = SYSTEM) -> None:
@@ -45,6 +48,8 @@ async def execute_refund(checkout: Checkout, refund_id: UUID, *, actor: Actor = 
             made = found or await gateway.refund(order)
         except GatewayRefused as refused:
             found = await _look_up(gateway, refund, payment.processor_id)
+            if found is None and refused.kind in _OF_THE_CHARGE:
+                found = await _of_another_charge(checkout, gateway, refund, order)
             if found is None:
                 if refused.kind not in _FOR_GOOD:
                     raise
@@ -56,6 +61,24 @@ async def execute_refund(checkout: Checkout, refund_id: UUID, *, actor: Actor = 
         async with checkout.within(refund.organization_id) as tx:
             await note_refund(tx, refund.id, made.refund.id)
     await refresh_payment(checkout, refund.organization_id, payment.id, actor=actor)
+
+
+async def _of_another_charge(
+    checkout: Checkout, gateway: PaymentGateway, refund: Refund, order: RefundOrder
+) -> RefundSnapshot | None:
+    """Out of the other charge of a payment that was paid twice. None: it has none, or this refund may be made already.
+
+    Nothing was made where each refund that the processor shows is known to be another one.
+    """
+    shown = await gateway.find_payment(order.processor_id)
+    if shown is None or None in {order.charge_id, shown.charge_id} or shown.charge_id == order.charge_id:
+        return None
+    async with checkout.within(refund.organization_id) as tx:
+        known = {one.processor_id for one in await list_refunds(tx, refund.booking_id)}
+    if any(one.id not in known for one in shown.intent.refunds):
+        return None
+    key = f"{order.idempotency_key}-{shown.charge_id}"
+    return await gateway.refund(replace(order, charge_id=shown.charge_id, idempotency_key=key))
 
 
 async def _look_up(gateway: PaymentGateway, refund: Refund, processor_id: str) -> RefundSnapshot | None:

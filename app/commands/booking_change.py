@@ -294,7 +294,7 @@ async def release_time(tx: Tx, booking_id: UUID, cause: str) -> None:
 
 
 async def take_time_again(tx: Tx, booking: Booking) -> None:
-    """A correction, or a late payment, brings a booking back: its time, or its places, must still be free.
+    """A correction brings a booking back, whatever was closed since: its time, or its places, must still be free.
 
     Raises SlotUnavailable.
     """
@@ -307,7 +307,7 @@ async def take_time_again(tx: Tx, booking: Booking) -> None:
     parts = [
         Part(_as_booked(item, service, booking), item.starts_at) for item, service in zip(items, services, strict=True)
     ]
-    if await claim_again(tx, booking.organization_id, booking.id, parts) != CLAIMED:
+    if await claim_again(tx, booking.organization_id, booking.id, parts, despite_blocks=True) != CLAIMED:
         search = search_of_booking(booking, items)
         raise SlotUnavailable(UnavailableReason.BOOKED, "Somebody else has this time by now.", search)
 

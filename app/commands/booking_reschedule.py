@@ -185,7 +185,8 @@ async def write_move(
         **changes,
     }
     if after is BookingStatus.AWAITING_PROVIDER:
-        values["expires_at"] = await answer_after_move(tx, booking, starts_at, now)
+        by_customer = seen.viewer is ActorKind.CUSTOMER
+        values["expires_at"] = await answer_after_move(tx, booking, starts_at, now, by_customer=by_customer)
     await write_change(
         tx,
         booking,

@@ -14,7 +14,7 @@ from app.commands.actor import Actor
 from app.commands.booking_change import minutes_of
 from app.commands.journal import Audit, write_journal
 from app.commands.served import area_of, outside
-from app.commands.settlement import policy_of
+from app.commands.settlement import kept_before, policy_of
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.booking import TRANSITIONS, BookingStatus
@@ -158,6 +158,7 @@ def _of_cancellation(booking: Booking, role: ActorKind, now: datetime) -> Verdic
         price_minor=booking.price_minor,
         can_charge=booking.has_saved_method,
         step=charge_step(booking.currency),
+        kept_minor=kept_before(booking),
         actor=role,
     )
     return Verdict(booking.id, booking.version, refund_minor=terms.refund_minor, fee_minor=terms.fee_minor)

@@ -61,7 +61,7 @@ _LOCK_MOVES = text(
 
 _CLAIM_AGAIN = text(
     "SELECT * FROM claim_together(:organization, CAST(:together AS jsonb), 'booked', NULL, :booking, NULL, 'BOOKED',"
-    " true)"
+    " :despite_blocks)"
 ).bindparams(bindparam("together", type_=Text))
 
 
@@ -114,9 +114,19 @@ async def lock_moves(tx: Tx, provider_id: UUID, booking_ids: Sequence[UUID]) -> 
     await tx.execute(_LOCK_MOVES, {"owner": provider_id, "bookings": list(booking_ids)})
 
 
-async def claim_again(tx: Tx, organization_id: UUID, booking_id: UUID, parts: Sequence[Part]) -> str:
-    """A booking that gave its time back gets it again, whatever time off came since. As `move_claims`."""
-    values = {"organization": organization_id, "booking": booking_id, "together": claim_facts(together(parts))}
+async def claim_again(
+    tx: Tx, organization_id: UUID, booking_id: UUID, parts: Sequence[Part], *, despite_blocks: bool
+) -> str:
+    """A booking that gave its time back gets it again. As `move_claims`.
+
+    `despite_blocks`: whatever time off came since.
+    """
+    values = {
+        "organization": organization_id,
+        "booking": booking_id,
+        "together": claim_facts(together(parts)),
+        "despite_blocks": despite_blocks,
+    }
     return await _outcome(tx, (await tx.execute(_CLAIM_AGAIN, values)).one())
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from app.commands.actor import Actor
 from app.commands.payment_approval import steps_of_approval
 from app.commands.payment_booking import BookingSteps, end_of_money, steps_of_payment, write_steps
-from app.commands.payment_landed import settle_late, take_in
+from app.commands.payment_landed import give_back_excess, settle_late, take_in, wanted_of
 from app.commands.payment_moves import PaymentMoves
 from app.commands.series_payment import charge_others
 from app.core.database import Tx
@@ -108,19 +108,26 @@ async def apply_snapshot(
     seen, has_open = _without_unclear(snapshot.intent, [one for one in refunds if one.payment_id == payment_id])
     merged = merge(known, seen)
     steps = BookingSteps(booking, actor)
-    has_landed_late = False
+    has_landed_late, excess = False, 0
     write = PaymentMoves(tx, booking, payment, list(refunds), actor, now)
     for move in moves(known, merged):
         if move.kind is MoveKind.CAPTURED:
-            await take_in(tx, steps, payment, move.amount_minor, beside=(payments, refunds), now=now)
-            has_landed_late = payment.is_late
+            wanted = wanted_of(payment, move.amount_minor)
+            excess = move.amount_minor - wanted
+            if wanted:
+                await take_in(tx, steps, payment, wanted, beside=(payments, refunds), now=now)
+                has_landed_late = payment.is_late
         else:
             await write.book(move)
     steps.events += write.events
     _bring_up(payment, merged, snapshot, now)
+    if not has_open:  # a refund that is asked for again is asked of the charge that it was asked of before
+        payment.charge_id = snapshot.charge_id or payment.charge_id
     is_kept = _keep_method(booking, payment, merged, snapshot)
     if has_landed_late:
         await settle_late(tx, steps, payment, now)
+    if excess:
+        await give_back_excess(tx, steps, payment, excess)
     await steps_of_payment(tx, steps, payment, merged)
     await steps_of_approval(tx, steps, payment, merged, capture_before=snapshot.capture_before, now=now)
     end_of_money(steps, payments, write.refunds)
@@ -144,7 +151,6 @@ def _bring_up(payment: Payment, merged: SeenIntent, snapshot: PaymentSnapshot, n
         payment.captured_at = now
     payment.status = _STATUS[merged.phase]
     payment.processor_id = snapshot.processor_id
-    payment.charge_id = snapshot.charge_id or payment.charge_id
     payment.decline_code = merged.decline_code
     if merged.decline_code is None:
         payment.decline_message = None

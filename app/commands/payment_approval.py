@@ -70,11 +70,18 @@ async def _answer_until(tx: Tx, booking: Booking, payment: Payment, starts_at: d
     return until
 
 
-async def answer_after_move(tx: Tx, booking: Booking, starts_at: datetime, now: datetime) -> datetime:
-    """Until when one that waits for its provider once it is moved can be accepted: it is asked for anew."""
+async def answer_after_move(
+    tx: Tx, booking: Booking, starts_at: datetime, now: datetime, *, by_customer: bool
+) -> datetime:
+    """Until when one that waits for its provider once it is moved can be accepted: it is asked for anew.
+
+    Its customer takes it to where nobody accepted it: what was accepted before, and not taken yet, is not.
+    """
     payment = next((one for one in await lock_payments(tx, booking.id) if one.status == "authorized"), None)
     if payment is None or payment.authorized_until is None:
         return _deadline(booking, starts_at, now)
+    if by_customer:
+        payment.accepted_by = None
     return await _answer_until(tx, booking, payment, starts_at, now)
 
 

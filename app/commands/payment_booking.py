@@ -17,6 +17,9 @@ from app.domain.payment_codec import intent_from_json
 from app.models import Booking, Payment, Refund
 from app.queries.payment import AWAITED, LIVE
 
+EXCESS = "late_payment"
+"""Why what was paid twice goes back, too: nobody waited for it any more."""
+
 _CONFIRM = text("SELECT confirm_booking_claims(:booking_id)")
 
 _RELEASE_TIME = text("SELECT release_booking_time(:booking_id, 'RELEASED')")
@@ -113,7 +116,17 @@ def status_of_money(booking: Booking, payments: Sequence[Payment], refunds: Sequ
     back = [one for one in refunds if one.payment_id in of_cash and one.status == "succeeded"]
     corrected = sum(one.amount_minor for one in back if one.cause == "correction")
     returned = sum(one.amount_minor for one in back) - corrected
-    return payment_status(seen, booking.price_minor, cash_minor=cash - corrected, cash_returned_minor=returned)
+    # What came in twice and went back once is as if it had come in once.
+    twice = _returned_excess(payments, refunds)
+    return payment_status(
+        seen, booking.price_minor, cash_minor=cash - corrected - twice, cash_returned_minor=returned - twice
+    )
+
+
+def _returned_excess(payments: Sequence[Payment], refunds: Sequence[Refund]) -> int:
+    overpaid = {one.id for one in payments if one.captured_minor > one.amount_minor and not one.is_late}
+    back = [one for one in refunds if one.payment_id in overpaid and one.cause == EXCESS and one.status == "succeeded"]
+    return sum(one.amount_minor for one in back)
 
 
 def _is_of_the_price(payment: Payment, payments: Sequence[Payment]) -> bool:

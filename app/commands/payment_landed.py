@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from app.commands.booking_change import take_time_again
 from app.commands.booking_payment import shares_of_booking
 from app.commands.ledger import post_journal
-from app.commands.payment_booking import BookingSteps
+from app.commands.payment_booking import EXCESS, BookingSteps
+from app.commands.rebooking import take_again_if_free
 from app.commands.refund import put_refund, refunded_shares
 from app.core.database import Tx
 from app.domain.booking import FREE, HELD, BookingStatus
@@ -119,13 +119,14 @@ def _is_within(part: Shares, whole: Shares) -> bool:
 
 
 async def settle_late(tx: Tx, steps: BookingSteps, payment: Payment, now: datetime) -> None:
-    """Into the same slot if it is still free, otherwise all back at once."""
+    """Into the same slot if it could still be booked, otherwise all back at once."""
     booking = steps.booking
     if payment.kind == "booking" and await _is_rebooked(tx, booking, now):
         payment.is_late = False
         journal = BookingBooks(booking.id, booking.currency).late_payment_rebooked(payment.captured_minor)
         await post_journal(tx, booking.organization_id, journal, f"{payment.id}/{payment.captured_minor}")
         steps.go(BookingStatus.CONFIRMED, "The payment landed late, and the time was still free.")
+        booking.expires_at = None
         return
     assert payment.shares is not None
     shares = shares_from_json(payment.shares)
@@ -135,12 +136,40 @@ async def settle_late(tx: Tx, steps: BookingSteps, payment: Payment, now: dateti
     steps.tell("payment.returned", payment)
 
 
+def wanted_of(payment: Payment, amount_minor: int) -> int:
+    """What of a capture was asked for: one page that is paid in two windows is charged twice."""
+    return min(amount_minor, max(0, payment.amount_minor - payment.captured_minor))
+
+
+async def give_back_excess(tx: Tx, steps: BookingSteps, payment: Payment, excess_minor: int) -> None:
+    """Money beyond what this payment is for: nobody's share of the price, and asked to go back at once."""
+    booking, shares = steps.booking, shares_of(0, 0, {None: excess_minor})
+    before = NOTHING if payment.shares is None else shares_from_json(payment.shares)
+    payment.shares = shares_to_json(before + shares)
+    payment.captured_minor += excess_minor
+    booking.paid_minor += excess_minor
+    booking.uncounted_minor += excess_minor
+    reason = "It was paid more than once."
+    refund = await put_refund(tx, booking, payment, shares, cause=EXCESS, reason=reason, actor=steps.actor)
+    books, reference = BookingBooks(booking.id, booking.currency), f"{payment.id}/{payment.captured_minor}"
+    journals = [(books.captured(excess_minor), reference)]
+    if payment.is_late:
+        journals = [(books.late_payment(excess_minor), reference)]
+    else:
+        if payment.is_released:
+            journals.append((books.released(shares), reference))
+        journals.append((books.refund_asked(shares, is_released=payment.is_released), str(refund.id)))
+    for journal, named in journals:
+        await post_journal(tx, booking.organization_id, journal, named)
+    steps.tell("payment.returned", payment)
+
+
 async def _is_rebooked(tx: Tx, booking: Booking, now: datetime) -> bool:
     if booking.status != BookingStatus.EXPIRED or booking.starts_at <= now or booking.requires_approval:
         return False
     try:
         async with tx.begin_nested():
-            await take_time_again(tx, booking)
+            await take_again_if_free(tx, booking, now)
     except SlotUnavailable:
         return False
     return True

@@ -32,20 +32,20 @@ class PayoutAttempt:
 async def begin_payout(tx: Tx, payout_id: UUID, now: datetime) -> PayoutAttempt | None:
     """Before the call, and committed before it. None: there is nothing to send (any more).
 
-    One that was never asked for is called off when a refund or a dispute took some of it, or its payouts were stopped.
+    One of which nothing was sent, however often it was tried, is called off when a refund or a dispute took some of it,
+    or its payouts were stopped.
     """
     payout = await get_payout(tx, payout_id)
     account = await lock_account(tx, payout.provider_id)
     payout = await get_payout(tx, payout_id, lock=True)
-    status = PayoutStatus(payout.status)
-    if status is PayoutStatus.SCHEDULED:
+    if PayoutStatus(payout.status) not in {PayoutStatus.SCHEDULED, PayoutStatus.SENDING}:
+        return None
+    if not payout.is_unanswered:
         objection = "Payouts to this provider are stopped." if account.held_at is not None else None
         objection = objection or await _objection(tx, payout)
         if objection is not None:
             await cancel_payout(tx, payout, SYSTEM, objection)
             return None
-    elif status is not PayoutStatus.SENDING:
-        return None
     was_unanswered = payout.is_unanswered
     payout.status = PayoutStatus.SENDING.value
     payout.attempts += 1

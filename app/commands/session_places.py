@@ -14,16 +14,18 @@ from app.queries.rows import get_row
 
 _CLAIM_WHOLE_AGAIN = text(
     "SELECT * FROM claim_whole_session(:claim, :organization, :session, :places, NULL, 'booked', NULL, :booking, NULL,"
-    " 'BOOKED', true)"
+    " 'BOOKED', :correction)"
 )
 _CLAIM_AGAIN = text(
     "SELECT * FROM claim_places(:claim, :organization, :session, :places, 'booked', NULL, :booking, NULL, 'BOOKED',"
-    " true)"
+    " :correction)"
 )
 
 
-async def take_places_again(tx: Tx, booking: Booking) -> None:
-    """A correction brings a booking back: so many places must be left, or all of them. Two statements.
+async def take_places_again(tx: Tx, booking: Booking, *, is_correction: bool = True) -> None:
+    """What brings a booking back: so many places must be left, or all of them. Two statements.
+
+    `is_correction`: whatever became of the session since.
 
     Raises SlotUnavailable.
     """
@@ -38,6 +40,7 @@ async def take_places_again(tx: Tx, booking: Booking) -> None:
                 "session": session.id,
                 "places": booking.party_size,
                 "booking": booking.id,
+                "correction": is_correction,
             },
         )
     ).one()

@@ -13,7 +13,9 @@ from app.commands.refund import ask_refund, captures_of, disputed_shares, refund
 from app.core.database import Tx
 from app.domain.booking import HELD, BookingStatus, PaymentMethod
 from app.domain.fees import cause_of
+from app.domain.group_price import kept_of
 from app.domain.ledger_journals import BookingBooks
+from app.domain.price_quote_codec import quote_from_json
 from app.domain.refund import (
     NOTHING_AFTER_NOTICE,
     Ending,
@@ -31,6 +33,11 @@ from app.queries.payment import list_refunds, lock_payments
 def policy_of(booking: Booking) -> RefundPolicy:
     """What was in force when it was made."""
     return NOTHING_AFTER_NOTICE if booking.policy is None else policy_from_json(booking.policy)
+
+
+def kept_before(booking: Booking) -> int:
+    """What its price keeps of people who were removed late, in minor units."""
+    return 0 if booking.group_quote is None or booking.quote is None else kept_of(quote_from_json(booking.quote))
 
 
 def has_money(booking: Booking) -> bool:
@@ -59,24 +66,34 @@ async def settle_ending(
     refunds = await list_refunds(tx, booking.id)
     is_charging = False
     if to is not BookingStatus.COMPLETED:
+        left = refundable(captures_of(payments, refunds))
         settled = settle(
             policy_of(booking),
             ending,
             price_minor=booking.price_minor,
-            paid_minor=refundable(captures_of(payments, refunds)),
+            # What a bank holds back may be ours again: it is not charged a second time.
+            paid_minor=left + _held_by_banks(payments),
             can_charge=booking.has_saved_method,
             step=charge_step(booking.currency),
+            kept_minor=kept_before(booking),
         )
         cause = cause_of(ending)
         if cause is not None:
             await put_fee(tx, booking, payments, cause, settled, actor=actor)
             is_charging = settled.charge_minor > 0
-        if settled.refund_minor:
+        refund = min(settled.refund_minor, left)
+        if refund:
             refunds += await ask_refund(
-                tx, booking, payments, refunds, settled.refund_minor, cause="policy", reason=reason, actor=actor
+                tx, booking, payments, refunds, refund, cause="policy", reason=reason, actor=actor
             )
     await _release(tx, booking, payments, refunds)
     return not is_charging and is_all_returned(to, payments, refunds)
+
+
+def _held_by_banks(payments: Sequence[Payment]) -> int:
+    """In disputes that are not decided."""
+    disputes = (one for payment in payments if not payment.is_late for one in payment.disputes.values())
+    return sum(shares_from_json(one["shares"]).total_minor for one in disputes if one["phase"] == "open")
 
 
 async def _release(tx: Tx, booking: Booking, payments: Sequence[Payment], refunds: Sequence[Refund]) -> None:

@@ -355,11 +355,14 @@ def cancellation_terms(
     can_charge: bool = False,
     minimum_charge_minor: int = 0,
     step: int = 1,
+    kept_minor: int = 0,
+    held_back_minor: int = 0,
     actor: ActorKind = ActorKind.CUSTOMER,
 ) -> CancellationTerms:
     """The policy's answer for this instant. The staff who cancel at a customer's wish ask with the customer as actor.
 
-    `paid_minor`: paid and not yet given back. The rest is as in `refund.settle`.
+    `paid_minor`: paid and not yet given back; `held_back_minor`: of it, what a bank holds back over a dispute, and what
+    cannot go back therefore. The rest is as in `refund.settle`.
     """
     if _S.CANCELLED not in TRANSITIONS[facts.status]:
         return CancellationTerms(0, 0, None)
@@ -371,6 +374,8 @@ def cancellation_terms(
         can_charge=can_charge,
         minimum_charge_minor=minimum_charge_minor,
         step=step,
+        kept_minor=kept_minor,
     )
     free_until = facts.cancellable_until if now <= facts.cancellable_until else None
-    return CancellationTerms(settled.refund_minor, settled.kept_minor, free_until)
+    refund = min(settled.refund_minor, paid_minor - held_back_minor)
+    return CancellationTerms(refund, settled.kept_minor, free_until)

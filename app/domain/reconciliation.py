@@ -81,8 +81,8 @@ SUGGESTIONS: Mapping[DifferenceKind, str] = MappingProxyType(
         _K.PAYMENT_AMOUNT: "Somebody changed the amount at the processor. Take or give back the rest there.",
         _K.PAYMENT_CURRENCY: "Give it back at the processor: nothing here can count it.",
         _K.PAYMENT_CAPTURED: "Compare the payment's charges at the processor with the booking's ledger, and tell us.",
-        _K.PAYMENT_OVERPAID: "The guest paid more than was asked for, on two open pages, say: give the excess back by "
-        "refundBooking.",
+        _K.PAYMENT_OVERPAID: "The guest paid more than was asked for, on two open pages, say. The excess goes back "
+        "by itself: look at the booking's refunds, and give it in another way if that failed.",
         _K.REFUND_SLOW: "Ask the processor: the guest's bank does not take it. If it fails, give it in another way.",
         _K.REFUND_MISSING_THERE: "The processor does not know it. Make it there by hand, or tell the guest.",
         _K.REFUND_AMOUNT: "Compare with the processor; give the rest back by refundBooking.",

@@ -113,9 +113,11 @@ def settle(
     can_charge: bool = False,
     minimum_charge_minor: int = 0,
     step: int = 1,
+    kept_minor: int = 0,
 ) -> Settlement:
     """What follows from an ending. `paid_minor`: paid and not yet given back. `can_charge`: there is a saved method.
 
+    `kept_minor`: of the price, what was kept already for people who were removed late; it is settled for good.
     `step`: `rounding.charge_step`; odd units go to the customer. A charge below `minimum_charge_minor` is not made.
     """
     if ending is Ending.LATE:
@@ -124,7 +126,8 @@ def settle(
         rate, fee = policy.no_show_refund_bps, policy.no_show_fee
     else:
         return Settlement(paid_minor, 0, 0)
-    owed = down_to_step(max(paid_minor - share(paid_minor, rate), fee.of(price_minor)), step)
+    open_minor = max(0, paid_minor - kept_minor)
+    owed = down_to_step(kept_minor + max(open_minor - share(open_minor, rate), fee.of(price_minor - kept_minor)), step)
     if owed <= paid_minor:
         return Settlement(paid_minor - owed, 0, owed)
     charge = owed - paid_minor

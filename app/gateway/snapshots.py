@@ -25,7 +25,8 @@ class PaymentSnapshot:
     """A payment as the processor shows it now.
 
     `payment_id`, `booking_id`, `organization_id`: ours, from its metadata; None if it is none of ours.
-    `charge_id`: the first charge that succeeded. `decline`: of the last attempt, where that failed.
+    `charge_id`: the first charge that succeeded and of which something is left, or else the first.
+    `decline`: of the last attempt, where that failed.
     `capture_before`: until when what is authorized can be taken, where the processor says so.
     """
 

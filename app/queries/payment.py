@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select
@@ -10,7 +11,9 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.core.database import Tx
 from app.domain.errors import NotFound
+from app.domain.shares import shares_from_json
 from app.models import Booking, Payment, Refund
+from app.queries.rows import one_of
 
 LIVE = ("created", "open", "failed", "authorized", "processing")
 """States of a payment that may still be paid; the index `payment_live_idx` names the same."""
@@ -75,6 +78,28 @@ async def list_refunds_below(tx: Tx, booking_ids: Sequence[UUID]) -> dict[UUID, 
     query = select(Refund).where(Refund.booking_id.in_(booking_ids)).order_by(Refund.booking_id, Refund.id)
     for refund in (await tx.execute(query)).scalars():
         found.setdefault(refund.booking_id, []).append(refund)
+    return found
+
+
+class Disputed(NamedTuple):
+    """Minor units of a booking: in disputes that are not decided, and in lost ones."""
+
+    open_minor: int = 0
+    lost_minor: int = 0
+
+
+async def disputed_below(tx: Tx, booking_ids: Sequence[UUID]) -> dict[UUID, Disputed]:
+    """By booking; nothing where nothing was ever disputed. One statement."""
+    found: dict[UUID, Disputed] = {}
+    query = select(Payment.booking_id, Payment.disputes).where(
+        one_of(Payment.booking_id, booking_ids), Payment.disputes != {}, ~Payment.is_late
+    )
+    for booking_id, disputes in await tx.execute(query):
+        amounts = {"open": 0, "lost": 0, "won": 0}
+        for one in disputes.values():
+            amounts[one["phase"]] += shares_from_json(one["shares"]).total_minor
+        before = found.get(booking_id, Disputed())
+        found[booking_id] = Disputed(before.open_minor + amounts["open"], before.lost_minor + amounts["lost"])
     return found
 
 

@@ -53,7 +53,7 @@ from app.queries.exception import (
 from app.queries.fee import list_fees_below
 from app.queries.ledger import BookedJournal, journals_of_bookings
 from app.queries.payee import accounts_of
-from app.queries.payment import latest_payments, list_refunds_below
+from app.queries.payment import Disputed, disputed_below, latest_payments, list_refunds_below
 from app.queries.payout import ProviderBalance, balances_of, items_of_payouts
 from app.queries.price_rule import read_price_books
 from app.queries.provider import (
@@ -247,6 +247,14 @@ class Loaders(GroupLoaders, HistoryLoaders, BulkLoaders):
     def refunds_by_booking_id(self) -> DataLoader[Key, list[Refund]]:
         """Oldest first."""
         return self._lists(list_refunds_below)
+
+    @cached_property
+    def disputed_by_booking_id(self) -> DataLoader[Key, Disputed]:
+        async def load(keys: list[Key]) -> list[Disputed]:
+            found = await self._read(keys, disputed_below)
+            return [found.get(key, Disputed()) for key in keys]
+
+        return DataLoader(load, max_batch_size=BATCH_MAXIMUM)
 
     @cached_property
     def fees_by_booking_id(self) -> DataLoader[Key, list[BookingFee]]:

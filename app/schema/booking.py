@@ -210,8 +210,8 @@ class Booking(Node, BookingPast, BookingLife):
     @strawberry.field(
         description="`atCustomersRequest`: as for cancelBooking. Staff who cancel on their own account give all back."
     )
-    def cancellation_terms(self, info: Ctx, at_customers_request: bool = False) -> CancellationTerms:
-        terms = resolvers.terms_of(info.context, self.seen, at_customers_request=at_customers_request)
+    async def cancellation_terms(self, info: Ctx, at_customers_request: bool = False) -> CancellationTerms:
+        terms = await resolvers.terms_of(info.context, self.seen, at_customers_request=at_customers_request)
         currency = self.seen.booking.currency
         return CancellationTerms(
             refund=Money.of(terms.refund_minor, currency),

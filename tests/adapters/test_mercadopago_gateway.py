@@ -185,11 +185,12 @@ async def test_what_came_in_twice_is_told(stand: MercadoPagoStand) -> None:
     assert (paid.intent.amount_minor, paid.intent.captured_minor) == (10_000, 20_000)
     await stand.gateway.refund(refund_order(paid, 10_000))
     now = await found(stand, paid)
-    assert (now.charge_id, now.refunded_minor) == (paid.charge_id, 10_000)
+    assert now.refunded_minor == 10_000
     with pytest.raises(GatewayRefused):
         await stand.gateway.refund(refund_order(paid, 1))
     others = (await stand.api("GET", f"v1/payments/search?external_reference={paid.processor_id}")).json()["results"]
     (second,) = [str(one["id"]) for one in others if str(one["id"]) != paid.charge_id]
+    assert now.charge_id == second  # where there is something left
     await stand.gateway.refund(refund_order(paid, 10_000, charge_id=second))
     assert (await found(stand, paid)).refunded_minor == 20_000
 

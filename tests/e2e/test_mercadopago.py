@@ -11,6 +11,7 @@ import pytest
 import stripe
 
 from app.commands.expiry import expire_unpaid_bookings
+from app.gateway import GatewayUnknown
 from tests.conftest import Databases
 from tests.journey import ANA, Made
 from tests.paying import REFUND, Payer, Paying, ledger_of, owner_of, paying_api
@@ -179,6 +180,44 @@ async def test_paid_after_the_deadline_it_gets_its_time_or_its_money(payer: Paye
     assert await paying.work("execute_refund") >= 1
     assert await state_of(payer, made) == ("REFUNDED", "REFUNDED")
     assert await ledger_of(owner_of(paying, payer.shop).client, made) == {"customer": -1_000, "refunds": 1_000}
+
+
+async def test_what_was_paid_in_two_windows_goes_back_once(payer: Payer, paying: Paying) -> None:
+    """By itself, though the answer is lost and everything is told in between; and the rest can still go back."""
+    made = await payer.pay_now(at(2, 10))
+    for _ in range(2):
+        await paying.pay_on_page(made)
+    await paying.pass_on()
+    owner = owner_of(paying, payer.shop).client
+    assert await ledger_of(owner, made) == {"customer": -2_000, "escrow": 1_000, "processor_clearing": 1_000}
+    await paying.sandbox.control("faults", kind="lost_answer", match="POST /mercadopago/v1/payments/*/refunds", times=1)
+    with pytest.raises(GatewayUnknown):
+        await paying.work("execute_refund")
+    await paying.pass_on()
+    assert await paying.work("execute_refund") == 1
+    await paying.pass_on()
+    assert await state_of(payer, made) == ("CONFIRMED", "PAID")
+    assert await ledger_of(owner, made) == {"customer": -2_000, "escrow": 1_000, "refunds": 1_000}
+    booking = await payer.seen(made)
+    assert [(one["amount"]["amountMinor"], one["status"]) for one in booking["refunds"]] == [(1_000, "succeeded")]
+    assert booking["cancellationTerms"] == {"refund": {"amountMinor": 1_000}, "fee": {"amountMinor": 0}}
+    assert (await payer.cancel(made, accessToken=made.token))["status"] == "CANCELLED"
+    await paying.work("execute_refund")
+    await paying.pass_on()
+    assert await state_of(payer, made) == ("REFUNDED", "REFUNDED")
+    assert await ledger_of(owner, made) == {"customer": -2_000, "refunds": 2_000}
+
+
+async def test_paid_in_two_windows_for_a_time_that_is_gone_all_goes_back(payer: Payer, paying: Paying) -> None:
+    made = await late(payer, paying)
+    await paying.pay_on_page(made)
+    other = await payer.book(await payer.held(at(2, 10)), customer=ANA)
+    assert other["__typename"] == "CreateBookingPayload"
+    for _ in range(2):
+        await paying.pass_on()
+        await paying.work("execute_refund")
+    assert await state_of(payer, made) == ("REFUNDED", "REFUNDED")
+    assert await ledger_of(owner_of(paying, payer.shop).client, made) == {"customer": -2_000, "refunds": 2_000}
 
 
 async def test_a_payment_under_review_waits_and_is_let_go_at_the_deadline(payer: Payer, paying: Paying) -> None:

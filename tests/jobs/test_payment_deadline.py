@@ -6,32 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from app.commands.expiry import expire_unpaid_bookings
 from app.gateway import GatewayUnknown
-from tests import sweeps
 from tests.journey import ANA, Made, booking_input, live_time, rows_of
-from tests.paying import GOOD, NO_FUNDS, Payer, Paying, ledger_of, owner_of
+from tests.paying import NO_FUNDS, Payer, Paying, ledger_of, owner_of, pay_whatever, sweep_unpaid
 from tests.shop import at
 
 AFTER = timedelta(minutes=31)
 LONG_AFTER = timedelta(minutes=40)
 
 
-async def sweep(paying: Paying) -> None:
-    """What other tests left unpaid, too: nothing hangs on how many it are."""
-    await sweeps.sweep(paying.worker, paying.api.clock, expire_unpaid_bookings)
-
-
-async def pay_whatever(paying: Paying, made: Made) -> None:
-    """In a form that was opened in time, though the payment ended at the processor's in the meantime: a new one."""
-    [intent] = await paying.intents(made)
-    await paying.sandbox.control(f"intents/{intent.id}/pay", card=GOOD)
-
-
 async def test_the_payment_is_ended_first_then_the_time_is_free(payer: Payer, paying: Paying) -> None:
     made = await payer.pay_now(at(2, 10))
     paying.api.clock.move(AFTER)
-    await sweep(paying)
+    await sweep_unpaid(paying)
     assert (await payer.seen(made))["status"] == "PENDING"  # somebody may still be paying
     assert await paying.work("end_payment") >= 1
     [intent] = await paying.intents(made)
@@ -48,7 +35,7 @@ async def test_paid_at_the_last_moment_counts(payer: Payer, paying: Paying) -> N
     await paying.pay(made)
     paying.api.clock.move(AFTER)
     await paying.work("end_payment")
-    await sweep(paying)
+    await sweep_unpaid(paying)
     assert (await payer.seen(made))["status"] == "CONFIRMED"
 
 
@@ -80,7 +67,7 @@ async def test_while_the_processor_is_away_nobody_waits_for_ever(payer: Payer, p
         await paying.work("end_payment")
     assert (await payer.seen(made))["status"] == "PENDING"
     paying.api.clock.move(LONG_AFTER)
-    await sweep(paying)
+    await sweep_unpaid(paying)
     assert (await payer.seen(made))["status"] == "EXPIRED"
 
 
@@ -88,7 +75,7 @@ async def late(payer: Payer, paying: Paying) -> Made:
     """Expired, while its payment could not be ended; and then it was paid."""
     made = await payer.pay_now(at(2, 10))
     paying.api.clock.move(LONG_AFTER)
-    await sweep(paying)
+    await sweep_unpaid(paying)
     assert (await payer.seen(made))["status"] == "EXPIRED"
     await pay_whatever(paying, made)
     return made
@@ -98,7 +85,7 @@ async def test_a_late_payment_gets_the_same_time_if_it_is_free(payer: Payer, pay
     made = await late(payer, paying)
     await paying.pass_on()
     booking = await payer.seen(made)
-    assert (booking["status"], booking["paymentStatus"]) == ("CONFIRMED", "PAID")
+    assert (booking["status"], booking["paymentStatus"], booking["expiresAt"]) == ("CONFIRMED", "PAID", None)
     assert [step["to"] for step in booking["transitions"]] == ["PENDING", "EXPIRED", "CONFIRMED"]
     assert await live_time(payer.shop) == [(at(2, 10), at(2, 10, 30), "booked")]
     assert await ledger_of(owner_of(paying, payer.shop).client, made) == {"customer": -1_000, "escrow": 1_000}

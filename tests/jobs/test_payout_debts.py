@@ -10,6 +10,7 @@ import pytest
 from app.checkout.payout import execute_reversal, plan_all_reversals
 from app.commands.payout_reversal import fail_reversal, plan_reversals
 from app.commands.payout_send import begin_payout
+from app.models import Payout
 from tests.paying import Paying
 from tests.payouts import FEE, PRICE, SHARE, Earner, make_earner
 from tests.shop import at
@@ -231,6 +232,32 @@ async def test_one_opened_before_the_transfer_calls_it_off(earner: Earner) -> No
     await earner.send(payout)
     statuses = [(row["status"], row["amount_minor"]) for row in await earner.payouts()]
     assert statuses == [("cancelled", 2 * SHARE), ("scheduled", SHARE)]
+
+
+async def refused_for_lack_of_funds(earner: Earner, payout: Payout) -> None:
+    """Certainly not sent, and tried again later."""
+    sandbox = earner.paying.sandbox
+    drained = await sandbox.account()
+    await sandbox.control(f"accounts/{drained}/state", state="onboarded")
+    there = await sandbox.balance(currency="usd")
+    await sandbox.v1.transfers.create_async({"amount": there, "currency": "usd", "destination": drained})
+    await earner.send(payout)
+    row = await earner.payout(payout.id)
+    assert (row["status"], row["failure_code"], row["is_unanswered"]) == ("sending", "balance_insufficient", False)
+    await sandbox.paid(currency="usd")
+
+
+@pytest.mark.parametrize("what", ["dispute", "refund"])
+async def test_what_was_refused_so_far_is_called_off_like_what_was_never_asked_for(earner: Earner, what: str) -> None:
+    first, _ = await earner.completed(at(2, 10), at(2, 11))
+    earner.wait()
+    payout = await earner.planned()
+    await refused_for_lack_of_funds(earner, payout)
+    await getattr(earner, what)(first)
+    await earner.paying.work("execute_payout", later=timedelta(hours=1))
+    statuses = [(row["status"], row["amount_minor"]) for row in await earner.payouts()]
+    assert statuses == [("cancelled", 2 * SHARE), ("sent", SHARE)]
+    assert await earner.received() == SHARE
 
 
 async def test_one_opened_after_the_payout_is_taken_back_only_when_it_is_lost(earner: Earner) -> None:

@@ -78,6 +78,21 @@ async def test_what_was_paid_is_kept_first_and_only_the_rest_is_charged(
     assert await ledger_of(desk.client, made) == {"customer": -500, "organization": 500}
 
 
+async def test_what_a_bank_holds_back_is_not_charged_a_second_time(payer: Payer, paying: Paying, desk: Desk) -> None:
+    made = await deposited(payer, paying, at(1, 10), acceptsFees=True)
+    [intent] = await paying.intents(made)
+    await paying.sandbox.control(f"charges/{intent.latest_charge}/dispute")
+    await paying.pass_on()
+    await no_show(payer, paying, desk, made)
+    await paying.work()
+    assert fee_in(await seen(payer, made)) == ("NO_SHOW", "CHARGED", 300, 200)
+    assert await ledger_of(desk.client, made) == {"customer": -500, "disputes": 300, "organization": 200}
+    [dispute] = (await paying.sandbox.v1.disputes.list_async({"payment_intent": intent.id})).data
+    await paying.sandbox.control(f"disputes/{dispute.id}/decide", outcome="won")
+    await paying.pass_on()
+    assert await ledger_of(desk.client, made) == {"customer": -500, "organization": 500}  # kept, and not given back
+
+
 async def test_without_consent_a_fee_takes_no_more_than_was_paid(payer: Payer, paying: Paying, desk: Desk) -> None:
     made = await deposited(payer, paying, at(1, 10))
     await no_show(payer, paying, desk, made)

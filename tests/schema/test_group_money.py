@@ -163,6 +163,22 @@ async def test_late_the_policy_keeps_its_part(yoga: Class, payer: Payer, paying:
     assert (await ledger_of(yoga.owner, made))["customer"] == -4_500
 
 
+async def test_what_was_kept_for_one_is_not_given_back_with_the_others(
+    yoga: Class, payer: Payer, paying: Paying, staff: GraphQLClient
+) -> None:
+    """One of three leaves late, then the others: each gets the same part back as all three at once would."""
+    await set_terms(payer, late_refund_bps=4_000)
+    made = await paid(yoga, payer, paying, 3)
+    paying.api.clock.move_to(at(2, 12))
+    await change(staff, REMOVE, made, unnamed=1, atCustomersRequest=True, is_staff=True)
+    terms = (await payer.seen(made))["cancellationTerms"]
+    assert terms == {"refund": {"amountMinor": 1_200}, "fee": {"amountMinor": 2_700}}
+    answer = await Visitor(staff, yoga.shop).cancel(made, atCustomersRequest=True)
+    assert answer["status"] == "CANCELLED", answer
+    await paying.work()
+    assert await ledger_of(yoga.owner, made) == {"customer": -4_500, "refunds": 1_800, "organization": 2_700}
+
+
 async def test_late_and_unpaid_the_fee_stays_in_the_price(
     yoga: Class, payer: Payer, staff: GraphQLClient, paying: Paying
 ) -> None:

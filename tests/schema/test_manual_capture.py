@@ -93,6 +93,22 @@ async def test_while_the_processor_is_away_a_worker_takes_it(payer: Payer, payin
     assert booking["transitions"][-1]["actor"] == "owner"
 
 
+async def test_accepted_and_moved_before_it_was_taken_it_is_asked_for_again(
+    payer: Payer, paying: Paying, owner: Visitor
+) -> None:
+    """Nobody accepted the time that its customer moved it to."""
+    made = await authorized(payer, paying)
+    capture = {"kind": "error", "match": "POST /v1/payment_intents/*/capture", "times": 2, "status": 503}
+    await paying.sandbox.control("faults", **capture)
+    assert (await owner.step(made, "CONFIRMED"))["status"] == "AWAITING_PROVIDER"
+    assert (await payer.move(made, at(4, 10), accessToken=made.token))["status"] == "AWAITING_PROVIDER"
+    await paying.work("capture_payment", later=timedelta(minutes=1))
+    assert (await seen(payer, made))["status"] == "AWAITING_PROVIDER"
+    assert (await intent_in(paying, made)).status == "requires_capture"
+    assert (await owner.step(made, "CONFIRMED"))["status"] == "CONFIRMED"
+    assert await ledger_of(owner.client, made) == {"customer": -1_000, "escrow": 1_000}
+
+
 @pytest.mark.parametrize("times", [1, 2])
 async def test_a_lost_answer_takes_it_once(payer: Payer, paying: Paying, owner: Visitor, times: int) -> None:
     made = await authorized(payer, paying)

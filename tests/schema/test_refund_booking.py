@@ -156,11 +156,26 @@ async def test_a_dispute_is_in_the_books(payer: Payer, paying: Paying) -> None:
     assert (await payer.seen(made))["paymentStatus"] == "DISPUTED"
     assert await ledger_of(owner.client, made) == {"customer": -1_000, "disputes": 1_000}
     assert (await give_back(owner, made))["rule"] == "nothing_to_refund"
+    assert (await payer.seen(made))["cancellationTerms"]["refund"] == {"amountMinor": 0}
     [dispute] = (await paying.sandbox.v1.disputes.list_async({"payment_intent": intent.id})).data
     await paying.sandbox.control(f"disputes/{dispute.id}/decide", outcome="won")
     await paying.pass_on()
-    assert (await payer.seen(made))["paymentStatus"] == "PAID"
+    booking = await payer.seen(made)
+    assert (booking["paymentStatus"], booking["cancellationTerms"]["refund"]) == ("PAID", {"amountMinor": 1_000})
     assert await ledger_of(owner.client, made) == {"customer": -1_000, "escrow": 1_000}
+
+
+async def test_what_a_lost_dispute_took_is_not_promised_again(payer: Payer, paying: Paying) -> None:
+    made = await payer.paid(paying, at(3, 10))
+    [intent] = await paying.intents(made)
+    await paying.sandbox.control(f"charges/{intent.latest_charge}/dispute")
+    [dispute] = (await paying.sandbox.v1.disputes.list_async({"payment_intent": intent.id})).data
+    await paying.sandbox.control(f"disputes/{dispute.id}/decide", outcome="lost")
+    await paying.pass_on()
+    booking = await payer.seen(made)
+    assert (booking["status"], booking["cancellationTerms"]["refund"]) == ("CONFIRMED", {"amountMinor": 0})
+    assert (await payer.cancel(made, accessToken=made.token))["status"] == "CANCELLED"
+    assert await ledger_of(owner_of(paying, payer.shop).client, made) == {"customer": -1_000, "refunds": 1_000}
 
 
 async def test_only_the_staff_see_the_books(payer: Payer, paying: Paying) -> None:
