@@ -36,6 +36,7 @@ LANES = 4
 KEPT = timedelta(days=30)
 PURGE_BATCH = 5_000
 MOST_BATCHES = 200
+BROKEN = FeedProblem("Something about this calendar, or its server, could not be understood.")
 
 RECURRING = (
     Recurring("poll_calendars", timedelta(minutes=1)),
@@ -58,11 +59,20 @@ class CalendarPolling:
         source_id = UUID(run.claim.args["sourceId"])
         async with run.services.database.transaction() as tx:
             target = await get_poll_target(tx, source_id)
-        polled = None if target is None else await self._ask(target)
+        polled = None if target is None else await self._ask_or_tell(target)
         async with run.finishing() as tx:
             if polled is not None:
                 await _record(tx, source_id, polled)
             await ask_for_due(tx, LANES + 1, 1)  # this one is under way until it is finished
+
+    async def _ask_or_tell(self, target: PollTarget) -> Polled:
+        """What nobody foresaw in a stranger's answer is told like any other failure: a job that breaks tells nobody,
+        and would ask again without ever waiting longer."""
+        try:
+            return await self._ask(target)
+        except Exception:
+            log.exception("calendar.poll_broke", source=str(target.source.id))
+            return self._failed(target, BROKEN)
 
     async def _ask(self, target: PollTarget) -> Polled:
         source = target.source

@@ -20,7 +20,7 @@ from app.commands.job import enqueue
 from app.core.database import Database
 from app.core.ids import new_id
 from app.domain.busy_calendar import HORIZON, CalendarRefused, Span, fingerprint, poll_delay, window_of
-from app.jobs.calendars import KEPT, LANES, CalendarPolling
+from app.jobs.calendars import BROKEN, KEPT, LANES, CalendarPolling
 from app.jobs.registry import JobServices
 from app.jobs.runner import Runner
 from app.ports import CalendarBusy, FeedProblem
@@ -250,6 +250,24 @@ async def test_a_problem_keeps_what_was_read_last(world: World, problem: FeedPro
     assert (state["status"], state["failures"], state["last_error"]) == ("active", 0, None)
     assert world.feeds.asked[-1] == (URL, etag), "the server may say that it is as it was"
     assert 13 <= minutes_until(state) <= 17
+
+
+async def test_what_nobody_foresaw_is_told_and_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job does not break: it would tell nobody, and ask again as soon as ever."""
+    await world.poll(hour(3))
+
+    async def break_down(*_: object) -> CalendarBusy:
+        raise OverflowError("a number of twenty digits")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ReaderInProcess, "read", break_down)
+        await world.poll(hour(4))
+        state = await world.poll(hour(5))
+    assert (state["status"], state["failures"], state["last_error"]) == ("failing", 2, BROKEN.reason)
+    assert 25 <= minutes_until(state) <= 35
+    assert await world.spans() == [span(3)]
+    assert (await world.poll(hour(6)))["status"] == "active"
+    assert await world.spans() == [span(6)]
 
 
 async def test_a_malformed_calendar_is_refused_and_told(world: World) -> None:
