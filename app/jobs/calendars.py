@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 LANES = 4
 """Polls under way at once, over all workers; one worker runs ten jobs at a time."""
 KEPT = timedelta(days=30)
+KEPT_REMOVED = timedelta(days=1)
+"""Nobody reads them, and a calendar that says something else at each poll leaves thousands behind each time."""
 PURGE_BATCH = 5_000
 MOST_BATCHES = 200
 BROKEN = FeedProblem("Something about this calendar, or its server, could not be understood.")
@@ -150,5 +152,5 @@ async def _poll_calendars(run: JobRun) -> None:
 async def _purge_external_busy(run: JobRun) -> None:
     for _ in range(MOST_BATCHES):
         async with run.services.database.transaction() as tx:
-            if await purge_external_busy(tx, KEPT, PURGE_BATCH) < PURGE_BATCH:
+            if await purge_external_busy(tx, KEPT, KEPT_REMOVED, PURGE_BATCH) < PURGE_BATCH:
                 return

@@ -20,7 +20,7 @@ from app.commands.job import enqueue
 from app.core.database import Database
 from app.core.ids import new_id
 from app.domain.busy_calendar import HORIZON, CalendarRefused, Span, fingerprint, poll_delay, window_of
-from app.jobs.calendars import BROKEN, KEPT, LANES, CalendarPolling
+from app.jobs.calendars import BROKEN, KEPT, KEPT_REMOVED, LANES, CalendarPolling
 from app.jobs.registry import JobServices
 from app.jobs.runner import Runner
 from app.ports import CalendarBusy, FeedProblem
@@ -416,17 +416,18 @@ async def test_those_that_end_ask_for_the_next(world: World) -> None:
 
 
 async def test_copies_are_not_kept_for_ever(world: World) -> None:
-    await world.poll(hour(3), hour(5), hour(7))
-    (old, removed, _) = await world.busy()
+    await world.poll(hour(3), hour(5), hour(7), hour(9), hour(11))
+    (old, removed, ended_lately, removed_lately, _) = await world.busy()
     ended = (
         "UPDATE blocked_time SET (starts_at, ends_at) = (starts_at - shift, ends_at - shift)"
         " FROM (SELECT CAST(:kept AS interval)) AS by (shift) WHERE id = :id RETURNING 1"
     )
     taken = "UPDATE blocked_time SET removed_at = turnero_now() - CAST(:kept AS interval) WHERE id = :id RETURNING 1"
-    long = KEPT + timedelta(days=5)
-    await rows(world.database, ended, kept=long, id=old[0])
-    await rows(world.database, taken, kept=long, id=removed[0])
+    hours, ago = timedelta(hours=2), timedelta(days=12)  # the first of them is three days ahead
+    await rows(world.database, ended, kept=KEPT + ago, id=old[0])
+    await rows(world.database, ended, kept=ago, id=ended_lately[0])
+    await rows(world.database, taken, kept=KEPT_REMOVED + hours, id=removed[0])
+    await rows(world.database, taken, kept=KEPT_REMOVED - hours, id=removed_lately[0])
     await world.run("purge_external_busy")
-    assert await world.spans() == [span(7)]
-    ((count,),) = await rows(world.database, "SELECT count(*) FROM blocked_time")
-    assert count == 1
+    left = {found for (found,) in await rows(world.database, "SELECT id FROM blocked_time")}
+    assert left == {ended_lately[0], removed_lately[0], (await world.busy())[-1][0]}
