@@ -235,7 +235,7 @@ def _retry_after(value: str) -> timedelta | None:
         return min(timedelta(seconds=int(text)), LONGEST_PATIENCE)
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for numbers of twenty digits
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)

@@ -279,14 +279,18 @@ _PURGE = text(
     """
     DELETE FROM blocked_time WHERE id = ANY (ARRAY(
         SELECT id FROM blocked_time
-        WHERE kind = 'external' AND LEAST(ends_at, removed_at) < (SELECT turnero_now()) - :kept
+        WHERE kind = 'external' AND LEAST(ends_at, removed_at) < (SELECT turnero_now()) - LEAST(:kept, :kept_removed)
+          AND (ends_at < (SELECT turnero_now()) - :kept OR removed_at < (SELECT turnero_now()) - :kept_removed)
         LIMIT :batch))
     """
-).bindparams(bindparam("kept", type_=Interval))
+).bindparams(bindparam("kept", type_=Interval), bindparam("kept_removed", type_=Interval))
 
 
-async def purge_external_busy(tx: Tx, kept: timedelta, batch: int) -> int:
-    """Delete copies of busy times that ended, or were taken away, longer ago than `kept`. One statement."""
-    result = await tx.execute(_PURGE, {"kept": kept, "batch": batch})
+async def purge_external_busy(tx: Tx, kept: timedelta, kept_removed: timedelta, batch: int) -> int:
+    """Delete copies of busy times that ended longer ago than `kept`, or were taken away longer ago than `kept_removed`.
+
+    One statement.
+    """
+    result = await tx.execute(_PURGE, {"kept": kept, "kept_removed": kept_removed, "batch": batch})
     assert isinstance(result, CursorResult)
     return result.rowcount

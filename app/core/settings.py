@@ -132,7 +132,9 @@ class Settings(BaseSettings):
     graphql_max_directives: int = Field(50, ge=0, description="Most directives in a document.")
     graphql_max_tokens: int = Field(1_000, ge=1, description="Most lexical tokens in a document.")
     graphql_max_cost: int = Field(1_000, ge=1, description="Highest cost of a document: objects, times `first`.")
-    graphql_max_objects: int = Field(10_000, ge=100, description="Most objects in the lists of one answer.")
+    graphql_max_objects: int = Field(
+        10_000, ge=100, description="Most objects in the lists of one answer; twice as many in all."
+    )
     graphql_max_body_bytes: int = Field(262_144, ge=1_024, description="Largest request body or socket message.")
 
     sockets_per_client: int = Field(

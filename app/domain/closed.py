@@ -16,6 +16,8 @@ from app.domain.schedule import DAY_MINUTES, DayException, ExceptionKind
 _LOOK_FURTHER_MINUTES = 7 * DAY_MINUTES
 _LOOK_FURTHER_TIMES = 8
 _DAY = timedelta(days=1)
+LOOKED_THROUGH = timedelta(minutes=_LOOK_FURTHER_TIMES * _LOOK_FURTHER_MINUTES)
+"""How far before and behind a start its interval may reach: hours must be known as far."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,11 @@ log = structlog.get_logger(__name__)
 LANES = 4
 """Polls under way at once, over all workers; one worker runs ten jobs at a time."""
 KEPT = timedelta(days=30)
+KEPT_REMOVED = timedelta(days=1)
+"""Nobody reads them, and a calendar that says something else at each poll leaves thousands behind each time."""
 PURGE_BATCH = 5_000
 MOST_BATCHES = 200
+BROKEN = FeedProblem("Something about this calendar, or its server, could not be understood.")
 
 RECURRING = (
     Recurring("poll_calendars", timedelta(minutes=1)),
@@ -58,11 +61,20 @@ class CalendarPolling:
         source_id = UUID(run.claim.args["sourceId"])
         async with run.services.database.transaction() as tx:
             target = await get_poll_target(tx, source_id)
-        polled = None if target is None else await self._ask(target)
+        polled = None if target is None else await self._ask_or_tell(target)
         async with run.finishing() as tx:
             if polled is not None:
                 await _record(tx, source_id, polled)
             await ask_for_due(tx, LANES + 1, 1)  # this one is under way until it is finished
+
+    async def _ask_or_tell(self, target: PollTarget) -> Polled:
+        """What nobody foresaw in a stranger's answer is told like any other failure: a job that breaks tells nobody,
+        and would ask again without ever waiting longer."""
+        try:
+            return await self._ask(target)
+        except Exception:
+            log.exception("calendar.poll_broke", source=str(target.source.id))
+            return self._failed(target, BROKEN)
 
     async def _ask(self, target: PollTarget) -> Polled:
         source = target.source
@@ -140,5 +152,5 @@ async def _poll_calendars(run: JobRun) -> None:
 async def _purge_external_busy(run: JobRun) -> None:
     for _ in range(MOST_BATCHES):
         async with run.services.database.transaction() as tx:
-            if await purge_external_busy(tx, KEPT, PURGE_BATCH) < PURGE_BATCH:
+            if await purge_external_busy(tx, KEPT, KEPT_REMOVED, PURGE_BATCH) < PURGE_BATCH:
                 return

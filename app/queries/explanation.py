@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, bindparam, text
 
 from app.core.database import Tx
-from app.domain.closed import Reason
+from app.domain.closed import LOOKED_THROUGH, Reason
 from app.domain.errors import BadInput, FieldErrors, NotFound
 from app.domain.explain import explain
 from app.domain.instants import day_bounds, local_date
@@ -52,7 +52,12 @@ async def explain_slot(
     """
     day = question.starts_at.date()
     plan = await get_service_plan(
-        tx, question.service_id, (question.provider_id,), day, day, hidden_is_missing=not for_staff
+        tx,
+        question.service_id,
+        (question.provider_id,),
+        day - LOOKED_THROUGH,
+        day + LOOKED_THROUGH,
+        hidden_is_missing=not for_staff,
     )
     if not plan.is_active and not for_staff:
         raise NotFound

@@ -442,9 +442,10 @@ CREATE FUNCTION lock_subjects(p_leaders uuid[], p_needs jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM 1 FROM provider p WHERE p.id = ANY (p_leaders) ORDER BY p.id FOR NO KEY UPDATE;
+    -- As an array, which the index is asked for: as a list to be joined, each unit would be compared with each.
     PERFORM 1 FROM resource_unit u
-    WHERE u.id IN (SELECT i.id::uuid FROM jsonb_array_elements(p_needs) AS n (need),
-                          jsonb_array_elements_text(n.need -> 'units') AS i (id))
+    WHERE u.id = ANY (ARRAY(SELECT i.id::uuid FROM jsonb_array_elements(p_needs) AS n (need),
+                                   jsonb_array_elements_text(n.need -> 'units') AS i (id)))
     ORDER BY u.id FOR NO KEY UPDATE;
 END $$;
 

@@ -317,6 +317,17 @@ async def test_refused(wire: WireServer, fetcher: HttpCalendarFetcher, answer: b
             b"HTTP/1.1 503 Later\r\nRetry-After: whenever\r\n\r\n",
             FeedProblem("The server cannot answer now (status 503)."),
         ),
+        *(
+            (
+                b"HTTP/1.1 503 Later\r\nRetry-After: " + date + b"\r\n\r\n",
+                FeedProblem("The server cannot answer now (status 503)."),
+            )
+            for date in (
+                b"Fri, 31 Dec 99999999999999999999 23:59:59 GMT",
+                b"Fri, 99999999999999999999 Dec 2026 23:59:59 GMT",
+                b"Fri, 31 Dec 2026 23:59:59 +99999999999999999999",
+            )
+        ),
         (b"HTTP/1.1 304 Not Modified\r\n\r\n", FeedProblem("The server gave no calendar (status 304).")),
         (b"HTTP/1.1 206 Part\r\n\r\n", FeedProblem("The server gave no calendar (status 206).")),
         (b"what?\r\n\r\n", FeedProblem("The server broke off its answer, or sent what is no HTTP.")),

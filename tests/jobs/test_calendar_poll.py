@@ -20,7 +20,7 @@ from app.commands.job import enqueue
 from app.core.database import Database
 from app.core.ids import new_id
 from app.domain.busy_calendar import HORIZON, CalendarRefused, Span, fingerprint, poll_delay, window_of
-from app.jobs.calendars import KEPT, LANES, CalendarPolling
+from app.jobs.calendars import BROKEN, KEPT, KEPT_REMOVED, LANES, CalendarPolling
 from app.jobs.registry import JobServices
 from app.jobs.runner import Runner
 from app.ports import CalendarBusy, FeedProblem
@@ -252,6 +252,24 @@ async def test_a_problem_keeps_what_was_read_last(world: World, problem: FeedPro
     assert 13 <= minutes_until(state) <= 17
 
 
+async def test_what_nobody_foresaw_is_told_and_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job does not break: it would tell nobody, and ask again as soon as ever."""
+    await world.poll(hour(3))
+
+    async def break_down(*_: object) -> CalendarBusy:
+        raise OverflowError("a number of twenty digits")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ReaderInProcess, "read", break_down)
+        await world.poll(hour(4))
+        state = await world.poll(hour(5))
+    assert (state["status"], state["failures"], state["last_error"]) == ("failing", 2, BROKEN.reason)
+    assert 25 <= minutes_until(state) <= 35
+    assert await world.spans() == [span(3)]
+    assert (await world.poll(hour(6)))["status"] == "active"
+    assert await world.spans() == [span(6)]
+
+
 async def test_a_malformed_calendar_is_refused_and_told(world: World) -> None:
     await world.poll(hour(3))
     world.feeds.bodies[URL] = calendar(hour(4))[:-15]
@@ -398,17 +416,18 @@ async def test_those_that_end_ask_for_the_next(world: World) -> None:
 
 
 async def test_copies_are_not_kept_for_ever(world: World) -> None:
-    await world.poll(hour(3), hour(5), hour(7))
-    (old, removed, _) = await world.busy()
+    await world.poll(hour(3), hour(5), hour(7), hour(9), hour(11))
+    (old, removed, ended_lately, removed_lately, _) = await world.busy()
     ended = (
         "UPDATE blocked_time SET (starts_at, ends_at) = (starts_at - shift, ends_at - shift)"
         " FROM (SELECT CAST(:kept AS interval)) AS by (shift) WHERE id = :id RETURNING 1"
     )
     taken = "UPDATE blocked_time SET removed_at = turnero_now() - CAST(:kept AS interval) WHERE id = :id RETURNING 1"
-    long = KEPT + timedelta(days=5)
-    await rows(world.database, ended, kept=long, id=old[0])
-    await rows(world.database, taken, kept=long, id=removed[0])
+    hours, ago = timedelta(hours=2), timedelta(days=12)  # the first of them is three days ahead
+    await rows(world.database, ended, kept=KEPT + ago, id=old[0])
+    await rows(world.database, ended, kept=ago, id=ended_lately[0])
+    await rows(world.database, taken, kept=KEPT_REMOVED + hours, id=removed[0])
+    await rows(world.database, taken, kept=KEPT_REMOVED - hours, id=removed_lately[0])
     await world.run("purge_external_busy")
-    assert await world.spans() == [span(7)]
-    ((count,),) = await rows(world.database, "SELECT count(*) FROM blocked_time")
-    assert count == 1
+    left = {found for (found,) in await rows(world.database, "SELECT id FROM blocked_time")}
+    assert left == {ended_lately[0], removed_lately[0], (await world.busy())[-1][0]}

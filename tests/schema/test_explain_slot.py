@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.dialects.postgresql import Range
 
 from app.core.ids import new_id
+from app.domain.schedule import weekly_hours
 from app.models import BlockedTime, Provider, ScheduleException
 from app.models.base import Base
 from app.queries.tenancy import bind
@@ -16,6 +17,7 @@ from app.resolvers.context import Services
 from tests.facts_guard import let_pass
 from tests.fixtures_api import GraphQLClient, StatementLog
 from tests.journey import Visitor
+from tests.schema import operations as op
 from tests.shop import OFFICE, Shop, at, iso, make_shop, set_active
 
 EXPLAIN = """
@@ -45,6 +47,21 @@ async def put(shop: Shop, *rows: Base) -> None:
         tx.add_all(rows)
         await tx.flush()
         await let_pass(tx)
+
+
+async def close(shop: Shop, day: date, reason: str | None = None) -> None:
+    """The provider's day, for good."""
+    await put(
+        shop,
+        ScheduleException(
+            id=new_id(),
+            organization_id=shop.organization_uuid,
+            owner_id=shop.provider_uuids[0],
+            kind="closed",
+            days=Range(day, day + timedelta(days=1)),
+            reason=reason,
+        ),
+    )
 
 
 def named(reasons: list[dict[str, Any]]) -> list[str]:
@@ -108,17 +125,7 @@ async def test_time_off_is_told_without_its_reason_or_its_length(services: Servi
 async def test_a_closed_day_and_a_day_at_its_limit(services: Services, client: GraphQLClient) -> None:
     shop = await make_shop(services, weekly=OFFICE)
     day = at(3, 0).date()
-    await put(
-        shop,
-        ScheduleException(
-            id=new_id(),
-            organization_id=shop.organization_uuid,
-            owner_id=shop.provider_uuids[0],
-            kind="closed",
-            days=Range(day, day + timedelta(days=1)),
-            reason="Family matters",
-        ),
-    )
+    await close(shop, day, "Family matters")
     [closed] = await explained(client, shop, at(3, 10))
     assert closed["reason"] == "CLOSED"
     assert "Family" not in closed["message"]
@@ -132,6 +139,20 @@ async def test_a_closed_day_and_a_day_at_its_limit(services: Services, client: G
     [limit] = await explained(client, shop, at(4, 15))
     assert limit["reason"] == "LIMIT"
     assert (limit["from"], limit["to"]) == (iso(at(4, 0)), iso(at(5, 0)))
+
+
+async def test_closed_until_it_really_opens(services: Services, client: GraphQLClient) -> None:
+    """Open one day a week: the next of these is closed, and the hours of the one after it are new."""
+    once_a_week = (weekly_hours(at(2, 0).weekday(), [(9 * 60, 17 * 60)]),)
+    shop = await make_shop(services, weekly=once_a_week)
+    await close(shop, at(9, 0).date())
+    told = await explained(client, shop, at(3, 10))
+    assert [(one["from"], one["to"]) for one in told] == [(iso(at(2, 17)), iso(at(16, 9)))]
+    later = {"weekday": f"{at(16, 0):%A}".upper(), "open": [{"start": "11:00", "end": "15:00"}]}
+    published = {"ownerId": shop.provider_id, "effectiveFrom": f"{at(15, 0):%Y-%m-%d}", "weekly": [later]}
+    await client.signed_in(shop.owner.token)(op.PUBLISH, {"input": published})
+    told = await explained(client, shop, at(3, 10))
+    assert [(one["from"], one["to"]) for one in told] == [(iso(at(2, 17)), iso(at(16, 11)))]
 
 
 async def test_several_reasons_at_once(services: Services, client: GraphQLClient) -> None:

@@ -102,6 +102,21 @@ async def test_units_lowest_first_without_those_that_are_off_or_blocked(ground: 
     assert await taken() is None
 
 
+async def test_no_more_units_are_looked_at_than_are_wanted(database_url: str) -> None:
+    """Of a hundred bicycles two are out: asked about each beside each, a claim would take half a second."""
+    ground = await make_ground(database_url, units=100)
+    async with ground.connect() as connection:
+        for unit in ground.units[:2]:
+            await put(connection, ground, unit, TEN, TEN + HOUR, expires_in=None)
+        async with connection.transaction():
+            await connection.execute("SET LOCAL track_functions = 'all'")
+            row = await claim(connection, ground, [person(ground.people[0], TEN)], [need(ground.units, TEN, 3)])
+            asked = "SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'is_subject_busy'"
+            assert (row["outcome"], await connection.fetchval(asked)) == ("claimed", 5)
+        taken = {subject for subject, _, _ in await live(connection, *ground.units)}
+        assert taken == set(ground.units[:5])
+
+
 async def test_a_unit_serves_two_services_of_a_visit_once(ground: Ground, connection: Connection) -> None:
     first, second = ground.units
     await put(connection, ground, first, TEN + HOUR, TEN + 2 * HOUR)

@@ -24,6 +24,10 @@ class _Tree:
         self.seen += 1
         return [self] * WIDTH
 
+    def same(self, *_: Any) -> _Tree:
+        self.seen += 1
+        return self
+
 
 @pytest.fixture
 def tree() -> _Tree:
@@ -36,7 +40,7 @@ def schema(tree: _Tree) -> GraphQLSchema:
         """
         type Query { nodes: [Node!]!  maybe: [Node!] }
         type Subscription { nodes: [Node!]! }
-        type Node { nodes: [Node!]!  names: [String!]! }
+        type Node { nodes: [Node!]!  names: [String!]!  same: Node! }
         """
     )
 
@@ -52,6 +56,7 @@ def schema(tree: _Tree) -> GraphQLSchema:
     for name in ("Query", "Node", "Subscription"):
         fields(name)["nodes"].resolve = tree.nodes
     fields("Query")["maybe"].resolve = tree.nodes
+    fields("Node")["same"].resolve = tree.same
     fields("Node")["names"].resolve = lambda *_: ["a"] * OBJECTS * 2
     fields("Subscription")["nodes"].subscribe = events
     return schema
@@ -83,6 +88,18 @@ async def test_lists_in_lists_are_given_up(schema: GraphQLSchema, tree: _Tree, c
     assert (result.errors[0].extensions or {})["limit"] == "objects"
     assert "1000 objects" in result.errors[0].message
     assert tree.seen <= OBJECTS
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_what_hangs_on_each_item_is_given_up(schema: GraphQLSchema, tree: _Tree, compiled: bool) -> None:
+    """A short list in a list is nothing; ten objects below each of its items are."""
+    below = " ".join(f"s{number}: same {{ __typename }}" for number in range(10))
+    result = await ask(schema, f"{{ nodes {{ nodes {{ {below} }} }} }}", compiled=compiled)
+    assert result.data is None
+    assert result.errors is not None
+    assert (result.errors[0].extensions or {})["limit"] == "objects"
+    assert "2000 objects" in result.errors[0].message
+    assert tree.seen <= 2 * OBJECTS + 1
 
 
 async def test_within_the_limit_all_is_answered(schema: GraphQLSchema) -> None:

@@ -43,7 +43,7 @@ class Limits:
     errors: int = 5
     """Errors in one answer."""
     objects: int = 10_000
-    """Objects in the lists of one answer, counted as they come."""
+    """Objects in the lists of one answer, counted as they come; in all it may have twice as many (`bounded`)."""
 
 
 def bounded(count: int) -> int:
