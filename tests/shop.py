@@ -116,8 +116,8 @@ async def _person(tx: Tx, services: Services, name: str) -> Person:
     """The password hash is none: nobody signs in with it, the token is signed here."""
     email = f"{name}.{next(_NUMBERS)}@example.com"
     user = await create_user(tx, email, name, "no password")
-    # Long enough for tests that move the clock.
-    token, _ = services.tokens.access_token(user.id, datetime.now(UTC) + timedelta(days=60))
+    # Long enough for tests that move the clock, to a holiday of the next year say.
+    token, _ = services.tokens.access_token(user.id, datetime.now(UTC) + timedelta(days=400))
     return Person(user.id, email, token)
 
 
