@@ -20,8 +20,8 @@ from app.queries.availability_facts import STATEMENT
 from bench.availability import DAYS_FILLED, HOLD, STARTS, Asked, in_turn, week, without_caches
 from bench.plans import plans
 from bench.report import Findings, Line, Plan, median, tell
-from bench.seed import Seeded, first_day, seed_bookings
-from bench.world import Place, World, world
+from bench.seed import BUSY_PROVIDERS, Seeded, first_day, seed_bookings
+from bench.world import PROVIDERS, Place, World, world
 from tests.plain_http import Connection, connect
 
 ROUNDS = 4
@@ -34,17 +34,16 @@ async def measure() -> Findings:
     """Two systems side by side, of which one stays small: what else the machine does meets both."""
     async with world() as quiet, world() as here, _owner(here) as owner, AsyncExitStack() as stack:
         small, place = await _shop(quiet), await _shop(here)
-        busy = await seed_bookings(owner)
-        tell(f"  seeded {busy.bookings:,} bookings in {busy.seconds:.0f} s")
-        # Its searches by availability are measured elsewhere: the worker shall not work them out meanwhile.
-        await owner.execute("DELETE FROM offer_outlook WHERE organization_id = $1", busy.organization_uuid)
-        await owner.execute("VACUUM ANALYZE offer_outlook, allocation, outbox_event")
+        async with _owner(quiet) as quiet_owner:
+            few_alike = await _seeded(quiet_owner, PROVIDERS)
+        busy = await _seeded(owner, BUSY_PROVIDERS)
         process, bare = await _uncached(quiet, stack)
         alone, alone_any = _weeks(process, bare, small)
+        alike = Asked(process, bare, _of_seeded(bare, few_alike, [few_alike.provider_id(1)]))
         process, bare = await _uncached(here, stack)
         one, anyone = _weeks(process, bare, place)
         seeded = Asked(process, bare, _of_seeded(bare, busy, [busy.provider_id(1)]))
-        await in_turn((alone, one, alone_any, anyone, seeded), ROUNDS)
+        await in_turn((alone, one, alone_any, anyone, alike, seeded), ROUNDS)
         kept = await stack.enter_async_context(connect(here.stack.port))
         whole, changed = await _after_changes(here, kept, busy)
         shown = await _plans(owner, place, busy)
@@ -53,13 +52,24 @@ async def measure() -> Findings:
         _p50(f"a small shop's week of one provider {many}", one, few, alone),
         Line("the same, CPU of the API", "ms", median(one.cpu_ms), few, median(alone.cpu_ms)),
         _p50(f"its week of anyone of 4 {many}", anyone, few, alone_any),
-        _p50(f"a week of one of {busy.providers:,} providers", seeded, "of a small shop", alone),
+        _p50(f"a week of one of {busy.providers:,} providers", seeded, f"of {PROVIDERS}, booked alike", alike),
+        _p50("the same", seeded, "of the small shop, with more in it", alone),
         Line(
             f"a week of anyone of {PROVIDER_LIMIT} of them after a change of one, CPU of the API",
             *("ms", changed, "read whole", whole),
         ),
         *shown,
     ]
+
+
+async def _seeded(owner: asyncpg.Connection[Any], providers: int) -> Seeded:
+    """Providers booked up for six days. A week of one of them is the same, however many there are."""
+    made = await seed_bookings(owner, providers)
+    tell(f"  seeded {made.bookings:,} bookings in {made.seconds:.0f} s")
+    # Its searches by availability are measured elsewhere: the worker shall not work them out meanwhile.
+    await owner.execute("DELETE FROM offer_outlook WHERE organization_id = $1", made.organization_uuid)
+    await owner.execute("VACUUM ANALYZE offer_outlook, allocation, outbox_event")
+    return made
 
 
 async def _shop(here: World) -> Place:

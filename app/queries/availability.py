@@ -163,7 +163,8 @@ class ServicePlan:
         return SlotRules(now, 0 if for_staff else self.notice_minutes, self.maximum_advance_days)
 
 
-# `$place`: which of the wanted services a row is of.
+# `$place`: which of the wanted services a row is of. People are wanted by an array from a select of its own: row-level
+# security takes a bare COALESCE for something that may leak, and PostgreSQL would go through all of the organization's.
 _PLAN_SQL = Template(
     """
     SELECT $place AS place, s.id, s.organization_id, s.name, o.currency, o.price_version, s.is_active, s.price_type,
@@ -219,9 +220,9 @@ _PLAN = text(
     _PLAN_SQL.substitute(
         place="1",
         source="service s",
-        people="""provider p ON p.id = ANY(COALESCE(
+        people="""provider p ON p.id = ANY(CAST((SELECT COALESCE(
             CAST(:provider_ids AS uuid[]),
-            ARRAY(SELECT f.provider_id FROM offer f WHERE f.service_id = :service_id AND f.is_active)))""",
+            ARRAY(SELECT f.provider_id FROM offer f WHERE f.service_id = :service_id AND f.is_active))) AS uuid[]))""",
         end="WHERE s.id = :service_id ORDER BY p.id LIMIT :provider_limit",
     )
 ).bindparams(bindparam("service_id", type_=Uuid), bindparam("provider_ids", type_=ARRAY(Uuid)), *_DATES)
@@ -234,8 +235,9 @@ _PLANS = text(
             AS w (place integer, service_id uuid, provider_ids uuid[]) LIMIT :service_limit) AS w
         JOIN service s ON s.id = w.service_id""",
         people="""LATERAL (
-            SELECT p.* FROM provider p WHERE p.id = ANY(COALESCE(
-                w.provider_ids, ARRAY(SELECT f.provider_id FROM offer f WHERE f.service_id = s.id AND f.is_active)))
+            SELECT p.* FROM (SELECT COALESCE(
+                w.provider_ids, ARRAY(SELECT f.provider_id FROM offer f WHERE f.service_id = s.id AND f.is_active)
+            ) AS ids OFFSET 0) one JOIN provider p ON p.id = ANY(one.ids)
             ORDER BY p.id LIMIT :provider_limit) p ON true""",
         end="ORDER BY w.place, p.id",
     )

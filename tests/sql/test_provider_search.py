@@ -186,7 +186,7 @@ async def test_requests_reach_the_door_alone(app: asyncpg.Connection[asyncpg.Rec
         "search_free_few('{}', 0, now(), 0, 1, 1, 1, true, '{}', '{}')",
         "search_everybody(gen_random_uuid(), true, 'name', true, 1, NULL, NULL)",
         "search_few(gen_random_uuid(), true, true, NULL, NULL, NULL, NULL, NULL, 'name', true, true, 1, 1,"
-        " NULL, NULL, NULL, NULL, '{}', '{}', '{}', '{}', '{}', '{}')",
+        " NULL, NULL, NULL, NULL, '{}', '{}', '{}', '{}', '{}', '{}', 1, '{}', '{}', '{}', '{}', '{}')",
         "refresh_provider_search('{}')",
         "refresh_provider_price('{}')",
         "refresh_service_search('{}')",

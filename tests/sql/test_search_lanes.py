@@ -136,6 +136,8 @@ WANTED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("relevance-", {"text": "maria"}),
     ("relevance-", {"text": "corte fernandes"}),
     ("relevance-", {"text": "a"}),
+    ("relevance-", {"text": "maria a"}),
+    ("relevance-", {"text": "trainer"}),
     ("name", {"text": "ana", "minimumMinor": 1}),
     ("count", {}),
 )
