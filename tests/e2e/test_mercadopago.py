@@ -15,6 +15,7 @@ from app.checkout.scope import KEYS_LIVE
 from app.commands.expiry import expire_unpaid_bookings
 from app.gateway import GatewayRefused, GatewayUnknown
 from tests.conftest import Databases
+from tests.fees import seen, set_terms
 from tests.journey import ANA, Made
 from tests.paying import REFUND, Payer, Paying, ledger_of, owner_of, paying_api
 from tests.sandbox.running import Delivery
@@ -247,6 +248,21 @@ async def test_a_lost_answer_of_either_charge_gives_back_once(payer: Payer, payi
     assert await state_of(payer, made) == ("REFUNDED", "REFUNDED")
     assert [one["status"] for one in (await payer.seen(made))["refunds"]] == ["succeeded"] * 2
     assert await ledger_of(owner_of(paying, payer.shop).client, made) == {"customer": -2_000, "refunds": 2_000}
+
+
+async def test_what_was_paid_twice_pays_nothing_that_is_due_again(payer: Payer, paying: Paying) -> None:
+    """The policy gave a part back to one who did not come, and they had come after all."""
+    await set_terms(payer, no_show_refund_bps=4_000)
+    made = await payer.pay_now(at(2, 10))
+    for _ in range(2):
+        await paying.pay_on_page(made)
+    await paying.pass_on()
+    await paying.work("execute_refund")
+    paying.api.clock.move_to(at(2, 23))
+    owner = owner_of(paying, payer.shop)
+    assert (await owner.step(made, "NO_SHOW"))["status"] == "NO_SHOW"
+    await owner.step(made, "CHECKED_IN")
+    assert (await seen(payer, made))["amountDue"] == {"amountMinor": 400}
 
 
 async def test_where_keys_are_forgotten_nothing_is_given_back_twice(payer: Payer, paying: Paying) -> None:
