@@ -229,6 +229,19 @@ async def test_paid_in_two_windows_for_a_time_that_is_gone_all_goes_back(payer: 
     assert await ledger_of(owner_of(paying, payer.shop).client, made) == {"customer": -2_000, "refunds": 2_000}
 
 
+async def test_what_was_paid_in_three_windows_goes_back_out_of_each(payer: Payer, paying: Paying) -> None:
+    """All of it known at once; no charge has as much as has to go back."""
+    made = await payer.pay_now(at(2, 10))
+    for _ in range(3):
+        await paying.pay_on_page(made)
+    await paying.pass_on()
+    assert await paying.work("execute_refund") == 2
+    await paying.pass_on()
+    assert await state_of(payer, made) == ("CONFIRMED", "PAID")
+    books = await ledger_of(owner_of(paying, payer.shop).client, made)
+    assert books == {"customer": -3_000, "escrow": 1_000, "refunds": 2_000}
+
+
 @pytest.mark.parametrize("answered", [0, 1])
 async def test_a_lost_answer_of_either_charge_gives_back_once(payer: Payer, paying: Paying, answered: int) -> None:
     """Of the first one the other refund waits to hear what became of it; the second one is asked again."""
