@@ -206,6 +206,9 @@ def read_payment(
         redirect_url=None if open_page is None or phase is IntentPhase.SUCCEEDED else page_of(open_page, is_live),
         decline=decline,
         metadata=names,
+        charges={
+            str(one.id): frozenset(str(of.id) for of in one.refunds or ()) for one in payments if one.captured_minor
+        },
     )
 
 

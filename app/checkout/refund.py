@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -45,40 +46,61 @@ async def execute_refund(checkout: Checkout, refund_id: UUID, *, actor: Actor = 
         if checkout.is_key_forgotten(refund.created_at):
             found = await _look_up(gateway, refund, payment.processor_id)
         try:
-            made = found or await gateway.refund(order)
+            found = found or await gateway.refund(order)
         except GatewayRefused as refused:
             found = await _look_up(gateway, refund, payment.processor_id)
             if found is None and refused.kind in _OF_THE_CHARGE:
-                found = await _of_another_charge(checkout, gateway, refund, order)
+                found = await _of_another_charge(checkout, gateway, refund, order, refused)
+            if found is None and refused.kind not in _FOR_GOOD:
+                raise
             if found is None:
-                if refused.kind not in _FOR_GOOD:
-                    raise
                 log.error("refund.refused", refund=str(refund.id), code=refused.code, message=refused.message)
                 async with checkout.within(refund.organization_id) as tx:
                     await refuse_refund(tx, refund.id, refused.message, actor=actor, now=checkout.clock.now())
-                return
-            made = found
-        async with checkout.within(refund.organization_id) as tx:
-            await note_refund(tx, refund.id, made.refund.id)
+        if found is not None:
+            async with checkout.within(refund.organization_id) as tx:
+                await note_refund(tx, refund.id, found.refund.id)
+    # Of a refused one, too: what was made by hand was left alone as long as it could be this one.
     await refresh_payment(checkout, refund.organization_id, payment.id, actor=actor)
 
 
 async def _of_another_charge(
-    checkout: Checkout, gateway: PaymentGateway, refund: Refund, order: RefundOrder
+    checkout: Checkout, gateway: PaymentGateway, refund: Refund, order: RefundOrder, refused: GatewayRefused
 ) -> RefundSnapshot | None:
-    """Out of the other charge of a payment that was paid twice. None: it has none, or this refund may be made already.
+    """Out of another charge of a payment that was paid more than once. None: there is none, or nobody can tell.
 
-    Nothing was made where each refund that the processor shows is known to be another one.
+    Each charge is asked with a key of its own, always in the same order: one that has made it already says so again. A
+    refund that nobody here knows may be this one, where the key is not to be relied on: of the charge that was asked
+    first, which should have said so itself, and of any where keys are forgotten. Raises `refused` while it may as well
+    be another one that waits for its answer, and what the gateway raises.
     """
     shown = await gateway.find_payment(order.processor_id)
-    if shown is None or None in {order.charge_id, shown.charge_id} or shown.charge_id == order.charge_id:
+    if shown is None or order.charge_id not in shown.charges:
         return None
     async with checkout.within(refund.organization_id) as tx:
-        known = {one.processor_id for one in await list_refunds(tx, refund.booking_id)}
-    if any(one.id not in known for one in shown.intent.refunds):
+        refunds = await list_refunds(tx, refund.booking_id)
+    known = {one.processor_id for one in refunds}
+    unknown = {charge for charge, made in shown.charges.items() if not made <= known}
+    is_forgotten = checkout.is_key_forgotten(refund.created_at)
+    if order.charge_id in unknown and not is_forgotten and _is_another_open(refund, refunds):
+        raise refused
+    if order.charge_id in unknown or (unknown and is_forgotten):
         return None
-    key = f"{order.idempotency_key}-{shown.charge_id}"
-    return await gateway.refund(replace(order, charge_id=shown.charge_id, idempotency_key=key))
+    for charge_id in shown.charges:
+        if charge_id != order.charge_id:
+            key = f"{order.idempotency_key}-{charge_id}"
+            try:
+                return await gateway.refund(replace(order, charge_id=charge_id, idempotency_key=key))
+            except GatewayRefused as again:
+                if again.kind not in _OF_THE_CHARGE:
+                    raise
+    return None
+
+
+def _is_another_open(refund: Refund, refunds: Sequence[Refund]) -> bool:
+    return any(
+        one.status == "created" and one.payment_id == refund.payment_id and one.id != refund.id for one in refunds
+    )
 
 
 async def _look_up(gateway: PaymentGateway, refund: Refund, processor_id: str) -> RefundSnapshot | None:

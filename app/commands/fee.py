@@ -175,9 +175,17 @@ async def undo_ending(tx: Tx, booking: Booking, *, actor: Actor) -> None:
         await return_charge(tx, booking, fee, payments, refunds, reason="The customer had come.", actor=actor)
         fee.status = FeeStatus.RETURNED
         await write_journal(tx, booking.organization_id, actor, events=[event_of(fee)])
-    beside = sum(one.captured_minor for one in payments if one.kind == "fee" or one.is_late)
+    beside = sum(map(_beside_the_price, payments))
     returned = sum(one.amount_minor for one in refunds if one.cause in _DUE_AGAIN and one.status != "failed")
-    booking.uncounted_minor = beside + returned
+    # What was paid twice may be in both, where it could not go back before.
+    booking.uncounted_minor = min(booking.paid_minor, beside + returned)
+
+
+def _beside_the_price(payment: Payment) -> int:
+    """A fee, what landed late, and what was paid more than once."""
+    if payment.kind == "fee" or payment.is_late:
+        return payment.captured_minor
+    return max(0, payment.captured_minor - payment.amount_minor)
 
 
 _DUE_AGAIN = frozenset({"policy", "correction"})

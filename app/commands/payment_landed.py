@@ -149,18 +149,19 @@ async def give_back_excess(tx: Tx, steps: BookingSteps, payment: Payment, excess
     payment.captured_minor += excess_minor
     booking.paid_minor += excess_minor
     booking.uncounted_minor += excess_minor
-    reason = "It was paid more than once."
-    refund = await put_refund(tx, booking, payment, shares, cause=EXCESS, reason=reason, actor=steps.actor)
     books, reference = BookingBooks(booking.id, booking.currency), f"{payment.id}/{payment.captured_minor}"
-    journals = [(books.captured(excess_minor), reference)]
-    if payment.is_late:
-        journals = [(books.late_payment(excess_minor), reference)]
-    else:
-        if payment.is_released:
-            journals.append((books.released(shares), reference))
-        journals.append((books.refund_asked(shares, is_released=payment.is_released), str(refund.id)))
-    for journal, named in journals:
-        await post_journal(tx, booking.organization_id, journal, named)
+    came_in = books.late_payment(excess_minor) if payment.is_late else books.captured(excess_minor)
+    await post_journal(tx, booking.organization_id, came_in, reference)
+    if payment.is_released and not payment.is_late:
+        await post_journal(tx, booking.organization_id, books.released(shares), reference)
+    # In parts, each out of one charge: there are as many as the page was paid.
+    for start in range(0, excess_minor, payment.amount_minor):
+        part = shares_of(0, 0, {None: min(payment.amount_minor, excess_minor - start)})
+        reason = "It was paid more than once."
+        refund = await put_refund(tx, booking, payment, part, cause=EXCESS, reason=reason, actor=steps.actor)
+        if not payment.is_late:
+            asked = books.refund_asked(part, is_released=payment.is_released)
+            await post_journal(tx, booking.organization_id, asked, str(refund.id))
     steps.tell("payment.returned", payment)
 
 

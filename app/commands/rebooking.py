@@ -25,7 +25,7 @@ from app.queries.visit import VisitPlan
 
 
 async def take_again_if_free(tx: Tx, booking: Booking, now: datetime) -> None:
-    """As the staff could book it now: notice and horizon are no matter. Raises SlotUnavailable."""
+    """As the staff could book it now: notice is no matter. Raises SlotUnavailable."""
     if booking.session_id is None:
         await _take_time(tx, booking, now)
         return

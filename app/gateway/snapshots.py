@@ -25,7 +25,8 @@ class PaymentSnapshot:
     """A payment as the processor shows it now.
 
     `payment_id`, `booking_id`, `organization_id`: ours, from its metadata; None if it is none of ours.
-    `charge_id`: the first charge that succeeded and of which something is left, or else the first.
+    `charge_id`: the first charge that succeeded and of which something is left, or else the first. `charges`: where a
+    payment may have several, all that succeeded, oldest first, each with the ids of its refunds.
     `decline`: of the last attempt, where that failed.
     `capture_before`: until when what is authorized can be taken, where the processor says so.
     """
@@ -47,6 +48,7 @@ class PaymentSnapshot:
     decline: Decline | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     capture_before: datetime | None = None
+    charges: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def processor_id(self) -> str:

@@ -10,9 +10,12 @@ import httpx
 import pytest
 import stripe
 
+from app.checkout.refund import execute_refund
+from app.checkout.scope import KEYS_LIVE
 from app.commands.expiry import expire_unpaid_bookings
-from app.gateway import GatewayUnknown
+from app.gateway import GatewayRefused, GatewayUnknown
 from tests.conftest import Databases
+from tests.fees import seen, set_terms
 from tests.journey import ANA, Made
 from tests.paying import REFUND, Payer, Paying, ledger_of, owner_of, paying_api
 from tests.sandbox.running import Delivery
@@ -208,15 +211,86 @@ async def test_what_was_paid_in_two_windows_goes_back_once(payer: Payer, paying:
     assert await ledger_of(owner, made) == {"customer": -2_000, "refunds": 2_000}
 
 
-async def test_paid_in_two_windows_for_a_time_that_is_gone_all_goes_back(payer: Payer, paying: Paying) -> None:
+async def late_in_two_windows(payer: Payer, paying: Paying) -> Made:
+    """For a time that somebody else has by then."""
     made = await late(payer, paying)
     await paying.pay_on_page(made)
     other = await payer.book(await payer.held(at(2, 10)), customer=ANA)
     assert other["__typename"] == "CreateBookingPayload"
+    return made
+
+
+async def test_paid_in_two_windows_for_a_time_that_is_gone_all_goes_back(payer: Payer, paying: Paying) -> None:
+    made = await late_in_two_windows(payer, paying)
     for _ in range(2):
         await paying.pass_on()
         await paying.work("execute_refund")
     assert await state_of(payer, made) == ("REFUNDED", "REFUNDED")
+    assert await ledger_of(owner_of(paying, payer.shop).client, made) == {"customer": -2_000, "refunds": 2_000}
+
+
+async def test_what_was_paid_in_three_windows_goes_back_out_of_each(payer: Payer, paying: Paying) -> None:
+    """All of it known at once; no charge has as much as has to go back."""
+    made = await payer.pay_now(at(2, 10))
+    for _ in range(3):
+        await paying.pay_on_page(made)
+    await paying.pass_on()
+    assert await paying.work("execute_refund") == 2
+    await paying.pass_on()
+    assert await state_of(payer, made) == ("CONFIRMED", "PAID")
+    books = await ledger_of(owner_of(paying, payer.shop).client, made)
+    assert books == {"customer": -3_000, "escrow": 1_000, "refunds": 2_000}
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+async def test_a_lost_answer_of_either_charge_gives_back_once(payer: Payer, paying: Paying, answered: int) -> None:
+    """Of the first one the other refund waits to hear what became of it; the second one is asked again."""
+    made = await late_in_two_windows(payer, paying)
+    await paying.pass_on()
+    assert await paying.work("execute_refund", at_most=answered) == answered
+    await paying.sandbox.control("faults", kind="lost_answer", match="POST /mercadopago/v1/payments/*/refunds", times=1)
+    first, *others = await paying.rows("SELECT id FROM refund WHERE status = 'created' ORDER BY id")
+    with pytest.raises(GatewayUnknown):
+        await execute_refund(paying.jobs._checkout, first["id"])
+    for other in others:
+        with pytest.raises(GatewayRefused):
+            await execute_refund(paying.jobs._checkout, other["id"])
+    await paying.pass_on()
+    await paying.work("execute_refund")
+    await paying.pass_on()
+    assert await state_of(payer, made) == ("REFUNDED", "REFUNDED")
+    assert [one["status"] for one in (await payer.seen(made))["refunds"]] == ["succeeded"] * 2
+    assert await ledger_of(owner_of(paying, payer.shop).client, made) == {"customer": -2_000, "refunds": 2_000}
+
+
+async def test_what_was_paid_twice_pays_nothing_that_is_due_again(payer: Payer, paying: Paying) -> None:
+    """The policy gave a part back to one who did not come, and they had come after all."""
+    await set_terms(payer, no_show_refund_bps=4_000)
+    made = await payer.pay_now(at(2, 10))
+    for _ in range(2):
+        await paying.pay_on_page(made)
+    await paying.pass_on()
+    await paying.work("execute_refund")
+    paying.api.clock.move_to(at(2, 23))
+    owner = owner_of(paying, payer.shop)
+    assert (await owner.step(made, "NO_SHOW"))["status"] == "NO_SHOW"
+    await owner.step(made, "CHECKED_IN")
+    assert (await seen(payer, made))["amountDue"] == {"amountMinor": 400}
+
+
+async def test_where_keys_are_forgotten_nothing_is_given_back_twice(payer: Payer, paying: Paying) -> None:
+    """What may be the refund whose answer was lost is taken for one made by hand, at once."""
+    made = await late_in_two_windows(payer, paying)
+    await paying.pass_on()
+    assert await paying.work("execute_refund", at_most=1) == 1
+    await paying.sandbox.control("faults", kind="lost_answer", match="POST /mercadopago/v1/payments/*/refunds", times=1)
+    with pytest.raises(GatewayUnknown):
+        await paying.work("execute_refund")
+    await paying.pass_on()
+    paying.api.clock.move(KEYS_LIVE + timedelta(days=1))
+    await paying.work("execute_refund")
+    refunds = [(one["cause"], one["status"]) for one in (await payer.seen(made))["refunds"]]
+    assert refunds == [("late_payment", "succeeded"), ("late_payment", "failed"), ("outside", "succeeded")]
     assert await ledger_of(owner_of(paying, payer.shop).client, made) == {"customer": -2_000, "refunds": 2_000}
 
 
