@@ -30,6 +30,7 @@ from app.queries.availability import ServicePlan, get_service_plans
 from app.queries.booking import facts_of, items_of_bookings
 from app.queries.bulk import count_sessions, list_bookings_in, may_see
 from app.queries.busy import list_busy
+from app.queries.payment import MAY_BE_DISPUTED, Disputed, disputed_below
 from app.queries.rows import get_row
 from app.queries.tenancy import Tenancy
 
@@ -131,9 +132,11 @@ async def judge(  # noqa: PLR0917 (all that the answer depends on)
     role: ActorKind,
     now: datetime,
 ) -> list[Verdict]:
-    """One for each booking, in their order. No statement for cancellations, at most five for moves."""
+    """One for each booking, in their order. At most one statement for cancellations, and five for moves."""
     if action is BulkAction.CANCEL:
-        return [_of_cancellation(booking, role, now) for booking in bookings]
+        asked = [booking.id for booking in bookings if booking.payment_status in MAY_BE_DISPUTED]
+        disputed = await disputed_below(tx, asked) if asked else {}
+        return [_of_cancellation(booking, disputed.get(booking.id, Disputed()), role, now) for booking in bookings]
     assert target_id is not None
     return await _of_moves(tx, target_id, bookings, role, now)
 
@@ -142,7 +145,7 @@ def _refused(booking: Booking, broken: RuleBroken) -> Verdict:
     return Verdict(booking.id, booking.version, broken.rule, broken.message)
 
 
-def _of_cancellation(booking: Booking, role: ActorKind, now: datetime) -> Verdict:
+def _of_cancellation(booking: Booking, disputed: Disputed, role: ActorKind, now: datetime) -> Verdict:
     facts = facts_of(booking)
     if BookingStatus.CANCELLED not in TRANSITIONS[facts.status]:
         message = f"A booking that is {facts.status.name} cannot be cancelled."
@@ -152,13 +155,14 @@ def _of_cancellation(booking: Booking, role: ActorKind, now: datetime) -> Verdic
         return _refused(booking, broken)
     terms = cancellation_terms(
         facts,
-        booking.paid_minor - booking.refunded_minor,
+        booking.paid_minor - booking.refunded_minor - disputed.lost_minor,
         now,
         policy_of(booking),
         price_minor=booking.price_minor,
         can_charge=booking.has_saved_method,
         step=charge_step(booking.currency),
         kept_minor=kept_before(booking),
+        held_back_minor=disputed.open_minor,
         actor=role,
     )
     return Verdict(booking.id, booking.version, refund_minor=terms.refund_minor, fee_minor=terms.fee_minor)

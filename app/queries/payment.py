@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.core.database import Tx
+from app.domain.booking import PaymentStatus
 from app.domain.errors import NotFound
 from app.domain.shares import shares_from_json
 from app.models import Booking, Payment, Refund
@@ -79,6 +80,10 @@ async def list_refunds_below(tx: Tx, booking_ids: Sequence[UUID]) -> dict[UUID, 
     for refund in (await tx.execute(query)).scalars():
         found.setdefault(refund.booking_id, []).append(refund)
     return found
+
+
+MAY_BE_DISPUTED = frozenset({PaymentStatus.DISPUTED, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED})
+"""A lost dispute counts as money returned."""
 
 
 class Disputed(NamedTuple):

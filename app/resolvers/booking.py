@@ -29,13 +29,13 @@ from app.commands.session_reschedule import SessionMove, reschedule_to_session
 from app.commands.settlement import kept_before, policy_of
 from app.core.database import Tx, violated_constraint
 from app.core.tokens import TokenSigner
-from app.domain.booking import HELD, BookingStatus, PaymentMethod, PaymentStatus
+from app.domain.booking import HELD, BookingStatus, PaymentMethod
 from app.domain.errors import BadInput, NotFound
 from app.domain.policy import ActorKind, CancellationTerms, allowed_transitions, cancellation_terms
 from app.domain.rounding import charge_step
 from app.models import Booking, Payment
 from app.queries.booking import SeenBooking, facts_of, get_booked, get_booking, role_towards
-from app.queries.payment import Disputed, latest_payments
+from app.queries.payment import MAY_BE_DISPUTED, Disputed, latest_payments
 from app.queries.series import has_booking_link
 from app.queries.session_booking import get_session_booked
 from app.queries.tenancy import Door, Tenancy
@@ -103,10 +103,6 @@ def transitions_allowed(context: RequestContext, seen: SeenBooking) -> tuple[Boo
     return () if seen.is_onlooker else allowed_transitions(facts_of(seen.booking), seen.viewer, context.now())
 
 
-_MAY_BE_DISPUTED = frozenset({PaymentStatus.DISPUTED, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED})
-"""A lost dispute counts as money returned."""
-
-
 async def terms_of(
     context: RequestContext, seen: SeenBooking, *, at_customers_request: bool = False
 ) -> CancellationTerms:
@@ -116,7 +112,7 @@ async def terms_of(
     """
     booking = seen.booking
     disputed = Disputed()
-    if booking.payment_status in _MAY_BE_DISPUTED:
+    if booking.payment_status in MAY_BE_DISPUTED:
         disputed = await context.loaders.disputed_by_booking_id.load((booking.organization_id, booking.id))
     return cancellation_terms(
         facts_of(booking),

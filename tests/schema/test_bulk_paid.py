@@ -52,6 +52,26 @@ async def test_paid_payable_and_unpaid(payer: Payer, paying: Paying, owner: Plan
         assert (await payer.seen(one))["status"] == "CANCELLED"
 
 
+@pytest.mark.parametrize("outcome", [None, "lost", "won"])
+async def test_disputed(payer: Payer, paying: Paying, owner: Planner, worker: Worker, outcome: str | None) -> None:
+    """What a bank holds back or took is not promised back, and does not go back."""
+    refund = 1_000 if outcome == "won" else 0
+    made = await payer.paid(paying, at(3, 10))
+    [intent] = await paying.intents(made)
+    await paying.sandbox.control(f"charges/{intent.latest_charge}/dispute")
+    if outcome is not None:
+        [dispute] = (await paying.sandbox.v1.disputes.list_async({"payment_intent": intent.id})).data
+        await paying.sandbox.control(f"disputes/{dispute.id}/decide", outcome=outcome)
+    await paying.pass_on()
+    plan = await owner.planned(DAY, NEXT)
+    assert (plan["refund"]["amountMinor"], plan["possible"]) == (refund, 1)
+    await owner.committed(plan)
+    await worker.work()
+    assert results(await owner.read(plan)) == {made.id: ("DONE", None)}
+    seen = await payer.seen(made)
+    assert sum(one["amount"]["amountMinor"] for one in seen["refunds"]) == refund
+
+
 async def test_paid_after_it_was_planned(payer: Payer, paying: Paying, owner: Planner, worker: Worker) -> None:
     """Its state is another one than was looked at: it is left alone, and planned anew with its refund."""
     made = await payer.pay_now(at(3, 10))
