@@ -305,6 +305,9 @@ async def test_an_activitys_sessions(client: GraphQLClient, services: Services, 
 async def test_one_whose_job_was_given_up_is_resumed(
     guest: Visitor, staff: Planner, worker: Worker, shop: Shop
 ) -> None:
+    async with worker.database.transaction() as tx:
+        await commands.resume_bulk_changes(tx)  # other tests'
+    await worker.work()
     made = await booked(guest, 9, 10)
     plan = await staff.planned(DAY, NEXT)
     await staff.committed(plan)
