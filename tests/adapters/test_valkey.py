@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -318,10 +319,13 @@ async def test_a_call_that_fails_ends_nothing(redis_url: str) -> None:
         if len(answered) == 1:
             raise RuntimeError("not now")
 
+    async def have_answered(count: int) -> bool:
+        return len(answered) >= count
+
     async with beside(queue.serve(start, lambda: None)):
         for count in (1, 2):
             await queue.wake([(new_id(), 0)])
-            await until(lambda count=count: as_many(len(answered), count))  # type: ignore[misc]
+            await until(partial(have_answered, count))
     assert len(answered) == 2
     await queue.close()
 
