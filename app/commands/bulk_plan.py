@@ -14,7 +14,7 @@ from app.commands.actor import Actor
 from app.commands.booking_change import minutes_of
 from app.commands.journal import Audit, write_journal
 from app.commands.served import area_of, outside
-from app.commands.settlement import kept_before, policy_of
+from app.commands.settlement import terms_of_cancellation
 from app.core.database import Tx
 from app.core.ids import new_id
 from app.domain.booking import TRANSITIONS, BookingStatus
@@ -22,8 +22,7 @@ from app.domain.bulk import BOOKINGS_MAXIMUM, PLAN_LIFE, BulkAction, BulkRequest
 from app.domain.busy import Busy
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.plan import ProviderPlan, Window
-from app.domain.policy import ActorKind, RuleBroken, broken_reschedule_rule, broken_rule, cancellation_terms
-from app.domain.rounding import charge_step
+from app.domain.policy import ActorKind, RuleBroken, broken_reschedule_rule, broken_rule
 from app.domain.visits import visit_claims_window, why_not_visit
 from app.models import Activity, Booking, BookingItem, BulkChange, BulkChangeItem, Organization, Provider, Venue
 from app.queries.availability import ServicePlan, get_service_plans
@@ -153,18 +152,7 @@ def _of_cancellation(booking: Booking, disputed: Disputed, role: ActorKind, now:
     broken = broken_rule(facts, role, BookingStatus.CANCELLED, now)
     if broken is not None:
         return _refused(booking, broken)
-    terms = cancellation_terms(
-        facts,
-        booking.paid_minor - booking.refunded_minor - disputed.lost_minor,
-        now,
-        policy_of(booking),
-        price_minor=booking.price_minor,
-        can_charge=booking.has_saved_method,
-        step=charge_step(booking.currency),
-        kept_minor=kept_before(booking),
-        held_back_minor=disputed.open_minor,
-        actor=role,
-    )
+    terms = terms_of_cancellation(booking, disputed, role, now)
     return Verdict(booking.id, booking.version, refund_minor=terms.refund_minor, fee_minor=terms.fee_minor)
 
 

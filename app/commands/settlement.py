@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from app.commands.actor import Actor
 from app.commands.booking_payment import end_live_payments
@@ -15,6 +16,7 @@ from app.domain.booking import HELD, BookingStatus, PaymentMethod
 from app.domain.fees import cause_of
 from app.domain.group_price import kept_of
 from app.domain.ledger_journals import BookingBooks
+from app.domain.policy import ActorKind, CancellationTerms, cancellation_terms
 from app.domain.price_quote_codec import quote_from_json
 from app.domain.refund import (
     NOTHING_AFTER_NOTICE,
@@ -27,7 +29,8 @@ from app.domain.refund import (
 from app.domain.rounding import charge_step
 from app.domain.shares import shares_from_json
 from app.models import Booking, Payment, Refund
-from app.queries.payment import list_refunds, lock_payments
+from app.queries.booking import facts_of
+from app.queries.payment import Disputed, list_refunds, lock_payments
 
 
 def policy_of(booking: Booking) -> RefundPolicy:
@@ -38,6 +41,25 @@ def policy_of(booking: Booking) -> RefundPolicy:
 def kept_before(booking: Booking) -> int:
     """What its price keeps of people who were removed late, in minor units."""
     return 0 if booking.group_quote is None or booking.quote is None else kept_of(quote_from_json(booking.quote))
+
+
+def terms_of_cancellation(booking: Booking, disputed: Disputed, actor: ActorKind, now: datetime) -> CancellationTerms:
+    """What a cancellation by that actor would do at this instant, by the policy that was frozen with the booking.
+
+    A fee may be charged to what the customer saved. What a bank holds back is neither given back nor charged again.
+    """
+    return cancellation_terms(
+        facts_of(booking),
+        booking.paid_minor - booking.refunded_minor - disputed.lost_minor,
+        now,
+        policy_of(booking),
+        price_minor=booking.price_minor,
+        can_charge=booking.has_saved_method,
+        step=charge_step(booking.currency),
+        kept_minor=kept_before(booking),
+        held_back_minor=disputed.open_minor,
+        actor=actor,
+    )
 
 
 def has_money(booking: Booking) -> bool:

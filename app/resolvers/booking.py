@@ -26,13 +26,12 @@ from app.commands.refund_booking import RefundBookingRequest
 from app.commands.refund_booking import refund_booking as give_back
 from app.commands.session_booking import create_session_booking
 from app.commands.session_reschedule import SessionMove, reschedule_to_session
-from app.commands.settlement import kept_before, policy_of
+from app.commands.settlement import terms_of_cancellation
 from app.core.database import Tx, violated_constraint
 from app.core.tokens import TokenSigner
 from app.domain.booking import HELD, BookingStatus, PaymentMethod
 from app.domain.errors import BadInput, NotFound
-from app.domain.policy import ActorKind, CancellationTerms, allowed_transitions, cancellation_terms
-from app.domain.rounding import charge_step
+from app.domain.policy import ActorKind, CancellationTerms, allowed_transitions
 from app.models import Booking, Payment
 from app.queries.booking import SeenBooking, facts_of, get_booked, get_booking, role_towards
 from app.queries.payment import MAY_BE_DISPUTED, Disputed, latest_payments
@@ -106,26 +105,13 @@ def transitions_allowed(context: RequestContext, seen: SeenBooking) -> tuple[Boo
 async def terms_of(
     context: RequestContext, seen: SeenBooking, *, at_customers_request: bool = False
 ) -> CancellationTerms:
-    """What a cancellation by the one who asks would do now, by the policy that was frozen with the booking.
-
-    A fee may be charged to what the customer saved. One statement for what may be disputed.
-    """
+    """What a cancellation by the one who asks would do now. One statement for what may be disputed."""
     booking = seen.booking
     disputed = Disputed()
     if booking.payment_status in MAY_BE_DISPUTED:
         disputed = await context.loaders.disputed_by_booking_id.load((booking.organization_id, booking.id))
-    return cancellation_terms(
-        facts_of(booking),
-        booking.paid_minor - booking.refunded_minor - disputed.lost_minor,
-        context.now(),
-        policy_of(booking),
-        price_minor=booking.price_minor,
-        can_charge=booking.has_saved_method,
-        step=charge_step(booking.currency),
-        kept_minor=kept_before(booking),
-        held_back_minor=disputed.open_minor,
-        actor=ActorKind.CUSTOMER if at_customers_request else seen.viewer,
-    )
+    viewer = ActorKind.CUSTOMER if at_customers_request else seen.viewer
+    return terms_of_cancellation(booking, disputed, viewer, context.now())
 
 
 def calendar_url(context: RequestContext, booking: Booking) -> str:
