@@ -1,6 +1,6 @@
 """Every reason why one start cannot be had, each with its interval. No reason means that it is offered.
 
-What a guest may read stands in `message`. Whose booking it is, why somebody is away, how many of a resource are left:
+What a guest may read stands in `message`. Whose booking it is, why somebody is away, how many of a resource are needed:
 that stands in `detail` and `booking_id`, which are for staff.
 """
 

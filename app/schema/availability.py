@@ -33,7 +33,7 @@ class AvailabilityInput:
         default=None, description="Several services in one visit, in this order, without a pause; at most 5."
     )
     provider_ids: list[strawberry.ID] | None = strawberry.field(
-        default=None, description="None: anyone who offers the service."
+        default=None, description="At most 200. None: anyone who offers the service; of more than 200, the first by id."
     )
     from_: date = strawberry.field(name="from")
     to: date

@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/availability.md with the engine itself: `python docs/pictures/draw.py`.
+"""Draws the pictures of docs/availability.md with the engine itself: `.venv/bin/python docs/pictures/draw.py`.
 
 Each picture is a day in UTC; what it calls free is what the engine offers.
 """

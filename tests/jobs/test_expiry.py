@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from app.commands.expiry import expire_bookings, expire_holds, expire_unpaid_bookings
 from app.core.database import APP_ROLE, Database
+from app.jobs import sweeps
 from app.queries.tenancy import bind
 from tests.facts_guard import let_pass
 from tests.jobs.ground import LONG_AGO, Ground, Held, make_held, rows
@@ -163,3 +164,10 @@ async def test_a_claim_gives_up_where_somebody_is_paying(database: Database, gro
     async with database.transaction() as tx:
         assert await expire_bookings(tx, [held.booking]) == [held.booking]
     assert await column(database, "booking", "status", held.booking) == "confirmed"
+
+
+def test_what_ran_out_is_freed_within_a_minute() -> None:
+    """The worker looks more often than that, for holds and for what waits for a payment or an answer."""
+    every = {one.name: one.every for one in sweeps.RECURRING}
+    for name in ("expire_holds", "expire_unpaid_bookings", "expire_unanswered_bookings"):
+        assert every[name] <= timedelta(seconds=30)

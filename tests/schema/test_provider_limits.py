@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.domain.schedule import weekly_hours
 from app.resolvers.context import Services
+from tests.classes import make_class
 from tests.fixtures_api import GraphQLClient, MovableClock
 from tests.journey import Visitor, live_time
 from tests.rooms import limit_provider
@@ -97,3 +99,17 @@ async def test_exact_with_twenty_at_once(guest: Visitor, shop: Shop) -> None:
     assert Counter(answer["__typename"] for answer in answers) == {"HoldSlotPayload": 7, "SlotUnavailable": 13}
     people = Counter(answer["hold"]["provider"]["id"] for answer in answers if "hold" in answer)
     assert people == {shop.provider_ids[0]: 4, shop.provider_ids[1]: 3}
+
+
+async def test_a_session_that_they_lead_counts_and_is_made_all_the_same(
+    services: Services, client: GraphQLClient
+) -> None:
+    yoga = await make_class(client, services, led_by_first=True)
+    await limit_provider(yoga.shop, day=1)
+    guest = Visitor(client, yoga.shop)
+    one: dict[str, Any] = {"providerId": yoga.shop.provider_ids[0]}
+    assert await guest.starts(at(3, 0).date(), providerIds=[one["providerId"]]) == []
+    assert (await guest.hold(at(3, 20), **one))["reason"] == "LIMIT"
+    before = len(await yoga.everything(at(3, 0).date()))
+    await yoga.publish(tuple(weekly_hours(day, [(8 * 60, 22 * 60)]) for day in range(7)))
+    assert len(await yoga.everything(at(3, 0).date())) > before >= 1
