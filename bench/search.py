@@ -33,8 +33,8 @@ PAGE = 20
 ROUNDS = 7
 REQUESTS = 60
 """Of one round."""
-IN_TURN = 300
-"""Requests of each of two that alternate."""
+TURNS, REQUESTS_A_TURN = 60, 5
+"""Of each of two that are compared."""
 OUTLOOKS_TIMEOUT_S = 1_200
 
 SEARCH = """query ($id: ID!, $filter: ProviderFilter, $sort: ProviderSort, $first: Int) {
@@ -217,15 +217,18 @@ async def _quietest(once: Once) -> float:
 
 
 async def _in_turn(one: Once, other: Once) -> tuple[float, float]:
-    """The median milliseconds of two that alternate, request by request.
+    """The median milliseconds of two that take turns, a few requests at a time.
 
     What else the machine does meets both. In rounds of twenty, of which the quietest counted for each side, the shorter
-    request found a quiet moment for a whole round sooner: a ratio of 3.5 became 4 to 5 on a busy machine, where this
-    one stays at 3. In a quiet minute the two agree within a tenth. Each also finds the processor's caches as the other
-    left them, as in mixed traffic; so milliseconds are more than those of `_quietest`.
+    request found a quiet moment for a whole round sooner: a ratio of 3.5 became 4 to 5 on a busy machine. The first of
+    a turn finds the processor's caches as the other left them, as in mixed traffic; so milliseconds are more than those
+    of `_quietest`.
     """
-    samples = [(await _ms(one), await _ms(other)) for _ in range(IN_TURN)]
-    return median([first for first, _ in samples]), median([second for _, second in samples])
+    samples: tuple[list[float], list[float]] = ([], [])
+    for _ in range(TURNS):
+        for once, its_samples in zip((one, other), samples, strict=True):
+            its_samples += [await _ms(once) for _ in range(REQUESTS_A_TURN)]
+    return median(samples[0]), median(samples[1])
 
 
 async def _median_ms(once: Once, times: int) -> float:
