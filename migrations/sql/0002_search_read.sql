@@ -7,7 +7,7 @@ CREATE FUNCTION outlooks_overtaken(
     p_organization uuid, p_after bigint, p_to bigint, p_most integer,
     OUT providers uuid[], OUT services uuid[], OUT is_everything boolean
 )
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_count integer;
 BEGIN
@@ -48,11 +48,9 @@ END $$;
 -- letters stand for words that begin with them, if there are any: they are a part of nearly everything.
 CREATE FUNCTION search_words_like(p_organization uuid, p_word text, p_most integer)
 RETURNS TABLE (word text, likeness double precision)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp SET pg_trgm.similarity_threshold = 0.2
-SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp SET pg_trgm.similarity_threshold = 0.2 AS $$
 DECLARE
     v_slips CONSTANT integer := CASE WHEN length(p_word) < 4 OR p_word ~ '\d' THEN 0 ELSE least(length(p_word) / 8 + 1, 2) END;
-    v_part CONSTANT text := '%' || replace(replace(replace(p_word, '\', '\\'), '%', '\%'), '_', '\_') || '%';
 BEGIN
     IF length(p_word) < 3 THEN
         RETURN QUERY SELECT k.word::text, CASE WHEN k.word = p_word THEN 1 ELSE 0.9 END::double precision FROM search_word k
@@ -62,34 +60,22 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    -- Plans are kept, so what may not be misspelt has one that does not look for what is alike.
-    IF v_slips = 0 THEN
-        RETURN QUERY SELECT k.word::text, CASE WHEN k.word = p_word THEN 1 WHEN k.word ^@ p_word THEN 0.9
-                                               ELSE 0.7 END::double precision AS sure
-        FROM search_word k
-        WHERE k.organization_id = p_organization AND k.word LIKE v_part
-        ORDER BY sure DESC, k.word LIMIT p_most;
-        RETURN;
-    END IF;
     RETURN QUERY SELECT k.word::text, CASE
         WHEN k.word = p_word THEN 1 WHEN k.word ^@ p_word THEN 0.9 WHEN strpos(k.word, p_word) > 0 THEN 0.7
         ELSE 0.85 - 0.15 * levenshtein(k.word, p_word) END::double precision AS sure
     FROM search_word k
     WHERE k.organization_id = p_organization
-      AND (k.word LIKE v_part
-           OR k.word % p_word AND levenshtein_less_equal(k.word, p_word, v_slips) <= v_slips)
+      AND (k.word LIKE '%' || replace(replace(replace(p_word, '\', '\\'), '%', '\%'), '_', '\_') || '%'
+           OR v_slips > 0 AND k.word % p_word AND levenshtein_less_equal(k.word, p_word, v_slips) <= v_slips)
     ORDER BY sure DESC, k.word LIMIT p_most;
 END $$;
 
 -- A condition on provider_search s, that each word is like one of the provider's own or of a service's that they offer,
 -- in two parts: what an index can find (null: nothing of it), and what is only to be asked of each. And how well it is: an
--- expression of 0 to the number of words (at most 8: more say nothing more; none, and there is nothing to ask).
--- Where each of the words is like few (`is_few`), the same for search_few: `words` and `services`, with which word (from 1
--- on) each of them stands for.
+-- expression of 0 to the number of words (at most 8: more say nothing more).
 CREATE FUNCTION search_text_sql(
     p_organization uuid, p_text text, p_is_staff boolean, p_dense integer,
-    OUT narrow text, OUT wide text, OUT score text, OUT count integer, OUT is_few boolean, OUT words text[],
-    OUT words_for integer[], OUT likenesses double precision[], OUT services uuid[], OUT services_for integer[]
+    OUT narrow text, OUT wide text, OUT score text
 )
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -98,7 +84,6 @@ DECLARE
     v_like jsonb;
     v_best text;
     v_words text[];
-    v_likenesses double precision[];
     v_services uuid[];
     v_own text;
     v_offers text;
@@ -106,21 +91,12 @@ DECLARE
 BEGIN
     wide := '';
     score := '0';
-    count := 0;
-    is_few := true;
     FOREACH v_word IN ARRAY (text_words(p_text))[:8] LOOP
-        count := count + 1;
-        SELECT COALESCE(jsonb_object_agg(k.word, k.likeness), '{}'), COALESCE(array_agg(k.word), '{}'), array_agg(k.likeness)
-        INTO v_like, v_words, v_likenesses FROM search_words_like(p_organization, v_word, 500) k;
-        is_few := is_few AND cardinality(v_words) <= c_few_words;
-        words := words || v_words;
-        likenesses := likenesses || v_likenesses;
-        words_for := words_for || array_fill(count, ARRAY[cardinality(v_words)]);
+        SELECT COALESCE(jsonb_object_agg(k.word, k.likeness), '{}'), COALESCE(array_agg(k.word), '{}')
+        INTO v_like, v_words FROM search_words_like(p_organization, v_word, 500) k;
         v_own := format('s.words && %L::text[]', v_words);
         SELECT array_agg(t.service_id) INTO v_services FROM service_search t JOIN service v ON v.id = t.service_id
         WHERE t.organization_id = p_organization AND (v.is_active OR p_is_staff) AND t.words && v_words;
-        services := services || v_services;
-        services_for := services_for || array_fill(count, ARRAY[COALESCE(cardinality(v_services), 0)]);
         -- Words of the name come first, and count more. A few words are looked for among the provider's, of many the
         -- provider's among them.
         IF cardinality(v_words) BETWEEN 1 AND c_few_words THEN
@@ -266,23 +242,18 @@ BEGIN
 END $$;
 
 -- The page of search_providers where all who may be free are few, and are given: o.provider_id, whether they must be asked
--- about, and so on. Each is looked up by itself, by a plan that is kept: to make it anew takes as long as to run it. Services,
--- too, although they may be few: the page would read them all for each of its rows (enable_seqscan).
--- p_point, p_chord: a circle. What is null is not asked. By words: p_count and so on are what search_text_sql says, or
--- p_count is null, and only those are given who are found, with p_scores of how well.
+-- about, and so on. Each is looked up by itself, by a plan that is kept: to make it anew takes as long as to run it.
+-- p_scores: of relevance. p_point, p_chord: a circle. What is null is not asked.
 CREATE FUNCTION search_few(
     p_organization uuid, p_is_staff boolean, p_is_active boolean, p_venue uuid, p_rating double precision,
     p_languages text[], p_point cube, p_chord double precision, p_sort text, p_falling boolean, p_backward boolean,
     p_size integer, p_unsure integer, p_after text, p_after_id uuid, p_before text, p_before_id uuid,
-    p_providers uuid[], p_asks boolean[], p_soonest integer[], p_service_ids uuid[], p_services text[], p_scores integer[],
-    p_count integer, p_words text[], p_words_for integer[], p_likenesses double precision[], p_found_services uuid[],
-    p_found_services_for integer[]
+    p_providers uuid[], p_asks boolean[], p_soonest integer[], p_service_ids uuid[], p_services text[], p_scores integer[]
 ) RETURNS TABLE (
     key text, is_sure boolean, distance_km double precision, service_id uuid, soonest integer, duration_minutes integer,
     price_minor bigint, services uuid[], found provider
 )
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     -- Bounds as the order has them from small to large.
@@ -302,34 +273,16 @@ BEGIN
              AS o (provider_id, asks, soonest, service_id, services, score)
         CROSS JOIN LATERAL (SELECT s.* FROM provider_search s WHERE s.provider_id = o.provider_id OFFSET 0) s
         CROSS JOIN LATERAL (
-            -- Of each wanted word the best that it stands for; none of one of them, and the provider is not found.
-            SELECT CASE WHEN p_count IS NULL THEN o.score ELSE (
-                SELECT CASE WHEN count(b.sure) = p_count THEN round(1000 * sum(b.sure))::integer END
-                FROM generate_series(1, p_count) AS e (word)
-                CROSS JOIN LATERAL (SELECT greatest(
-                    (SELECT max(a.sure * CASE WHEN a.place <= cardinality(string_to_array(s.name, ' ')) THEN 1 ELSE 0.8 END)
-                     FROM (SELECT w.sure, array_position(s.words, w.known) AS place
-                           FROM unnest(p_words, p_words_for, p_likenesses) AS w (known, word, sure)
-                           WHERE w.word = e.word OFFSET 0) a
-                     WHERE a.place IS NOT NULL),
-                    CASE WHEN e.word = ANY(p_found_services_for) THEN (
-                        SELECT 0.7 FROM offer f
-                        WHERE f.provider_id = o.provider_id AND f.is_active AND f.service_id = ANY((
-                            SELECT array_agg(v.id) FROM unnest(p_found_services, p_found_services_for) AS v (id, word)
-                            WHERE v.word = e.word)::uuid[])
-                        LIMIT 1) END) AS sure OFFSET 0) b
-            ) END AS score OFFSET 0) t
-        CROSS JOIN LATERAL (
             SELECT CASE WHEN v_is_name THEN s.name END AS name, CASE WHEN v_is_time THEN s.created_at END AS time,
                    CASE p_sort WHEN 'rating' THEN s.rating WHEN 'distance' THEN s.position <-> p_point
-                               WHEN 'soonest' THEN o.soonest WHEN 'relevance' THEN t.score
+                               WHEN 'soonest' THEN o.soonest WHEN 'relevance' THEN o.score
                                WHEN 'price' THEN (SELECT CASE WHEN p_falling THEN a.falling_minor ELSE a.rising_minor END
                                                   FROM provider_price a WHERE a.provider_id = s.provider_id)
                    END AS number OFFSET 0) i
         WHERE s.organization_id = p_organization AND (p_is_staff OR s.is_visible)
           AND (p_is_active IS NULL OR s.is_active = p_is_active) AND (p_venue IS NULL OR s.venue_id = p_venue)
           AND (p_rating IS NULL OR s.rating >= p_rating) AND (p_languages IS NULL OR s.languages && p_languages)
-          AND (p_point IS NULL OR (s.position <-> p_point) <= p_chord) AND (p_count IS NULL OR t.score IS NOT NULL)
+          AND (p_point IS NULL OR (s.position <-> p_point) <= p_chord)
     ), ranked AS (
         SELECT h.*, row_number() OVER rising AS place, count(*) OVER (PARTITION BY h.is_apart) AS size
         FROM hit h
@@ -461,14 +414,6 @@ DECLARE
     v_wide text;
     v_ids uuid[];
     v_score text;
-    v_text_narrow text;
-    v_text_count integer;
-    v_text_is_few boolean;  -- these as search_text_sql has them
-    v_text_words text[];
-    v_text_words_for integer[];
-    v_text_likenesses double precision[];
-    v_text_services uuid[];
-    v_text_services_for integer[];
     v_free text;
     v_is_few boolean;
     v_free_providers uuid[];
@@ -528,14 +473,11 @@ BEGIN
         '(s.position <-> ' || v_point || ') <= ' || quote_literal(v_chord) || '::float8');
     v_narrow := 's.languages && ' || quote_literal(w.languages) || '::text[]';
     IF w.text IS NOT NULL THEN
-        SELECT t.narrow, t.wide, t.score, t.count, t.is_few, t.words, t.words_for, t.likenesses, t.services, t.services_for
-        INTO v_text_narrow, v_wide, v_score, v_text_count, v_text_is_few, v_text_words, v_text_words_for, v_text_likenesses,
-             v_text_services, v_text_services_for
-        FROM search_text_sql(p_organization, w.text, v_is_staff, c_dense) t;
-        IF v_text_count = 0 THEN
+        IF text_words(w.text) = '{}' THEN
             RAISE invalid_parameter_value USING MESSAGE = 'no words in the text';
         END IF;
-        v_narrow := NULLIF(concat_ws(' AND ', v_narrow, v_text_narrow), '');
+        SELECT NULLIF(concat_ws(' AND ', v_narrow, t.narrow), ''), t.wide, t.score INTO v_narrow, v_wide, v_score
+        FROM search_text_sql(p_organization, w.text, v_is_staff, c_dense) t;
         v_where := v_where || v_wide;
     END IF;
 
@@ -562,7 +504,7 @@ BEGIN
             v_services, CASE WHEN v_by_price THEN v_offer END, c_dense) t;
     END IF;
     IF v_free_providers IS NOT NULL AND p_sort <> 'count' AND (p_sort <> 'price' OR v_services IS NULL) THEN
-        IF NOT v_text_is_few THEN
+        IF w.text IS NOT NULL THEN
             EXECUTE format(
                 'SELECT COALESCE(array_agg(o.provider_id), %L), array_agg(o.asks), array_agg(o.soonest), array_agg(o.service_id),'
                 ' array_agg(o.services), array_agg(round(1000 * (%s))::integer)'
@@ -578,8 +520,7 @@ BEGIN
             p_organization, v_is_staff, w."isActive", w."venueId", w."minimumRating", w.languages,
             CASE WHEN v_point IS NOT NULL THEN earth_point(w.latitude, w.longitude) END, v_chord, p_sort, p_falling, p_backward,
             p_size, p_unsure, p_after, p_after_id, p_before, p_before_id, v_free_providers, v_free_asks, v_free_soonest,
-            v_free_service_ids, v_free_services, v_scores, CASE WHEN v_text_is_few THEN v_text_count END,
-            v_text_words, v_text_words_for, v_text_likenesses, v_text_services, v_text_services_for) g;
+            v_free_service_ids, v_free_services, v_scores) g;
         RETURN;
     ELSIF v_narrow IS NOT NULL AND v_is_few THEN
         v_where := v_where || ' AND ' || v_narrow;
@@ -684,8 +625,7 @@ BEGIN
         'search_free_few(tid[], integer, timestamptz, integer, integer, integer, integer, boolean, uuid[], uuid[])',
         'search_free_sql(uuid, timestamptz, integer, integer, integer, integer, uuid[], text, integer)',
         'search_few(uuid, boolean, boolean, uuid, double precision, text[], cube, double precision, text, boolean, boolean,'
-        ' integer, integer, text, uuid, text, uuid, uuid[], boolean[], integer[], uuid[], text[], integer[],'
-        ' integer, text[], integer[], double precision[], uuid[], integer[])',
+        ' integer, integer, text, uuid, text, uuid, uuid[], boolean[], integer[], uuid[], text[], integer[])',
         'search_everybody(uuid, boolean, text, boolean, integer, text, uuid)',
         'search_providers(uuid, uuid, timestamptz, jsonb, text, boolean, boolean, integer, integer, text, uuid, text, uuid)'
     ] LOOP

@@ -17,10 +17,8 @@ BEGIN ATOMIC
         FROM provider p
         JOIN venue v ON v.id = p.venue_id
         LEFT JOIN offer f ON f.provider_id = p.id AND f.service_id = p_service
-        -- In a select of its own: row-level security takes a bare COALESCE for something that may leak, and then PostgreSQL
-        -- does not look people up by it, but goes through all of the organization's.
-        WHERE p.id = ANY((SELECT COALESCE(p_people, ARRAY(
-            SELECT f.provider_id FROM offer f WHERE f.service_id = p_service AND f.is_active)))::uuid[])
+        WHERE p.id = ANY(COALESCE(p_people, ARRAY(
+            SELECT f.provider_id FROM offer f WHERE f.service_id = p_service AND f.is_active)))
         ORDER BY p.id
         LIMIT p_limit
     ), place AS MATERIALIZED (
